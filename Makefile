@@ -1,0 +1,47 @@
+# Everything that can be done here; each target makes what it needs first.
+PYTHON ?= python3
+BIN := .venv/bin
+JOBS ?= 2
+
+.PHONY: demo test lint format bench run venv docs clean
+
+venv: .venv/made
+
+# Made anew when dependencies or pins change; an interrupted one is never taken for whole.
+.venv/made: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: venv
+	$(BIN)/socmon demo
+
+test: venv lint
+	tests/needs
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: venv
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: venv
+	$(BIN)/python bench/ssh_bruteforce/run.py
+
+# CONFIG=/path/to/config.yaml make run
+CONFIG ?= config.example.yaml
+run: venv
+	$(BIN)/socmon -c $(CONFIG) run
+
+docs: venv
+	$(BIN)/python -m socmon.metrics > docs/metrics.md
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/data

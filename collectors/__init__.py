@@ -1,0 +1,1 @@
+"""Collectors: how events come in, one file a kind."""

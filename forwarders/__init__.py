@@ -1,0 +1,1 @@
+"""Forwarders: how alerts go out, one file a kind."""

@@ -1,0 +1,5 @@
+"""`python -m socmon`."""
+
+from socmon.cli import main
+
+main()

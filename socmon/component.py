@@ -1,0 +1,195 @@
+"""What a collector or forwarder is, and all that it may touch: its Context."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from typing import ClassVar, Generic, Literal, Protocol, TypeVar
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from structlog.typing import FilteringBoundLogger
+
+from socmon.event import Alert, Record, Source
+
+
+class Settings(BaseModel):
+    """Base of every component's configuration: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CollectorSettings(Settings):
+    """What every collector can be told."""
+
+    format: str = Field(
+        default="auto", description="How to read a record: a parser's name, or auto to find out from the first ones."
+    )
+    timezone: str = Field(default="UTC", description="IANA zone of time stamps that state none.")
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(f"no time zone is called {name!r}; use an IANA name such as Asia/Ho_Chi_Minh") from error
+        return name
+
+
+class ForwarderSettings(Settings):
+    """What every forwarder can be told."""
+
+    max_events: int = Field(default=500, ge=1, le=10_000, description="Alerts in one batch, at most.")
+    timeout_s: float = Field(default=30.0, gt=0, le=600, description="Seconds until an unanswered batch is sent again.")
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+class Counters(Protocol):
+    """Counters of one component; the core binds its name and exports them."""
+
+    def received(self, records: int, size_bytes: int) -> None:
+        """Add records and bytes taken from the source."""
+
+    def dropped(self, records: int, reason: str) -> None:
+        """Add records lost before the journal, `reason` from a fixed list; they enter the ledger."""
+
+    def error(self, reason: str) -> None:
+        """Add one failure that did not end the component, `reason` from a fixed list."""
+
+
+class Context(Protocol[SettingsT]):
+    """The only door from a component to the rest of socmon.
+
+    Attributes:
+        name: the component's key in the configuration.
+        settings: validated settings of the component's class.
+        log: logger with the component's name bound.
+        counters: see Counters.
+    """
+
+    name: str
+    settings: SettingsT
+    log: FilteringBoundLogger
+    counters: Counters
+
+    async def emit(self, batch: Sequence[Record]) -> None:
+        """Return when every record of `batch` is in the journal; may wait. For senders that can wait too."""
+
+    def offer(self, batch: Sequence[Record]) -> int:
+        """Never wait: take as many records of `batch`, from its start, as there is room for, and return how many.
+
+        The rest is dropped and counted. For senders that cannot be slowed (UDP, capture).
+        """
+
+    def position(self, stream: str) -> bytes | None:
+        """The last position journalled for `stream` by this component, ever; None if there is none."""
+
+    def saved(self) -> AsyncIterator[tuple[str, bytes]]:
+        """(stream, position), each after the fsync that made it safe; the newest of a stream when it falls behind."""
+
+
+class Component(ABC, Generic[SettingsT]):
+    """Common to collectors and forwarders. One file, one kind, one class."""
+
+    settings_type: ClassVar[type[Settings]]
+
+    def __init__(self, context: Context[SettingsT]) -> None:
+        self.context = context
+        self.settings: SettingsT = context.settings
+
+
+class Collector(Component[SettingsT]):
+    """Receives records until cancelled."""
+
+    @abstractmethod
+    async def run(self) -> None:
+        """Receive until cancelled, passing batches to `context.emit` or `context.offer`.
+
+        Raises:
+            ComponentError: the source cannot be read. Never retry inside: the supervisor restarts with backoff.
+        """
+
+    def source(self, peer: str, *, authenticated: bool = True) -> Source:
+        """The Source of records from `peer`, with the format and zone of this collector's settings."""
+        settings = self.settings
+        if not isinstance(settings, CollectorSettings):
+            return Source(collector=self.context.name, peer=peer, authenticated=authenticated)
+        return Source(
+            collector=self.context.name,
+            peer=peer,
+            format=settings.format,
+            zone=settings.timezone,
+            authenticated=authenticated,
+        )
+
+
+class Release(Struct, frozen=True):
+    """The place in its destination's stream that an alert was given; decided once, never changed.
+
+    Attributes:
+        destination: the forwarder's name in the configuration.
+        stream: what `Forwarder.stream` answered.
+        epoch: names one unbroken numbering; a later epoch sorts after an earlier one.
+        seq: from 1, without holes within (destination, stream, epoch).
+        revision: `Alert.revision + Alert.analyst_revision` at release.
+        released_us: when it was released.
+    """
+
+    destination: str
+    stream: str
+    epoch: str
+    seq: int
+    revision: int
+    released_us: int
+
+
+class Released(Struct, frozen=True):
+    """An alert on its way: rendered once, immutable, sent until the destination has answered for it."""
+
+    id: int
+    alert_id: str
+    release: Release
+    body: bytes
+
+
+OutcomeStatus = Literal["accepted", "duplicate", "stale", "retry", "rejected"]
+
+
+class Outcome(Struct, frozen=True):
+    """What the destination said about one released alert.
+
+    Attributes:
+        id: `Released.id`.
+        status: accepted, duplicate (had it already) and stale (has a newer revision) settle it; retry sends it again;
+            rejected keeps it as a dead letter.
+        code: the destination's own word for the reason; "" if none.
+    """
+
+    id: int
+    status: OutcomeStatus
+    code: str = ""
+
+
+class Forwarder(Component[SettingsT]):
+    """Delivers alerts to one destination."""
+
+    @abstractmethod
+    def stream(self, alert: Alert) -> str:
+        """Name of the ordered stream that `alert` travels in."""
+
+    @abstractmethod
+    def render(self, alert: Alert, release: Release) -> bytes:
+        """The message for `alert`; pure, and stored with the released row."""
+
+    @abstractmethod
+    async def send(self, released: Sequence[Released]) -> Sequence[Outcome]:
+        """Deliver one batch of one stream, in order, and return an outcome for each.
+
+        Raises:
+            ComponentError: nothing is known about any of them; all are sent again later. Never retry inside.
+        """
+
+    async def close(self) -> None:
+        """Let go of connections and files; called once, at the stop or before a restart."""

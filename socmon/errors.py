@@ -1,0 +1,52 @@
+"""Every error socmon raises on purpose, classed by what the caller should do.
+
+SocmonError
+├── ConfigError       the operator must edit a file; holds every problem found; exit status 78
+├── ComponentError    a collector or forwarder cannot go on; `retry` says whether to restart it
+├── ParseError        one record is malformed: count it and go on
+├── JournalError      the journal cannot be opened or written
+└── StoreError        the store cannot be opened or written
+Anything else is a bug.
+"""
+
+
+class SocmonError(Exception):
+    """Base of all expected errors."""
+
+
+class ConfigError(SocmonError):
+    """The configuration is wrong.
+
+    Attributes:
+        problems: one line each, `path:line: what is wrong; the remedy`.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class ComponentError(SocmonError):
+    """A collector or forwarder cannot go on.
+
+    Attributes:
+        retry: False when only a person can help; the supervisor then gives up on it.
+        wait_s: the least wait before the next try, in seconds, when the other side asked for one (`Retry-After`).
+    """
+
+    def __init__(self, message: str, *, retry: bool = True, wait_s: float = 0.0) -> None:
+        self.retry = retry
+        self.wait_s = wait_s
+        super().__init__(message)
+
+
+class ParseError(SocmonError):
+    """One record cannot be parsed."""
+
+
+class JournalError(SocmonError):
+    """The journal cannot be opened, read or written."""
+
+
+class StoreError(SocmonError):
+    """The store cannot be opened, read or written."""

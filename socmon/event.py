@@ -1,0 +1,198 @@
+"""What flows through socmon: Record → Event → Match → Alert.
+
+Times are integers, microseconds since 1970-01-01 UTC (`…_us`): windows are compared exactly, and a struct stays cheap.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from msgspec import Struct
+
+SECOND_US = 1_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+Level = Literal["informational", "low", "medium", "high", "critical"]
+LEVELS: tuple[Level, ...] = ("informational", "low", "medium", "high", "critical")
+
+TimeKnown = Literal["stated", "year_inferred", "received", "future_replaced", "unknown"]
+
+
+def to_us(moment: datetime) -> int:
+    """Microseconds since the epoch of an aware datetime."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def rfc3339(time_us: int) -> str:
+    """`2026-11-22T17:05:10.412Z`: UTC, with the fraction only as long as it needs to be (RFC 3339, section 5.6)."""
+    text = (_EPOCH + timedelta(microseconds=time_us)).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return text.rstrip("0").rstrip(".") + "Z"
+
+
+class Source(Struct, frozen=True):
+    """Where records come from, and how their bytes are to be read. Settled by intake, kept in the journal.
+
+    Attributes:
+        collector: the component's name in the configuration.
+        peer: the path of a file, or the address of a sender.
+        format: name of a parser, or "auto" until intake has settled it.
+        chosen: how the format was settled: by the setting, or detected from the first records.
+        zone: IANA time zone of stamps that state none.
+        authenticated: False where anyone could have written the peer's address (plain UDP).
+    """
+
+    collector: str
+    peer: str
+    format: str = "auto"
+    chosen: Literal["setting", "detected"] = "setting"
+    zone: str = "UTC"
+    authenticated: bool = True
+
+
+class Record(Struct, frozen=True):
+    """Bytes as they were collected, framing removed.
+
+    Attributes:
+        data: the message; several joined lines keep their newlines.
+        received_us: when socmon got it.
+        position: (stream, opaque bytes), what the collector needs to go on after this record; None if it cannot seek.
+        anchor_us: the moment that dates a stamp without a year: None means `received_us`; for bytes that a file held
+            when first opened, the file's modification time.
+        count: how many collected records were joined into this one.
+        seq: the journal's sequence number, from 1, without holes; 0 until it is written.
+    """
+
+    data: bytes
+    source: Source
+    received_us: int
+    position: tuple[str, bytes] | None = None
+    anchor_us: int | None = None
+    count: int = 1
+    seq: int = 0
+
+    @property
+    def dated_by_us(self) -> int:
+        """The anchor, or the received time where there is none."""
+        return self.received_us if self.anchor_us is None else self.anchor_us
+
+
+class LogSource(Struct, frozen=True):
+    """Sigma's log source; None where it says nothing."""
+
+    product: str | None = None
+    category: str | None = None
+    service: str | None = None
+
+
+# Field name → entity kind. One table, so that every parser's `src_ip` means the same thing to an analyst.
+ENTITY_FIELDS: Mapping[str, str] = {
+    "src_ip": "ip",
+    "dst_ip": "ip",
+    "user": "user",
+    "target_user": "user",
+}
+
+
+class Event(Struct):
+    """A parsed record.
+
+    Attributes:
+        time_us: event time, UTC; None only where no anchor could date it (standard input without `--year`).
+        time_known: how the time is known.
+        host: the host the event happened on, as the message states it; "" if unstated.
+        fields: in Sigma's taxonomy for the log source.
+        repeat: "message repeated N times" stands for N events; event_count and `Alert.count` add it.
+        agency: the agency that the host belongs to; "" until assets are known.
+    """
+
+    record: Record
+    time_us: int | None
+    time_known: TimeKnown
+    host: str
+    logsource: LogSource
+    fields: dict[str, Any]
+    repeat: int = 1
+    agency: str = ""
+
+    @property
+    def entities(self) -> dict[str, list[str]]:
+        """{kind: distinct values}, kinds ip, user, host, domain, hash; empty kinds are left out."""
+        found: dict[str, list[str]] = {"host": [self.host]} if self.host else {}
+        for name, kind in ENTITY_FIELDS.items():
+            value = self.fields.get(name)
+            if value and str(value) not in (values := found.setdefault(kind, [])):
+                values.append(str(value))
+        return found
+
+
+class Match(Struct):
+    """An event, and the ids of the single-event rules that it matches.
+
+    Attributes:
+        high_us: the greatest event time of the event's clock (see `clock_of`) in its batch, up to and with this event.
+    """
+
+    event: Event
+    rules: list[str]
+    high_us: int
+
+
+def clock_of(event: Event) -> tuple[str, str, str]:
+    """(collector, peer, host): one watermark each, so that a relay's slow host is late only against itself."""
+    source = event.record.source
+    return (source.collector, source.peer, event.host)
+
+
+class Evidence(Struct, frozen=True):
+    """One event behind an alert, as it can be shown and checked years later.
+
+    Attributes:
+        seq: its journal sequence.
+        raw: the record's bytes as text (UTF-8, undecodable bytes as backslash escapes).
+        sha256: of the record's bytes, in hex.
+        fields: the fields that the rule reads, with this event's values.
+    """
+
+    seq: int
+    time_us: int
+    host: str
+    collector: str
+    peer: str
+    raw: str
+    sha256: str
+    fields: dict[str, Any]
+
+
+class Alert(Struct):
+    """A rule that fired for one group.
+
+    Attributes:
+        id: UUID, stable for ever (DESIGN.md §2, "Alert identity").
+        group: {field: value}, the group-by fields, or the host for a rule without correlation.
+        count: events in it, repeats added.
+        revision: matches joined; only grows.
+        opened_seq: journal sequence of the match that opened it.
+        approximate: True when bounded state had to drop members inside a window.
+        analyst_revision: changes made by people; `revision + analyst_revision` orders what is sent upward.
+        evidence: the first and last 20 events, in sequence order.
+    """
+
+    id: str
+    rule_id: str
+    title: str
+    level: Level
+    tags: list[str]
+    group: dict[str, str]
+    first_us: int
+    last_us: int
+    count: int
+    revision: int
+    opened_seq: int
+    approximate: bool = False
+    host: str = ""
+    agency: str = ""
+    entities: dict[str, list[str]] = {}
+    status: str = "open"
+    analyst_revision: int = 0
+    evidence: list[Evidence] = []

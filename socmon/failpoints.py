@@ -1,0 +1,52 @@
+"""Named places where a crash test may kill this process; inert unless `SOCMON_FAILPOINT` is set at start.
+
+`SOCMON_FAILPOINT=name` kills (-9) at the first hit, `name:7` at the seventh. `journal.write:7:100` makes the seventh
+journal write stop after 100 bytes. Other names change behaviour once so that a test can show the damage is noticed.
+"""
+
+import os
+import signal
+
+# journal.appended   a batch is in the journal, not yet matched
+# alerts.committed   alerts are stored, the checkpoint is not
+# centre.committed   the centre has stored a batch, the reply is not sent
+# outbox.replied     the centre's reply is here, the outbox is not marked
+# journal.write      inside a journal write (third part: bytes that get through)
+# file.position      collector `file` forgets where it was (a mutation: a test shows that the ledger notices)
+NAMES = frozenset(
+    {
+        "journal.appended",
+        "alerts.committed",
+        "centre.committed",
+        "outbox.replied",
+        "journal.write",
+        "file.position",
+    }
+)
+
+_name, _, _rest = os.environ.get("SOCMON_FAILPOINT", "").partition(":")
+_nth, _, _bytes = _rest.partition(":")
+_left = int(_nth or 1)
+
+if _name and _name not in NAMES:
+    raise SystemExit(f"SOCMON_FAILPOINT: no failpoint is called {_name!r}; known: {', '.join(sorted(NAMES))}")
+
+
+def hit(name: str) -> bool:
+    """True the one time that failpoint `name` is due; False always when it was not armed at start."""
+    global _left  # noqa: PLW0603  one process has one failpoint
+    if name != _name:
+        return False
+    _left -= 1
+    return _left == 0
+
+
+def die(name: str) -> None:
+    """Kill this process without any clean-up if failpoint `name` is due."""
+    if hit(name):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def torn(name: str) -> int | None:
+    """How many bytes of the write at hand get through before the process dies; None when it is not due."""
+    return int(_bytes or 0) if hit(name) else None

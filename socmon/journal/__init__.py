@@ -1,0 +1,8 @@
+"""The append-only log between intake and matching: segments, checksums, replay, retention (DESIGN.md §2, §7)."""
+
+from socmon.journal.batch import Batch, Drop
+from socmon.journal.frames import MAX_FRAME_BYTES
+from socmon.journal.journal import Journal
+from socmon.journal.reading import Reader
+
+__all__ = ["MAX_FRAME_BYTES", "Batch", "Drop", "Journal", "Reader"]

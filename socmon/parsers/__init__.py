@@ -1,0 +1,53 @@
+"""From bytes to events: one file a format, pure functions, no state but bounded memos."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Protocol
+
+from socmon.errors import ParseError
+from socmon.event import Event, Record
+from socmon.parsers import rfc3164
+
+
+class Parser(Protocol):
+    """What the module of a format holds."""
+
+    def fits(self, data: bytes) -> bool:
+        """Whether `data` begins as records of this format do."""
+
+    def parse(self, record: Record, *, year: int | None, undated: bool) -> Event:
+        """See `socmon.parsers.parse`."""
+
+
+FORMATS: Mapping[str, Parser] = MappingProxyType({"rfc3164": rfc3164})
+
+
+def parse(record: Record, *, year: int | None = None, undated: bool = False) -> Event:
+    """The event that `record` tells of, read as its source's format; "auto" is settled for this record alone.
+
+    Args:
+        record: `record.dated_by_us` infers a year that is not stated.
+        year: dates every stamp without a year, instead of inference.
+        undated: nothing can date a stamp without a year: `time_us` is then None (unless `year` is given).
+
+    Raises:
+        ParseError: the record is not in its format, or no format fits.
+    """
+    name = record.source.format
+    if name == "auto":
+        name = detect([record.data]) or ""
+        if not name:
+            raise ParseError(f"no known format fits {record.data[:80]!r}; known: {', '.join(FORMATS)}")
+    parser = FORMATS.get(name)
+    if parser is None:
+        raise ParseError(f"no parser is called {name[:80]!r}; known: {', '.join(FORMATS)}")
+    return parser.parse(record, year=year, undated=undated)
+
+
+def detect(samples: Sequence[bytes]) -> str | None:
+    """The format that more than half of the non-empty samples fit; None while there is none."""
+    told = [sample for sample in samples if sample.strip()]
+    for name, parser in FORMATS.items():
+        if sum(parser.fits(sample) for sample in told) * 2 > len(told):
+            return name
+    return None

@@ -1,0 +1,142 @@
+"""The header of RFC 3164 as it is met: with and without priority, host, tag, year; and what is no header."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from parsers.records import event, record
+
+from socmon.errors import ParseError
+from socmon.event import LogSource
+from socmon.parsers import FORMATS, detect, parse
+
+BAD = [
+    b"",
+    b"   ",
+    b"foobar",
+    b"<12>",
+    b"<12>May 02 09:33:54",
+    b"<12>May 02 09:33:54 only-a-host",
+    b"<192>May 02 09:33:54 host tag: message",
+    b"Foo 02 09:33:54 host tag: message",
+    b"Feb 30 09:33:54 host tag: message",
+    b"May 02 24:00:00 host tag: message",
+    b"May 02 09:33:61 host tag: message",
+    b"2026-02-29T10:00:00Z host tag: message",
+    b"2026-02-28T10:00:00+07:61 host tag: message",
+    b"2026-02-28T10:00:00 host tag: message without a zone",
+    b"<34>1 2003-10-11T22:14:15.003Z host app - ID47 - RFC 5424",
+]
+
+
+@pytest.mark.parametrize("data", BAD)
+def test_line_without_a_valid_header_is_a_parse_error(data: bytes) -> None:
+    with pytest.raises(ParseError) as error:
+        parse(record(data))
+
+    assert len(str(error.value)) < 200
+
+
+@pytest.mark.parametrize("day", ["Nov  3", "Nov 3", "Nov 03"])
+def test_day_of_one_digit_may_have_one_space_two_or_a_zero(day: str) -> None:
+    found = event(f"{day} 10:00:00 web01 cron[7]: tick")
+
+    assert (found.time_us, found.host, found.fields["pid"]) == (1_793_700_000_000_000, "web01", 7)
+
+
+def test_priority_becomes_facility_and_severity() -> None:
+    found = event("<86>Nov 23 10:00:00 web01 su: x")
+
+    assert (found.fields["facility"], found.fields["severity"]) == (10, 6)
+
+
+@pytest.mark.parametrize("host", ["2001:db8::1", "fe80::1%eth0", "192.0.2.1", "gw,site-7,v1.2"])
+def test_host_may_be_an_address_or_odd(host: str) -> None:
+    found = event(f"Nov 23 10:00:00 {host} sshd[1]: x")
+
+    assert (found.host, found.logsource) == (host, LogSource(product="linux", service="sshd"))
+
+
+def test_leap_second_is_the_next_minute() -> None:
+    assert event("2016-12-31T23:59:60Z h t: x").time_us == event("2017-01-01T00:00:00Z h t: x").time_us
+
+
+def test_bytes_that_are_not_utf8_stay_readable_as_escapes() -> None:
+    found = event(b"Nov 23 10:00:00 web01 sshd[1]: Invalid user a\xff\xc3 from 192.0.2.1")
+
+    assert found.fields["user"] == "a\\xff\\xc3"
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_vietnamese_is_left_as_it_was_written(form: str) -> None:
+    name = unicodedata.normalize(form, "Nguyễn Thị Hoà")  # type: ignore[arg-type]  # the two names are its literals
+
+    assert event(f"Nov 23 10:00:00 web01 sshd[1]: Invalid user {name} from 192.0.2.1").fields["user"] == name
+
+
+@pytest.mark.parametrize(
+    ("count", "repeat"), [("2", 2), ("1000000", 1_000_000), ("1000001", 1), ("0", 1), ("9" * 9, 1)]
+)
+def test_repeats_are_believed_up_to_a_million(count: str, repeat: int) -> None:
+    inner = "Failed password for root from 192.0.2.1 port 22 ssh2"
+
+    found = event(f"Nov 23 10:00:00 web01 sshd[1]: message repeated {count} times: [ {inner}]")
+
+    assert found.repeat == repeat
+    assert ("outcome" in found.fields) == (repeat > 1)
+
+
+def test_message_of_several_lines_is_kept_whole() -> None:
+    assert event("Nov 23 10:00:00 web01 app: one\n  two\r\n").fields["message"] == "one\n  two"
+
+
+def test_auto_is_settled_for_the_record() -> None:
+    assert parse(record("Nov 23 10:00:00 web01 app: x", format_="auto")).host == "web01"
+    with pytest.raises(ParseError, match="no known format"):
+        parse(record(b"\x00\x01", format_="auto"))
+
+
+def test_unknown_format_is_a_parse_error_that_names_the_known() -> None:
+    with pytest.raises(ParseError, match="rfc3164"):
+        parse(record("Nov 23 10:00:00 web01 app: x", format_="cobol"))
+
+
+def test_detect_wants_more_than_half_of_the_lines() -> None:
+    line, rest = b"Nov 23 10:00:00 web01 app: x", b"of a line cut in the middle"
+
+    assert detect([line, b"", b"\n"]) == "rfc3164"
+    assert detect([rest, line, line]) == "rfc3164"
+    assert detect([rest, line]) is None
+    assert detect([b"", b" "]) is None
+    assert detect([]) is None
+
+
+def test_every_format_takes_what_it_says_fits() -> None:
+    assert all(parser.fits(b"Nov 23 10:00:00 web01 app: x") for parser in FORMATS.values())
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.from_regex(rb"(?s)(<\d{1,3}>)?[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d.{0,80}", fullmatch=True) | st.binary()
+)
+def test_no_line_raises_anything_but_parse_error(data: bytes) -> None:
+    try:
+        found = parse(record(data))
+    except ParseError:
+        return
+    assert isinstance(found.fields["message"], str)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    host=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9.-]{0,60}", fullmatch=True),
+    tag=st.from_regex(r"[a-z][A-Za-z0-9_./-]{0,30}", fullmatch=True),
+    pid=st.integers(0, 2**31) | st.none(),
+    message=st.text(st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]), min_size=1),
+)
+def test_what_was_written_is_read_back(host: str, tag: str, pid: int | None, message: str) -> None:
+    found = event(f"Nov 23 10:00:00 {host} {tag}{'' if pid is None else f'[{pid}]'}: {message}")
+
+    assert (found.host, found.fields["program"], found.fields.get("pid")) == (host, tag, pid)
+    assert found.fields["message"] == message

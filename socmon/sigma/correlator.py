@@ -1,0 +1,346 @@
+"""Matches → alerts: watermarks, groups and alert identity, exact on event time and bounded (DESIGN.md §2 and §7).
+
+The state is a function of the journal alone: nothing here reads a clock, the store, or what analysts did. A snapshot
+taken between two batches and restored continues exactly as the run it was taken from.
+"""
+
+import uuid
+from collections.abc import Iterable, Mapping
+
+import msgspec
+from msgspec import Struct
+
+from socmon.event import Alert, Event, Match, clock_of
+from socmon.sigma.joining import Limits, Row, alert_id, find, join
+from socmon.sigma.rule import Rule
+from socmon.sigma.windows import NEVER_US, EventCountWindow, Group, OpenAlert
+
+Clock = tuple[str, str, str]
+Key = tuple[str, ...]
+
+_MAX_CLOCKS = 10_000  # peers' addresses and hosts' names can be made up
+
+
+class Tally(Struct):
+    """What correlation has done, and what it could not use, since the journal began.
+
+    Attributes:
+        opened: alerts, by level.
+        joined: matches that joined an open alert.
+        late: matches behind their own source's watermark.
+        missing_field: matches that lack a group-by field.
+        evicted: groups dropped because of a bound.
+    """
+
+    opened: dict[str, int] = {}
+    joined: int = 0
+    late: int = 0
+    missing_field: int = 0
+    evicted: int = 0
+
+
+class _Meta(Struct):
+    """The part of the state that every batch changes."""
+
+    tally: Tally
+    clock_us: int = NEVER_US  # the greatest event time of all sources
+    low_us: int = NEVER_US  # no event in time is older; only grows
+    touches: int = 0
+
+
+class _Keeper:
+    """The groups of one alerting rule, coldest first."""
+
+    def __init__(self, rule: Rule, limits: Limits) -> None:
+        self.rule = rule
+        correlation = rule.correlation
+        self.fields = correlation.group_by if correlation else ("host",)
+        self.window = EventCountWindow(correlation, limits.max_members // 100) if correlation else None
+        self.timespan_us = correlation.timespan_us if correlation else 0
+        self.memory_us = max(limits.suppress_us, self.timespan_us)
+        self.groups: dict[Key, Group] = {}
+        self.members = 0
+        self.evicted_us = NEVER_US  # the newest event time in any group that was evicted
+
+    def key_of(self, event: Event) -> Key | None:
+        """Values of the group-by fields; None if one is missing."""
+        if self.window is None:
+            return (event.host,)
+        values = [event.fields.get(field) for field in self.fields]
+        return None if None in values else tuple(map(str, values))
+
+
+class Correlator:
+    """Turns matches, in journal order, into alerts.
+
+    Args:
+        rules: the rules in force; a correlation's base rules alert only with `generate`.
+        incarnation: of the journal; alert ids are derived from it.
+    """
+
+    def __init__(self, rules: Iterable[Rule], incarnation: uuid.UUID, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self._incarnation = incarnation
+        self._keepers = {rule.id: _Keeper(rule, self.limits) for rule in rules if rule.alerts}
+        self._fed_by: dict[str, list[_Keeper]] = {}
+        for keeper in self._keepers.values():
+            for base in keeper.rule.correlation.rules if keeper.rule.correlation else (keeper.rule.id,):
+                self._fed_by.setdefault(base, []).append(keeper)
+        self._clocks: dict[Clock, int] = {}  # per source, its greatest event time
+        self._meta = _Meta(tally=Tally())
+        self._groups = 0
+        self._members = 0
+        self._changed: dict[str, tuple[_Keeper, Key, OpenAlert]] = {}
+        self._touched_groups: set[tuple[str, Key]] = set()
+        self._touched_clocks: set[Clock] = set()
+        self._foreign: list[bytes] = []  # restored rows of rules that changed or went
+
+    @property
+    def tally(self) -> Tally:
+        """Counts since the journal began."""
+        return self._meta.tally
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(groups, events held in them)."""
+        return self._groups, self._members
+
+    # ── a batch ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def process(self, matches: Iterable[Match], highs: Mapping[Clock, int]) -> None:
+        """Correlate one journal batch.
+
+        Args:
+            matches: in journal order.
+            highs: per source with a dated event in the batch, its greatest event time.
+        """
+        self._forget()
+        for match in matches:
+            self._match(match)
+        for clock, high_us in highs.items():
+            self._advance(clock, high_us)
+
+    def tick(self, received_us: int) -> None:
+        """Time passes without events: nothing further back than the greatest skew can still come in time."""
+        self._meta.clock_us = max(self._meta.clock_us, received_us - self.limits.max_skew_us)
+        self._forget()
+
+    def hold(self, clock: Clock) -> None:
+        """Expect events of any age from `clock` (replay: a file not read yet), until `release`."""
+        self._clocks[clock] = NEVER_US
+
+    def release(self, clock: Clock) -> None:
+        """No longer wait for `clock`."""
+        self._clocks.pop(clock, None)
+
+    def _advance(self, clock: Clock, high_us: int) -> None:
+        self._clocks[clock] = max(high_us, self._clocks.get(clock, NEVER_US))
+        self._touched_clocks.add(clock)
+        self._meta.clock_us = max(self._meta.clock_us, high_us)
+        if len(self._clocks) > _MAX_CLOCKS:
+            furthest_behind = sorted(self._clocks, key=lambda known: (self._clocks[known], known))[: _MAX_CLOCKS // 16]
+            for gone in furthest_behind:
+                del self._clocks[gone]
+            self._touched_clocks.update(furthest_behind)
+
+    def _forget(self) -> None:
+        """Raise the low watermark and drop the groups that no event in time can reach any more."""
+        meta = self._meta
+        slowest = min(self._clocks.values(), default=NEVER_US)
+        low_us = max(slowest, meta.clock_us - self.limits.max_skew_us) - self.limits.lateness_us
+        meta.low_us = max(meta.low_us, low_us)
+        for keeper in self._keepers.values():
+            while keeper.groups:
+                key, group = next(iter(keeper.groups.items()))
+                if group.clock_us >= meta.low_us - keeper.memory_us:
+                    break  # groups stand in the order of their last touch, and the clock never goes back
+                self._remove(keeper, key)
+
+    def _match(self, match: Match) -> None:
+        event = match.event
+        if event.time_us is None:
+            return
+        mark_us = max(self._clocks.get(clock_of(event), NEVER_US), match.high_us)
+        if event.time_us < mark_us - self.limits.lateness_us:
+            self._meta.tally.late += 1
+            return
+        self._meta.clock_us = max(self._meta.clock_us, match.high_us)
+        for base in match.rules:
+            for keeper in self._fed_by.get(base, ()):
+                key = keeper.key_of(event)
+                if key is None:
+                    self._meta.tally.missing_field += 1
+                else:
+                    self._correlate(keeper, key, event, event.time_us)
+
+    def _correlate(self, keeper: _Keeper, key: Key, event: Event, time_us: int) -> None:
+        group = self._touch(keeper, key)
+        seq, weight = event.record.seq, event.repeat
+        if keeper.window is None:
+            alert = find(group, time_us, (), self.limits) or self._open(keeper, key, group, event, seq)
+            self._join(keeper, key, alert, [Row(seq, time_us, weight)], event)
+            return
+        held = len(group)
+        group.prune(self._meta.low_us - keeper.timespan_us)
+        for first, last in keeper.window.add(group, time_us, seq, weight):
+            self._fire(keeper, key, group, range(first, last + 1), event)
+        keeper.members += len(group) - held
+        self._members += len(group) - held
+        if self._members > self.limits.max_members:
+            self._evict(max(self._keepers.values(), key=lambda other: other.members))
+
+    def _touch(self, keeper: _Keeper, key: Key) -> Group:
+        group = keeper.groups.pop(key, None)
+        if group is None:
+            if self._groups >= self.limits.max_groups:
+                self._evict(max(self._keepers.values(), key=lambda other: len(other.groups)))
+            self._groups += 1
+            group = Group()
+        keeper.groups[key] = group
+        self._meta.touches += 1
+        group.touched = self._meta.touches
+        group.clock_us = self._meta.clock_us
+        memory_ends_us = self._meta.low_us - keeper.memory_us
+        if group.alerts and group.alerts[0].clock_us < memory_ends_us:
+            group.alerts = [alert for alert in group.alerts if alert.clock_us >= memory_ends_us]
+        self._touched_groups.add((keeper.rule.id, key))
+        return group
+
+    # ── alerts ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _fire(self, keeper: _Keeper, key: Key, group: Group, window: range, event: Event) -> None:
+        """The condition holds at the last event of `window`: open an alert with all of it, or join what is new."""
+        last = window[-1]
+        fresh = [index for index in window if not group.joined[index]]
+        if not fresh:
+            return
+        near = {group.joined[last], group.joined[window[-2]] if len(window) > 1 else 0}
+        alert = find(group, group.times[last], near, self.limits)
+        if alert is None:
+            alert = self._open(keeper, key, group, event, group.seqs[last])
+            fresh = list(window)
+        rows = [Row(group.seqs[index], group.times[index], group.weights[index]) for index in fresh]
+        lost_us = max(group.lost_us, keeper.evicted_us)
+        alert.approximate |= lost_us >= group.times[last] - keeper.timespan_us
+        for index in fresh:
+            group.joined[index] = alert.opened_seq
+        self._join(keeper, key, alert, rows, event)
+
+    def _open(self, keeper: _Keeper, key: Key, group: Group, event: Event, seq: int) -> OpenAlert:
+        alert = OpenAlert(
+            id=alert_id(self._incarnation, keeper.rule.id, key, seq),
+            first_us=-NEVER_US,
+            last_us=NEVER_US,
+            opened_seq=seq,
+            host=event.host,
+            agency=event.agency,
+        )
+        group.alerts.append(alert)
+        opened = self._meta.tally.opened
+        opened[keeper.rule.level] = opened.get(keeper.rule.level, 0) + 1
+        return alert
+
+    def _join(self, keeper: _Keeper, key: Key, alert: OpenAlert, rows: list[Row], event: Event) -> None:
+        if alert.revision:
+            self._meta.tally.joined += 1
+        join(alert, rows, event, self.limits.keep_events)
+        alert.clock_us = self._meta.clock_us
+        self._changed[alert.id] = (keeper, key, alert)
+
+    def take_alerts(self) -> list[tuple[Alert, list[int]]]:
+        """The alerts that changed since the last call, as they are now, without evidence.
+
+        Each comes with the sequences of its evidence that it was not handed out with before.
+        """
+        taken = []
+        for keeper, key, alert in self._changed.values():
+            kept = alert.first + alert.last
+            fresh = sorted(set(kept).difference(alert.handed))
+            if self.limits.keep_events is not None:
+                alert.handed = kept
+            taken.append((_finished(keeper, key, alert), fresh))
+        self._changed = {}
+        return taken
+
+    # ── bounds ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _evict(self, keeper: _Keeper) -> None:
+        """Drop the coldest 64th of the groups of the rule that holds the most, so that no rule starves the others."""
+        for key in list(keeper.groups)[: max(1, len(keeper.groups) // 64)]:
+            times = keeper.groups[key].times
+            keeper.evicted_us = max(keeper.evicted_us, times[-1] if times else NEVER_US)
+            self._meta.tally.evicted += 1
+            self._remove(keeper, key)
+
+    def _remove(self, keeper: _Keeper, key: Key) -> None:
+        held = len(keeper.groups.pop(key))
+        keeper.members -= held
+        self._members -= held
+        self._groups -= 1
+        self._touched_groups.add((keeper.rule.id, key))
+
+    # ── snapshot ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def take_snapshot(self) -> dict[bytes, bytes | None]:
+        """State rows that changed since the last call; None for one that is gone. Grows with touched groups only."""
+        encode = msgspec.msgpack.encode
+        rows: dict[bytes, bytes | None] = dict.fromkeys(self._foreign)
+        for rule_id, key in self._touched_groups:
+            keeper = self._keepers[rule_id]
+            group = keeper.groups.get(key)
+            rows[encode(["group", rule_id, keeper.rule.hash, key])] = None if group is None else encode(group)
+        for clock in self._touched_clocks:
+            high_us = self._clocks.get(clock)
+            rows[encode(["clock", *clock])] = None if high_us is None else encode(high_us)
+        evicted = {rule_id: k.evicted_us for rule_id, k in self._keepers.items() if k.evicted_us != NEVER_US}
+        rows[encode(["meta"])] = encode([self._meta, evicted])
+        self._touched_groups, self._touched_clocks, self._foreign = set(), set(), []
+        return rows
+
+    def restore(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
+        """Continue from the rows that `take_snapshot` gave out, in any order.
+
+        Groups of a rule that changed, went, or stands over one that did, are not taken over; the next snapshot drops
+        their rows.
+        """
+        groups: list[tuple[_Keeper, Key, Group]] = []
+        for row, value in rows:
+            kind, *name = msgspec.msgpack.decode(row)
+            if kind == "group":
+                rule_id, rule_hash, key = name
+                keeper = self._keepers.get(rule_id)
+                if keeper is None or keeper.rule.hash != rule_hash:
+                    self._foreign.append(row)
+                else:
+                    groups.append((keeper, tuple(key), msgspec.msgpack.decode(value, type=Group)))
+            elif kind == "clock":
+                self._clocks[name[0], name[1], name[2]] = msgspec.msgpack.decode(value)
+            else:
+                self._meta, evicted = msgspec.msgpack.decode(value, type=tuple[_Meta, dict[str, int]])
+                for rule_id in evicted.keys() & self._keepers.keys():
+                    self._keepers[rule_id].evicted_us = evicted[rule_id]
+        for keeper, key, group in sorted(groups, key=lambda item: item[2].touched):
+            keeper.groups[key] = group
+            keeper.members += len(group)
+            self._members += len(group)
+        self._groups = len(groups)
+
+
+def _finished(keeper: _Keeper, key: Key, alert: OpenAlert) -> Alert:
+    return Alert(
+        id=alert.id,
+        rule_id=keeper.rule.id,
+        title=keeper.rule.title,
+        level=keeper.rule.level,
+        tags=list(keeper.rule.tags),
+        group=dict(zip(keeper.fields, key, strict=True)),
+        first_us=alert.first_us,
+        last_us=alert.last_us,
+        count=alert.count,
+        revision=alert.revision,
+        opened_seq=alert.opened_seq,
+        approximate=alert.approximate,
+        host=alert.host,
+        agency=alert.agency,
+        entities={kind: list(values) for kind, values in alert.entities.items()},
+    )

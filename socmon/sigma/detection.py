@@ -1,0 +1,177 @@
+"""A rule's detection section → our condition (Sigma rules specification 2.1 and its modifiers appendix).
+
+pySigma reads values, modifiers and the grammar of conditions; linking items, values and `x of` is done here, so that a
+refusal can name the line of the value it is about.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from sigma.conditions import (
+    ConditionAND,
+    ConditionIdentifier,
+    ConditionNOT,
+    ConditionSelector,
+    SigmaCondition,
+)
+from sigma.modifiers import (
+    SigmaCaseSensitiveModifier,
+    SigmaEndswithModifier,
+    SigmaModifier,
+    SigmaRegularExpressionModifier,
+    SigmaStartswithModifier,
+    SigmaWideModifier,
+    modifier_mapping,
+)
+from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaDetections
+from sigma.types import SigmaCasedString, SigmaExpansion, SigmaType
+
+from socmon.sigma.documents import Place, RefusedError
+from socmon.sigma.ir import Node, Not, always_true, both, either
+from socmon.sigma.regex import POLICY
+from socmon.sigma.terms import term_of
+
+# What pySigma, its parser and our recursion raise for input that nobody expected; SigmaError is a ValueError.
+PYSIGMA_ERRORS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+_MAX_CONDITION_CHARS = 10_000
+
+# The specification's name for `wide`, which pySigma lacks.
+modifier_mapping.setdefault("utf16le", SigmaWideModifier)
+
+
+def refusal(error: Exception, place: Place) -> RefusedError:
+    """A RefusedError in one printable line that says what `error` says."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, RecursionError):
+        text = "nested too deep; make it flatter"
+    return RefusedError("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:300]), place)
+
+
+def culprit(definition: Any, place: Place) -> Place | None:
+    """The place of the first detection item that pySigma refuses, within the definition at `place`."""
+    if isinstance(definition, Mapping):
+        for key, value in definition.items():
+            try:
+                SigmaDetectionItem.from_mapping(key, value, policy=POLICY)
+            except PYSIGMA_ERRORS:
+                return (*place, key)
+    elif isinstance(definition, list):
+        for index, one in enumerate(definition):
+            if found := culprit(one, (*place, index)):
+                return found
+    try:
+        SigmaDetection.from_definition(definition, policy=POLICY)
+    except PYSIGMA_ERRORS:
+        return place
+    return None
+
+
+class ConditionReader:
+    """Reads one rule's conditions.
+
+    Args:
+        detections: pySigma's parse of `definitions`, the detection section.
+        names_of: the names that a field of the rule may have in an event.
+    """
+
+    def __init__(
+        self, detections: SigmaDetections, definitions: Mapping[str, Any], names_of: Callable[[str], tuple[str, ...]]
+    ) -> None:
+        self._detections = detections
+        self._definitions = definitions
+        self._names_of = names_of
+        self._nodes: dict[str, Node] = {}
+
+    def read(self) -> Node:
+        """What fulfils the rule: any of its conditions.
+
+        Raises:
+            RefusedError: something in it is not supported, or cannot be meant.
+        """
+        for name, detection in self._detections.detections.items():
+            self._nodes[name] = self._detection(detection, self._definitions[name], ("detection", name))
+        place: Place = ("detection", "condition")
+        node = either(tuple(self._condition(condition, place) for condition in self._detections.parsed_condition))
+        if always_true(node):
+            raise RefusedError("the condition is true for every event; say what the rule looks for", place)
+        return node
+
+    def _detection(self, detection: SigmaDetection, definition: Any, place: Place) -> Node:
+        nodes = []
+        for part, inner, where in _parts(detection, definition, place):
+            if isinstance(part, SigmaDetection):
+                nodes.append(self._detection(part, inner, where))
+            else:
+                try:
+                    nodes.append(self._item(part))
+                except PYSIGMA_ERRORS as error:
+                    raise refusal(error, where) from error
+        return both(tuple(nodes)) if detection.item_linking is ConditionAND else either(tuple(nodes))
+
+    def _item(self, item: SigmaDetectionItem) -> Node:
+        _refuse_modifiers(item)
+        names = () if item.field is None else self._names_of(item.field)
+        terms = tuple(term_of(value, names, self._names_of) for value in item.value)
+        if not terms:
+            raise ValueError("an empty list says nothing; remove it, or write null for a missing field")
+        node = both(terms) if item.value_linking is ConditionAND else either(terms)
+        return Not(node) if item.negated else node
+
+    def _condition(self, condition: SigmaCondition, place: Place) -> Node:
+        if not isinstance(condition.condition, str) or len(condition.condition) > _MAX_CONDITION_CHARS:
+            raise RefusedError(f"a condition is text of up to {_MAX_CONDITION_CHARS} characters", place)
+        if "|" in condition.condition:
+            raise RefusedError("aggregation after | is no longer part of Sigma; write a correlation rule", place)
+        try:
+            tree = condition.parse(postprocess=False)
+            return self._tree(tree)
+        except PYSIGMA_ERRORS as error:
+            raise refusal(error, place) from error
+
+    def _tree(self, tree: Any) -> Node:
+        if isinstance(tree, ConditionIdentifier):
+            if tree.identifier not in self._nodes:
+                raise ValueError(f"no detection is called {tree.identifier[:60]!r}")
+            return self._nodes[tree.identifier]
+        if isinstance(tree, ConditionSelector):
+            chosen = [one.identifier for one in tree.resolve_referenced_detections(self._detections)]
+            if not chosen:
+                raise ValueError(f"no detection is called like {tree.pattern[:60]!r}")
+            nodes = tuple(self._nodes[name] for name in chosen)
+            return both(nodes) if tree.cond_class is ConditionAND else either(nodes)
+        parts = tuple(self._tree(arg) for arg in tree.args)
+        if isinstance(tree, ConditionNOT):
+            return Not(parts[0])
+        return both(parts) if isinstance(tree, ConditionAND) else either(parts)
+
+
+def _parts(
+    detection: SigmaDetection, definition: Any, place: Place
+) -> Iterator[tuple[SigmaDetection | SigmaDetectionItem, Any, Place]]:
+    """Each part of a detection, with its definition and place."""
+    parts = detection.detection_items
+    if isinstance(definition, Mapping):
+        for part, (key, value) in zip(parts, definition.items(), strict=True):
+            yield part, value, (*place, key)
+    elif isinstance(definition, list) and isinstance(parts[0], SigmaDetection):
+        for index, (part, value) in enumerate(zip(parts, definition, strict=True)):
+            yield part, value, (*place, index)
+    else:
+        yield parts[0], definition, place
+
+
+def _refuse_modifiers(item: SigmaDetectionItem) -> None:
+    """Combinations of modifiers that pySigma accepts and in which one of them would have no effect."""
+    modifiers: list[type[SigmaModifier[Any, Any]]] = item.modifiers
+    if SigmaRegularExpressionModifier in modifiers:
+        for name, modifier in (("startswith", SigmaStartswithModifier), ("endswith", SigmaEndswithModifier)):
+            if modifier in modifiers:
+                raise ValueError(f"re with {name} is not supported; write ^ or $ into the expression")
+    if SigmaCaseSensitiveModifier in modifiers and not all(_is_cased(value) for value in item.value):
+        raise ValueError("cased has no effect on what the modifiers after it make; write it last")
+
+
+def _is_cased(value: SigmaType) -> bool:
+    if isinstance(value, SigmaExpansion):
+        return all(_is_cased(one) for one in value.values)
+    return isinstance(value, SigmaCasedString)

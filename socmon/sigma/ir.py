@@ -1,0 +1,122 @@
+"""A rule's condition as we evaluate it: and, or, not over atoms, which test one field each."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from msgspec import Struct
+
+TextOp = Literal["eq", "starts", "ends", "has", "glob", "any"]
+Op = Literal[TextOp, "re", "cidr", "gt", "gte", "lt", "lte", "null", "exists", "ref"]
+TEXT_OPS: frozenset[str] = frozenset({"eq", "starts", "ends", "has", "glob", "any"})
+
+
+class Atom(Struct, frozen=True):
+    """One test of one field; equal atoms are interchangeable.
+
+    Attributes:
+        names: the field's names, the first one that the event has counts; () for a keyword, which looks at every field.
+        op: eq, starts, ends, has compare with text; glob is a regular expression made from wildcards; any wants a value
+            at all; re is the rule's own regular expression; cidr an IP network; gt, gte, lt, lte a number; null is true
+            for a missing field and for null; exists for a field that is there, even null; ref compares with a field.
+        arg: text, folded unless `cased`; a number for gt … lte; a FieldRef for ref; None for any, null and exists.
+        cased: compare without folding.
+    """
+
+    names: tuple[str, ...]
+    op: Op
+    arg: Any = None
+    cased: bool = False
+
+
+class FieldRef(Struct, frozen=True):
+    """The field that an atom's field is compared with: equal, or beginning, ending or (both) holding it."""
+
+    names: tuple[str, ...]
+    starts: bool = False
+    ends: bool = False
+
+
+class Not(Struct, frozen=True):
+    """True when `node` is false."""
+
+    node: "Node"
+
+
+class And(Struct, frozen=True):
+    """True when all of `nodes` are."""
+
+    nodes: tuple["Node", ...]
+
+
+class Or(Struct, frozen=True):
+    """True when one of `nodes` is."""
+
+    nodes: tuple["Node", ...]
+
+
+Node = Atom | Not | And | Or
+
+
+def both(nodes: tuple[Node, ...]) -> Node:
+    """And of `nodes`, flattened."""
+    flat = tuple(part for node in nodes for part in (node.nodes if isinstance(node, And) else (node,)))
+    return flat[0] if len(flat) == 1 else And(flat)
+
+
+def either(nodes: tuple[Node, ...]) -> Node:
+    """Or of `nodes`, flattened."""
+    flat = tuple(part for node in nodes for part in (node.nodes if isinstance(node, Or) else (node,)))
+    return flat[0] if len(flat) == 1 else Or(flat)
+
+
+def atoms(node: Node) -> Iterator[Atom]:
+    """The atoms of `node` in the order that the rule writes them, repeated where it repeats them."""
+    if isinstance(node, Atom):
+        yield node
+    elif isinstance(node, Not):
+        yield from atoms(node.node)
+    else:
+        for part in node.nodes:
+            yield from atoms(part)
+
+
+def always_true(node: Node, budget: int = 2000) -> bool:
+    """True if no combination of true and false atoms makes `node` false.
+
+    Atoms are taken as independent. A condition that needs more than `budget` combinations is taken as able to be false.
+    """
+    steps = 0
+    all_false = dict.fromkeys(atoms(node), False)  # tried first: it settles nearly every rule at once
+    pending: list[dict[Atom, bool]] = [{}, all_false]
+    while pending:
+        known = pending.pop()
+        steps += 1
+        result = _simplify(node, known)
+        if result is False or steps > budget:
+            return False
+        if result is not True:
+            atom = next(atoms(result))
+            pending += [known | {atom: True}, known | {atom: False}]
+    return True
+
+
+def _simplify(node: Node, known: Mapping[Atom, bool]) -> Node | bool:
+    """`node` with the `known` atoms put in."""
+    if isinstance(node, Atom):
+        if node.op == "any" and not node.names:
+            return True  # every event has some value
+        return known.get(node, node)
+    if isinstance(node, Not):
+        inner = _simplify(node.node, known)
+        return (not inner) if isinstance(inner, bool) else Not(inner)
+    decisive = isinstance(node, Or)
+    left: list[Node] = []
+    for part in node.nodes:
+        result = _simplify(part, known)
+        if result is decisive:
+            return decisive
+        if not isinstance(result, bool):
+            left.append(result)
+    if not left:
+        return not decisive
+    return Or(tuple(left)) if decisive else And(tuple(left))

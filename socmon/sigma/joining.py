@@ -1,0 +1,84 @@
+"""Alert identity: which open alert a match joins, and what a new one is called (DESIGN.md §2)."""
+
+import uuid
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from socmon.event import SECOND_US, Event
+from socmon.sigma.windows import Group, OpenAlert
+
+_MAX_ENTITIES = 20  # values of one kind that an alert lists; its evidence holds the rest
+
+
+class Limits(NamedTuple):
+    """The bounds of correlation; DESIGN.md §7 has the defaults.
+
+    Attributes:
+        suppress_us: an event this close to an open alert's span joins it.
+        lateness_us: a match further behind its own source is counted, not correlated.
+        max_alert_us: an alert spans this much at most.
+        max_skew_us: how far the slowest source holds back the forgetting of the others' events.
+        keep_events: first and last sequences kept per alert; None keeps all (replay).
+    """
+
+    suppress_us: int = 300 * SECOND_US
+    lateness_us: int = 300 * SECOND_US
+    max_alert_us: int = 24 * 3600 * SECOND_US
+    max_skew_us: int = 24 * 3600 * SECOND_US
+    max_groups: int = 200_000
+    max_members: int = 1_000_000
+    keep_events: int | None = 20
+
+
+class Row(NamedTuple):
+    """An event that joins an alert; `weight` counts its repeats."""
+
+    seq: int
+    time_us: int
+    weight: int
+
+
+def alert_id(incarnation: uuid.UUID, rule_id: str, key: Sequence[str], opened_seq: int) -> str:
+    """UUIDv5 (RFC 9562, section 5.5) of what makes an alert itself; the same in every run over one journal."""
+    name = msgspec.json.encode([rule_id, list(key), opened_seq])
+    return str(uuid.uuid5(incarnation, name.decode()))
+
+
+def find(group: Group, time_us: int, near: Collection[int], limits: Limits) -> OpenAlert | None:
+    """The alert that a match at `time_us` joins, or None if it opens one.
+
+    Args:
+        near: `opened_seq` of alerts that the match's own window is in already: while a condition stays true, its events
+            join however long the timespan is. Else the oldest alert whose span ± `suppress` holds the time.
+    """
+    fitting = [
+        alert
+        for alert in group.alerts
+        if max(alert.last_us, time_us) - min(alert.first_us, time_us) <= limits.max_alert_us
+    ]
+    for alert in fitting:
+        if alert.opened_seq in near:
+            return alert
+    for alert in fitting:
+        if alert.first_us - limits.suppress_us <= time_us <= alert.last_us + limits.suppress_us:
+            return alert
+    return None
+
+
+def join(alert: OpenAlert, rows: Sequence[Row], event: Event, keep: int | None) -> None:
+    """Add `rows`, brought by the match of `event`, to `alert`."""
+    alert.revision += 1
+    alert.count += sum(row.weight for row in rows)
+    alert.first_us = min(alert.first_us, *(row.time_us for row in rows))
+    alert.last_us = max(alert.last_us, *(row.time_us for row in rows))
+    for row in rows:
+        if keep is None or len(alert.first) < keep:
+            alert.first.append(row.seq)
+        else:
+            alert.last.append(row.seq)
+            del alert.last[:-keep]
+    for kind, values in event.entities.items():
+        known = alert.entities.setdefault(kind, [])
+        known.extend(value for value in values if value not in known and len(known) < _MAX_ENTITIES)

@@ -1,0 +1,170 @@
+"""Conditions → functions that test an event's fields."""
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from ipaddress import ip_network
+from typing import Any
+
+from socmon.sigma.ir import TEXT_OPS, And, Atom, FieldRef, Node, Not
+from socmon.sigma.regex import searcher
+from socmon.sigma.values import address_of, fold, number_of, texts_of
+
+Fields = Mapping[str, Any]
+Test = Callable[[Fields], bool]
+_TextTest = Callable[[str], bool]
+_Names = tuple[str, ...]
+
+_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+}
+
+
+class Compiler:
+    """Compiles conditions; equal parts of different rules become one function."""
+
+    def __init__(self) -> None:
+        self._known: dict[Node, Test] = {}
+
+    def test_for(self, node: Node) -> Test:
+        """A function that says whether an event's fields fulfil `node`; it never raises."""
+        test = self._known.get(node)
+        if test is None:
+            test = self._known[node] = self._compile(node)
+        return test
+
+    def _compile(self, node: Node) -> Test:
+        if isinstance(node, Atom):
+            return _one_of([node]) if node.op in TEXT_OPS else _atom_test(node)
+        if isinstance(node, Not):
+            inner = self.test_for(node.node)
+            return lambda fields: not inner(fields)
+        if isinstance(node, And):
+            return _all_true([self.test_for(part) for part in node.nodes])
+        return _any_true(self._alternatives(node.nodes))
+
+    def _alternatives(self, nodes: Sequence[Node]) -> list[Test]:
+        """Tests for the parts of an Or: text atoms of one field share one test, so its value is folded once."""
+        groups: dict[tuple[_Names, bool], list[Atom]] = {}
+        others: list[Test] = []
+        for node in nodes:
+            if isinstance(node, Atom) and node.op in TEXT_OPS:
+                groups.setdefault((node.names, node.cased), []).append(node)
+            else:
+                others.append(self.test_for(node))
+        return [_one_of(atoms) for atoms in groups.values()] + others
+
+
+def _all_true(tests: list[Test]) -> Test:
+    def test(fields: Fields) -> bool:
+        for one in tests:  # noqa: SIM110  a generator would double the cost
+            if not one(fields):
+                return False
+        return True
+
+    return test
+
+
+def _any_true(tests: list[Test]) -> Test:
+    if len(tests) == 1:
+        return tests[0]
+
+    def test(fields: Fields) -> bool:
+        for one in tests:  # noqa: SIM110  a generator would double the cost
+            if one(fields):
+                return True
+        return False
+
+    return test
+
+
+def _reader(names: _Names) -> Callable[[Fields], Any]:
+    """Reads a field under the first of its names that the event has, or all values for a keyword."""
+    if not names:
+        return lambda fields: list(fields.values())
+    if len(names) == 1:
+        only = names[0]
+        return lambda fields: fields.get(only)
+    return lambda fields: next((fields[name] for name in names if name in fields), None)
+
+
+def _one_of(atoms: Sequence[Atom]) -> Test:
+    """Test for any of some text atoms of one field."""
+    read = _reader(atoms[0].names)
+    normal = str if atoms[0].cased else fold
+    matches = _text_test(atoms)
+
+    def test(fields: Fields) -> bool:
+        value = read(fields)
+        if value is None:
+            return False
+        if type(value) is str:
+            return matches(normal(value))
+        return any(matches(normal(text)) for text in texts_of(value))
+
+    return test
+
+
+def _text_test(atoms: Sequence[Atom]) -> _TextTest:
+    literals = {op: tuple(atom.arg for atom in atoms if atom.op == op) for op in ("eq", "starts", "ends", "has")}
+    equals, starts, ends = frozenset(literals["eq"]), literals["starts"], literals["ends"]
+    has = literals["has"]
+    globs = [searcher(atom.arg) for atom in atoms if atom.op == "glob"]
+    if len(equals) == len(atoms):
+        return equals.__contains__
+    if any(atom.op == "any" for atom in atoms):
+        return lambda _text: True
+
+    def test(text: str) -> bool:
+        if text in equals or text.startswith(starts) or text.endswith(ends):
+            return True
+        for part in has:
+            if part in text:
+                return True
+        return any(glob(text) for glob in globs)
+
+    return test
+
+
+def _atom_test(atom: Atom) -> Test:
+    """Test for an atom that looks at more than folded text."""
+    if atom.op == "exists":
+        return lambda fields: any(name in fields for name in atom.names)
+    read = _reader(atom.names)
+    if atom.op == "null":
+        return lambda fields: _holds_null(read(fields))
+    if isinstance(atom.arg, FieldRef):
+        return _reference_test(read, atom.arg)
+    matches = _value_test(atom)
+    return lambda fields: any(matches(text) for text in texts_of(read(fields)))
+
+
+def _holds_null(value: Any) -> bool:
+    return value is None or (isinstance(value, (list, tuple)) and None in value)
+
+
+def _value_test(atom: Atom) -> _TextTest:
+    if atom.op == "re":
+        return searcher(atom.arg)
+    if atom.op == "cidr":
+        network = ip_network(atom.arg)
+        return lambda text: (address := address_of(text)) is not None and address in network
+    compare, limit = _COMPARE[atom.op], atom.arg
+    return lambda text: (number := number_of(text)) is not None and compare(number, limit)
+
+
+def _reference_test(read: Callable[[Fields], Any], ref: FieldRef) -> Test:
+    read_other = _reader(ref.names)
+    compare: Callable[[str, str], bool] = operator.eq
+    if ref.starts:
+        compare = operator.contains if ref.ends else str.startswith
+    elif ref.ends:
+        compare = str.endswith
+
+    def test(fields: Fields) -> bool:
+        others = [fold(text) for text in texts_of(read_other(fields))]
+        return any(compare(fold(text), other) for text in texts_of(read(fields)) for other in others)
+
+    return test

@@ -1,0 +1,74 @@
+"""What a Sigma rule is once it is loaded; its compiled condition stays inside the rule set."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from socmon.event import Level, LogSource
+
+CountOp = Literal["gt", "gte", "lt", "lte", "eq", "neq"]
+
+
+class RuleError(Struct, frozen=True):
+    """Why a file, or one rule in it, was refused; the rest of the rules load all the same.
+
+    Attributes:
+        line: from 1; the offending line where it can be known, else the rule's first.
+        message: what is wrong, and the remedy where there is one.
+    """
+
+    path: str
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.message}"
+
+
+class Correlation(Struct, frozen=True):
+    """How matches of other rules are counted (Sigma correlation rules specification 2.1).
+
+    Attributes:
+        rules: ids of single-event rules.
+        group_by: fields whose values make a group; empty: one group for all.
+        timespan_us: length of the window, in microseconds.
+        value: what the number of events is compared with, by `op`.
+        aliases: field aliases; always empty, as rules that use them are refused for now.
+        generate: the single-event rules alert as well.
+    """
+
+    type: Literal["event_count"]
+    rules: tuple[str, ...]
+    group_by: tuple[str, ...]
+    timespan_us: int
+    op: CountOp
+    value: int
+    aliases: tuple[()] = ()
+    generate: bool = False
+
+
+class Rule(Struct, frozen=True):
+    """A loaded rule.
+
+    Attributes:
+        id: as the rule states it, else a UUIDv5 of file name and title.
+        level: as the rule states it, else medium: a rule without a level must not go unseen.
+        tags: such as `attack.t1110`.
+        line: where the rule begins in `path`, from 1.
+        hash: sha256 in hex of the rule's content, comments and order of keys aside; a correlation's covers the rules
+            that it refers to. State kept for a rule is worthless once this changes.
+        alerts: False for a rule that only feeds correlations.
+        correlation: None for a single-event rule.
+    """
+
+    id: str
+    title: str
+    name: str | None
+    level: Level
+    tags: tuple[str, ...]
+    logsource: LogSource
+    path: str
+    line: int
+    hash: str
+    alerts: bool = True
+    correlation: Correlation | None = None

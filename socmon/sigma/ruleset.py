@@ -1,0 +1,111 @@
+"""The loaded rules: which of them match an event."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from socmon.event import LogSource
+from socmon.sigma.ir import FieldRef, Node, atoms
+from socmon.sigma.loading import Loader, rule_files
+from socmon.sigma.logsources import LogSources, log_source, shipped_log_sources
+from socmon.sigma.matcher import Compiler, Fields, Test
+from socmon.sigma.rule import Rule, RuleError
+
+_Plan = list[tuple[str, Test]]
+_MAX_PLANS = 4096  # a log source holds text that the sender chose, such as a syslog tag
+
+
+class RuleSet:
+    """Rules, compiled, with what was refused on the way.
+
+    Attributes:
+        rules: in load order, correlations among them.
+        errors: why files and rules were refused, by path and line.
+        by_id: the rules by their id.
+    """
+
+    def __init__(
+        self, rules: Sequence[Rule], errors: Sequence[RuleError], conditions: Mapping[str, Node], sources: LogSources
+    ) -> None:
+        self.rules = list(rules)
+        self.errors = sorted(errors, key=lambda error: (error.path, error.line))
+        self.by_id = {rule.id: rule for rule in self.rules}
+        self._sources = sources
+        self._fields = {rule_id: _fields_of(node) for rule_id, node in conditions.items()}
+        compiler = Compiler()
+        self._tests = {rule_id: compiler.test_for(node) for rule_id, node in conditions.items()}
+        self._plans: dict[LogSource, _Plan] = {}
+
+    def match(self, fields: Fields, logsource: Mapping[str, str | None] | LogSource) -> list[str]:
+        """Ids of the single-event rules that an event matches, in load order.
+
+        Args:
+            fields: the event's; values as JSON has them.
+            logsource: where the event comes from; `product`, `category`, `service`, each may be missing.
+        """
+        if not isinstance(logsource, LogSource):
+            logsource = log_source(logsource)
+        plan = self._plans.get(logsource)
+        if plan is None:
+            plan = self._plan(logsource)
+        return [rule_id for rule_id, test in plan if test(fields)]
+
+    def _plan(self, logsource: LogSource) -> _Plan:
+        """The rules that look at events of `logsource`; remembered."""
+        if len(self._plans) >= _MAX_PLANS:
+            self._plans.clear()
+        event = log_source(logsource)
+        plan = [
+            (rule.id, self._tests[rule.id])
+            for rule in self.rules
+            if rule.correlation is None and self._sources.sees(rule.logsource, event)
+        ]
+        self._plans[logsource] = plan
+        return plan
+
+    def fields_of(self, rule_id: str) -> tuple[str, ...]:
+        """Names of the fields that a rule reads, once each, in its order; () for a rule of keywords only.
+
+        For a correlation: those of its rules, then its group-by fields.
+
+        Raises:
+            KeyError: no rule has this id.
+        """
+        correlation = self.by_id[rule_id].correlation
+        if correlation is None:
+            return self._fields[rule_id]
+        names = [name for base in correlation.rules for name in self._fields[base]]
+        return tuple(dict.fromkeys([*names, *correlation.group_by]))
+
+
+def _fields_of(node: Node) -> tuple[str, ...]:
+    names: dict[str, None] = {}
+    for atom in atoms(node):
+        names |= dict.fromkeys(atom.names)
+        if isinstance(atom.arg, FieldRef):
+            names |= dict.fromkeys(atom.arg.names)
+    return tuple(names)
+
+
+def load_rules(paths: Iterable[str | Path]) -> RuleSet:
+    """Load files and, recursively, the *.yml and *.yaml in directories, in order of path.
+
+    `logsources.yml` and `*.test.yml` are not rules and are passed over. Nothing is raised for a rule, file or path that
+    cannot be used: each is in `errors`, and the rest loads.
+    """
+    loader = Loader(shipped_log_sources())
+    for path in paths:
+        for file in rule_files(Path(path), loader.errors):
+            loader.add_path(file)
+    return _rule_set(loader)
+
+
+def parse_rules(path: str, content: bytes) -> RuleSet:
+    """The rules of one file that is read already; `path` is what errors call it."""
+    loader = Loader(shipped_log_sources())
+    loader.add(path, content)
+    return _rule_set(loader)
+
+
+def _rule_set(loader: Loader) -> RuleSet:
+    rules = loader.finish()
+    return RuleSet(rules, loader.errors, loader.conditions, shipped_log_sources())

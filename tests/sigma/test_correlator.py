@@ -1,0 +1,336 @@
+"""Correlation and alert identity against DESIGN.md §2 and §7, and against a brute-force reference."""
+
+import pytest
+from correlation_kit import BURST, START_US, brute_force, burst_rules, event, feed, made, rule
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from socmon.event import SECOND_US, Alert, Event
+from socmon.sigma.correlator import Correlator
+from socmon.sigma.joining import Limits
+from socmon.sigma.rule import CountOp
+
+HOUR_S = 3600
+
+
+def alerts_of(correlator: Correlator) -> list[Alert]:
+    return [alert for alert, _ in correlator.take_alerts()]
+
+
+def test_a_window_is_inclusive_at_both_ends() -> None:
+    correlator = made(burst_rules())
+
+    feed(correlator, [event(n + 1, at_s) for n, at_s in enumerate((0, 15, 30, 45, 60))])
+
+    (alert,) = alerts_of(correlator)
+    assert (alert.count, alert.first_us, alert.last_us) == (5, START_US, START_US + 60 * SECOND_US)
+    assert alert.rule_id == BURST
+    assert alert.group == {"src_ip": "10.0.0.1"}
+
+
+def test_one_second_more_than_the_timespan_does_not_fire() -> None:
+    correlator = made(burst_rules())
+
+    feed(correlator, [event(n + 1, at_s) for n, at_s in enumerate((0, 15, 30, 45, 61))])
+
+    assert alerts_of(correlator) == []
+
+
+def test_a_repeated_message_counts_as_often_as_it_says() -> None:
+    correlator = made(burst_rules())
+
+    feed(correlator, [event(1, 0), event(2, 1, repeat=4)])
+
+    (alert,) = alerts_of(correlator)
+    assert alert.count == 5
+    assert alert.revision == 1
+
+
+def test_further_events_join_while_the_condition_holds() -> None:
+    correlator = made(burst_rules())
+
+    feed(correlator, [event(n, n) for n in range(1, 9)])
+
+    (alert,) = alerts_of(correlator)
+    assert (alert.count, alert.revision, alert.opened_seq) == (8, 4, 5)
+
+
+def test_a_condition_that_stays_true_keeps_one_alert_however_long_the_timespan() -> None:
+    correlator = made(burst_rules(value=3, timespan_s=HOUR_S))
+
+    feed(correlator, [event(n, n * 1200) for n in range(1, 20)])
+
+    assert [alert.count for alert in alerts_of(correlator)] == [19]
+
+
+def test_a_second_burst_joins_within_suppress_and_opens_anew_after_it() -> None:
+    correlator = made(burst_rules())
+    bursts = [(base_s + n, base_s) for base_s in (0, 200, 1000) for n in range(5)]
+
+    feed(correlator, [event(seq, at_s) for seq, (at_s, _) in enumerate(bursts, start=1)])
+
+    assert [(alert.count, alert.opened_seq) for alert in alerts_of(correlator)] == [(10, 5), (5, 15)]
+
+
+def test_an_alert_lasts_at_most_its_limit() -> None:
+    correlator = made(burst_rules(value=1), Limits(max_alert_us=HOUR_S * SECOND_US))
+
+    feed(correlator, [event(n, n * 100) for n in range(1, 41)])
+
+    spans_us = [alert.last_us - alert.first_us for alert in alerts_of(correlator)]
+    assert len(spans_us) == 2
+    assert max(spans_us) <= HOUR_S * SECOND_US
+
+
+def test_a_late_event_within_its_limit_is_put_in_its_place_and_fires() -> None:
+    correlator = made(burst_rules())
+
+    feed(correlator, [event(n, at_s) for n, at_s in enumerate((0, 10, 20, 50, 200), start=1)])
+    feed(correlator, [event(6, 30)])
+
+    (alert,) = alerts_of(correlator)
+    assert (alert.count, alert.last_us) == (5, START_US + 50 * SECOND_US)
+
+
+def test_a_match_too_far_behind_its_own_source_is_counted_and_left_out() -> None:
+    correlator = made(burst_rules(value=1))
+
+    feed(correlator, [event(1, 1000), event(2, 699)])
+
+    assert [alert.count for alert in alerts_of(correlator)] == [1]
+    assert correlator.tally.late == 1
+
+
+def test_a_source_is_late_against_itself_only() -> None:
+    correlator = made(burst_rules())
+
+    feed(correlator, [event(1, 7200, peer="ahead")])
+    feed(correlator, [event(n, n, peer="behind") for n in range(2, 7)])
+
+    assert [alert.count for alert in alerts_of(correlator)] == [5]
+    assert correlator.tally.late == 0
+
+
+def test_two_hosts_behind_one_relay_have_clocks_of_their_own() -> None:
+    correlator = made(burst_rules())
+
+    feed(correlator, [event(1, 7200, host="fast"), *(event(n, n, host="slow") for n in range(2, 7))])
+
+    assert [alert.count for alert in alerts_of(correlator)] == [5]
+
+
+def test_events_of_a_source_days_behind_are_correlated_among_themselves() -> None:
+    correlator = made(burst_rules())
+
+    feed(correlator, [event(1, 9 * 24 * HOUR_S, peer="today")])
+    for n in range(2, 7):
+        feed(correlator, [event(n, n, peer="last week")])
+
+    assert [alert.count for alert in alerts_of(correlator)] == [5]
+
+
+def test_a_match_without_the_group_field_is_counted_and_left_out() -> None:
+    correlator = made(burst_rules(value=1))
+
+    feed(correlator, [event(1, 0, ip=None)])
+
+    assert alerts_of(correlator) == []
+    assert correlator.tally.missing_field == 1
+
+
+def test_a_rule_without_correlation_alerts_per_host() -> None:
+    rules = [rule("11111111-1111-4111-8111-111111111111")]
+    correlator = made(rules)
+
+    feed(correlator, [event(1, 0, host="a"), event(2, 1, host="b"), event(3, 2, host="a", repeat=3)])
+
+    assert [(alert.group, alert.count) for alert in alerts_of(correlator)] == [({"host": "a"}, 4), ({"host": "b"}, 1)]
+
+
+def test_first_and_last_events_are_kept_and_each_is_handed_out_once() -> None:
+    correlator = made(burst_rules(value=1), Limits(keep_events=3))
+
+    feed(correlator, [event(n, n) for n in range(1, 11)])
+    ((_, first_handed),) = correlator.take_alerts()
+    feed(correlator, [event(11, 11)])
+    ((_, then_handed),) = correlator.take_alerts()
+
+    assert first_handed == [1, 2, 3, 8, 9, 10]
+    assert then_handed == [11]
+
+
+def test_a_full_group_drops_its_oldest_event_and_the_alert_says_so() -> None:
+    correlator = made(burst_rules(value=5), Limits(max_members=600))  # 6 events a group
+
+    feed(correlator, [event(n, n) for n in range(1, 10)])
+
+    (alert,) = alerts_of(correlator)
+    assert alert.approximate
+
+
+def test_the_number_of_groups_is_bounded_and_the_coldest_goes() -> None:
+    correlator = made(burst_rules(value=2), Limits(max_groups=10))
+
+    feed(correlator, [event(n, n / 10, ip=f"10.0.0.{n}") for n in range(1, 31)])
+    feed(correlator, [event(31, 4, ip="10.0.0.30")])
+
+    assert correlator.size[0] == 10
+    assert correlator.tally.evicted == 20
+    assert [alert.group["src_ip"] for alert in alerts_of(correlator)] == ["10.0.0.30"]
+
+
+def test_state_is_forgotten_once_no_event_in_time_can_reach_it() -> None:
+    correlator = made(burst_rules(value=3))
+
+    feed(correlator, [event(1, 0), event(2, 1)])
+    feed(correlator, [event(3, 2 * HOUR_S, ip="10.9.9.9")])
+    feed(correlator, [])
+
+    assert correlator.size == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("op", "holds"),
+    [
+        ("lt", [True, False, False, False]),
+        ("lte", [True, True, False, False]),
+        ("eq", [False, True, False, False]),
+        ("neq", [True, False, True, True]),
+        ("gt", [False, False, True, True]),
+        ("gte", [False, True, True, True]),
+    ],
+)
+def test_each_operator_is_evaluated_at_each_event_and_never_over_nothing(op: CountOp, holds: list[bool]) -> None:
+    correlator = made(burst_rules(value=2, op=op, timespan_s=10), Limits(suppress_us=0))
+
+    fired = []
+    for n in range(1, 5):
+        feed(correlator, [event(n, n)])
+        fired.append(bool(correlator.take_alerts()))
+
+    assert fired == holds
+
+
+failures = st.lists(
+    st.tuples(st.integers(0, 40), st.sampled_from(["10.0.0.1", "10.0.0.2"]), st.sampled_from([1, 1, 1, 3])), max_size=40
+)
+
+
+def steps(rows: list[tuple[int, str, int]], *, in_order: bool) -> list[Event]:
+    """Events a few seconds apart; out of order within the lateness limit unless `in_order`."""
+    at_s = 0
+    events = []
+    for seq, (delta_s, ip, repeat) in enumerate(rows, start=1):
+        at_s = at_s + delta_s if in_order else seq * 12 + delta_s * 6
+        events.append(event(seq, at_s, ip=ip, repeat=repeat))
+    return events
+
+
+@settings(max_examples=200, deadline=None)
+@given(failures, st.booleans(), st.integers(1, 7))
+def test_alerts_hold_exactly_the_events_that_brute_force_finds(
+    rows: list[tuple[int, str, int]], in_order: bool, value: int
+) -> None:
+    events = steps(rows, in_order=in_order)
+    correlator = made(burst_rules(value=value), Limits(keep_events=None))
+
+    for item in events:
+        feed(correlator, [item])
+
+    found: dict[str, set[int]] = {}
+    for alert, seqs in correlator.take_alerts():
+        found.setdefault(alert.group["src_ip"], set()).update(seqs)
+        in_alert = [item for item in events if item.record.seq in seqs]
+        assert alert.count == sum(item.repeat for item in in_alert)
+        assert alert.first_us == min(item.time_us or 0 for item in in_alert)
+        assert alert.last_us == max(item.time_us or 0 for item in in_alert)
+    assert correlator.tally.late == 0
+    assert found == brute_force(events, value=value, timespan_s=60)
+
+
+class Stored:
+    """What the store keeps: the rows of all snapshots so far."""
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, bytes] = {}
+        self.alerts: dict[str, Alert] = {}
+
+    def checkpoint(self, correlator: Correlator) -> None:
+        self.alerts |= {alert.id: alert for alert, _ in correlator.take_alerts()}
+        for key, value in correlator.take_snapshot().items():
+            if value is None:
+                self.rows.pop(key, None)
+            else:
+                self.rows[key] = value
+
+
+batches = st.lists(
+    st.lists(
+        st.tuples(
+            st.integers(-200, 400), st.sampled_from(["10.0.0.1", "10.0.0.2", "10.0.0.3"]), st.sampled_from(["a", "b"])
+        ),
+        max_size=5,
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(batches, st.data())
+def test_a_run_cut_at_any_batch_and_restored_continues_identically(
+    journal: list[list[tuple[int, str, str]]], data: st.DataObject
+) -> None:
+    limits = Limits(max_groups=2, max_members=500, suppress_us=30 * SECOND_US, keep_events=2)
+    rules = burst_rules(value=2, timespan_s=90)
+    seq = 0
+    frames: list[list[Event]] = []
+    for number, rows in enumerate(journal):
+        frames.append([])
+        for at_s, ip, peer in rows:
+            seq += 1
+            skew_s = 4000 if peer == "b" else 0
+            frames[-1].append(event(seq, number * 100 + at_s - skew_s, ip=ip, peer=peer))
+    cuts = data.draw(st.sets(st.integers(0, len(frames))))
+
+    uncut, cut = made(rules, limits), made(rules, limits)
+    stored_uncut, stored_cut = Stored(), Stored()
+    for number, frame in enumerate(frames):
+        if number in cuts:
+            stored_cut.checkpoint(cut)
+            cut = made(rules, limits)
+            cut.restore(stored_cut.rows.items())
+        if number % 3 == 2:
+            uncut.tick(START_US + number * 10**9)
+            cut.tick(START_US + number * 10**9)
+        feed(uncut, frame)
+        feed(cut, frame)
+    stored_uncut.checkpoint(uncut)
+    stored_cut.checkpoint(cut)
+
+    assert stored_cut.alerts == stored_uncut.alerts
+    assert stored_cut.rows == stored_uncut.rows
+
+
+def test_a_snapshot_grows_with_touched_groups_not_with_all() -> None:
+    correlator = made(burst_rules())
+    feed(correlator, [event(n, 0, ip=f"10.0.{n // 250}.{n % 250}") for n in range(1, 1001)])
+    assert len(correlator.take_snapshot()) > 1000
+
+    feed(correlator, [event(1001, 1, ip="10.0.0.1")])
+
+    assert len(correlator.take_snapshot()) == 3  # the group, its source's clock, the counters
+
+
+def test_a_changed_rule_starts_empty_and_its_old_rows_go() -> None:
+    before, after = made(burst_rules()), made(burst_rules(rule_hash="changed"))
+    feed(before, [event(n, n) for n in range(1, 5)])
+    stored = Stored()
+    stored.checkpoint(before)
+
+    after.restore(stored.rows.items())
+    feed(after, [event(5, 5)])
+    stored.checkpoint(after)
+
+    assert stored.alerts == {}
+    assert after.size == (1, 1)
+    assert sum(b"group" in key for key in stored.rows) == 1

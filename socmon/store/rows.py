@@ -1,0 +1,107 @@
+"""Alerts and evidence as rows, and back."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from socmon.event import Alert, Evidence
+
+# Absolute, not added to: writing the same alert twice, as a replayed journal does, changes nothing, and an older
+# revision never overwrites a newer one. What analysts own (status, analyst_revision) is not touched.
+_UPSERT_ALERT = """
+insert into alert (id, rule_id, title, level, tags, grouped, first_us, last_us, count, revision, opened_seq,
+                   approximate, host, agency, entities, status, analyst_revision, stored_us)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', 0, ?)
+on conflict (id) do update set
+    title = excluded.title, level = excluded.level, tags = excluded.tags, first_us = excluded.first_us,
+    last_us = excluded.last_us, count = excluded.count, revision = excluded.revision,
+    approximate = excluded.approximate, entities = excluded.entities, stored_us = excluded.stored_us
+where excluded.revision > alert.revision
+"""
+_UPSERT_PENDING = """
+insert into pending (destination, alert_id, since_us, error) values (?, ?, ?, null)
+on conflict (destination, alert_id) do update set error = null
+"""
+_INSERT_EVIDENCE = """
+insert or ignore into evidence (alert_id, seq, time_us, host, collector, peer, raw, sha256, fields)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+# Between the first and the last `keep` of an alert's evidence nothing is kept.
+_TRIM_EVIDENCE = """
+delete from evidence where alert_id = ?1
+    and seq > (select seq from evidence where alert_id = ?1 order by seq limit 1 offset ?2)
+    and seq < (select seq from evidence where alert_id = ?1 order by seq desc limit 1 offset ?2)
+"""
+_SELECT_ALERT = """
+select id, rule_id, title, level, tags, grouped, first_us, last_us, count, revision, opened_seq, approximate, host,
+       agency, entities, status, analyst_revision from alert
+"""
+
+
+def write_alert(db: sqlite3.Connection, alert: Alert, now_us: int, destinations: Sequence[str], keep: int) -> bool:
+    """Store `alert` and queue it for every destination, unless this revision or a newer one is there; True if stored.
+
+    Args:
+        keep: how many of the first and of the last events stay as evidence.
+    """
+    dump = msgspec.json.encode
+    values = (
+        alert.id,
+        alert.rule_id,
+        alert.title,
+        alert.level,
+        dump(alert.tags).decode(),
+        dump(alert.group).decode(),
+        alert.first_us,
+        alert.last_us,
+        alert.count,
+        alert.revision,
+        alert.opened_seq,
+        alert.approximate,
+        alert.host,
+        alert.agency,
+        dump(alert.entities).decode(),
+        now_us,
+    )
+    stored = db.execute(_UPSERT_ALERT, values).rowcount > 0
+    if stored:
+        db.executemany(_UPSERT_PENDING, [(name, alert.id, now_us) for name in destinations])
+    db.executemany(_INSERT_EVIDENCE, [_evidence_row(alert.id, item) for item in alert.evidence])
+    db.execute(_TRIM_EVIDENCE, (alert.id, keep - 1))
+    return stored
+
+
+def _evidence_row(alert_id: str, item: Evidence) -> tuple[object, ...]:
+    fields = msgspec.json.encode(item.fields).decode()
+    return (alert_id, item.seq, item.time_us, item.host, item.collector, item.peer, item.raw, item.sha256, fields)
+
+
+def read_alert(db: sqlite3.Connection, alert_id: str) -> Alert | None:
+    """One alert with its evidence; None if there is none of this id."""
+    row = db.execute(_SELECT_ALERT + "where id = ?", (alert_id,)).fetchone()
+    return None if row is None else _alert(db, row)
+
+
+def read_alerts(db: sqlite3.Connection) -> Iterator[Alert]:
+    """Every alert with its evidence, oldest event first."""
+    for row in db.execute(_SELECT_ALERT + "order by first_us, id").fetchall():
+        yield _alert(db, row)
+
+
+def _alert(db: sqlite3.Connection, row: Sequence[object]) -> Alert:
+    names = Alert.__struct_fields__[: len(row)]
+    values = dict(zip(names, row, strict=True))
+    for name in ("tags", "group", "entities"):
+        values[name] = msgspec.json.decode(str(values[name]))
+    values["approximate"] = bool(values["approximate"])
+    alert = msgspec.convert(values, Alert)
+    found = db.execute(
+        "select seq, time_us, host, collector, peer, raw, sha256, fields from evidence where alert_id = ? order by seq",
+        (alert.id,),
+    )
+    alert.evidence = [
+        Evidence(seq, time_us, host, collector, peer, raw, sha256, msgspec.json.decode(fields))
+        for seq, time_us, host, collector, peer, raw, sha256, fields in found
+    ]
+    return alert

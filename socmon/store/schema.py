@@ -1,0 +1,116 @@
+"""The tables of the store, as numbered migrations: a file of any earlier version is brought up to date when opened."""
+
+import sqlite3
+from collections.abc import Callable
+
+import sqlite_utils
+from sqlite_utils.db import Table
+
+from socmon.errors import StoreError
+
+
+def _table(db: sqlite_utils.Database, name: str) -> Table:
+    return db.table(name)
+
+
+def _first(db: sqlite_utils.Database) -> None:
+    _table(db, "alert").create(
+        {
+            "id": str,
+            "rule_id": str,
+            "title": str,
+            "level": str,
+            "tags": str,
+            "grouped": str,  # {field: value}; "group" is a word of SQL
+            "first_us": int,
+            "last_us": int,
+            "count": int,
+            "revision": int,
+            "opened_seq": int,
+            "approximate": int,
+            "host": str,
+            "agency": str,
+            "entities": str,
+            "status": str,
+            "analyst_revision": int,
+            "stored_us": int,
+        },
+        pk="id",
+        not_null={"rule_id", "level", "revision"},
+    )
+    _table(db, "alert").create_index(["last_us"])
+    _table(db, "evidence").create(
+        {
+            "alert_id": str,
+            "seq": int,
+            "time_us": int,
+            "host": str,
+            "collector": str,
+            "peer": str,
+            "raw": str,
+            "sha256": str,
+            "fields": str,
+        },
+        pk=("alert_id", "seq"),
+    )
+    # At most one row a destination and alert: a newer revision overwrites it until it is released.
+    _table(db, "pending").create(
+        {"destination": str, "alert_id": str, "since_us": int, "error": str}, pk=("destination", "alert_id")
+    )
+    # A released row never changes, but for what became of it.
+    _table(db, "released").create(
+        {
+            "id": int,
+            "destination": str,
+            "stream": str,
+            "epoch": str,
+            "seq": int,
+            "alert_id": str,
+            "revision": int,
+            "level": str,
+            "status": str,
+            "released_us": int,
+            "body": bytes,
+            "sha256": str,
+            "state": str,  # waiting, acknowledged or dead
+            "code": str,
+            "settled_us": int,
+        },
+        pk="id",
+    )
+    _table(db, "released").create_index(["destination", "stream", "epoch", "seq"], unique=True)
+    _table(db, "released").create_index(["destination", "state", "id"])
+    _table(db, "released").create_index(["destination", "alert_id", "id"])
+    _table(db, "stream").create(
+        {"destination": str, "stream": str, "epoch": str, "next_seq": int}, pk=("destination", "stream")
+    )
+    _table(db, "checkpoint").create(
+        {"id": int, "incarnation": str, "number": int, "ledger": bytes, "taken_us": int}, pk="id"
+    )
+    _table(db, "state").create({"key": bytes, "value": bytes}, pk="key")
+
+
+MIGRATIONS: tuple[Callable[[sqlite_utils.Database], None], ...] = (_first,)
+
+
+def prepare(connection: sqlite3.Connection, name: str) -> None:
+    """Set the durability of `connection` and bring its tables up to date.
+
+    Raises:
+        StoreError: the file was written by a newer socmon.
+    """
+    connection.execute("pragma journal_mode = wal")
+    connection.execute("pragma synchronous = full")
+    connection.execute("pragma foreign_keys = on")
+    connection.execute("pragma busy_timeout = 5000")
+    (version,) = connection.execute("pragma user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise StoreError(
+            f"{name}: written by a newer socmon (schema {version}, this one knows {len(MIGRATIONS)}); upgrade socmon"
+        )
+    db = sqlite_utils.Database(connection, use_counts_table=False)
+    for number, migrate in enumerate(MIGRATIONS[version:], start=version + 1):
+        with connection:
+            connection.execute("begin immediate")
+            migrate(db)
+            connection.execute(f"pragma user_version = {number}")  # a pragma takes no parameters; number is ours

@@ -1,0 +1,213 @@
+"""The store: every write goes through one thread, in one transaction, after the journal it depends on is safe."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from socmon.component import Outcome, Released
+from socmon.errors import StoreError
+from socmon.event import Alert
+from socmon.ledger import Ledger
+from socmon.store import outbox
+from socmon.store.outbox import Routing, Undelivered
+from socmon.store.rows import read_alerts, write_alert
+from socmon.store.schema import prepare
+
+T = TypeVar("T")
+_KEPT_EVIDENCE = 20  # first and last; DESIGN.md §7
+
+
+class Checkpoint(Struct):
+    """A journal position and all that is derived from the journal up to it.
+
+    Attributes:
+        incarnation: of the journal.
+        number: the last journal frame that is in it.
+        state: rows of the correlation state: all of them when loaded, the changed ones when written (None: gone).
+    """
+
+    incarnation: str
+    number: int
+    ledger: Ledger
+    state: Mapping[bytes, bytes | None]
+
+
+class Store:
+    """One SQLite file. Methods named `…_now` run in the caller's thread; the others return to the event loop."""
+
+    def __init__(
+        self, path: Path, *, destinations: Sequence[str] = (), durable: Callable[[int], None] | None = None
+    ) -> None:
+        """Open or create the store.
+
+        Args:
+            destinations: names that every stored alert is queued for.
+            durable: makes the journal safe up to a frame; called before each write that refers to one.
+
+        Raises:
+            StoreError: the file cannot be opened, or is from a newer version.
+        """
+        self.path = path
+        self._destinations = list(destinations)
+        self._durable = durable or (lambda _number: None)
+        self._thread = ThreadPoolExecutor(1, "store")
+        try:
+            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            prepare(self._db, str(path))
+            path.chmod(0o640)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"cannot open {path}: {error}; is the disk full, or the folder not ours?") from error
+
+    async def load(self) -> Checkpoint | None:
+        """The last checkpoint; None in a new store."""
+        return await self._in_thread(self.load_now)
+
+    def load_now(self) -> Checkpoint | None:
+        """As `load`, in this thread."""
+        row = self._db.execute("select incarnation, number, ledger from checkpoint").fetchone()
+        if row is None:
+            return None
+        incarnation, number, ledger = row
+        state = dict(self._db.execute("select key, value from state").fetchall())
+        return Checkpoint(incarnation, number, msgspec.msgpack.decode(ledger, type=Ledger), state)
+
+    async def commit(
+        self, alerts: Sequence[Alert], *, depends_on: int, now_us: int, checkpoint: Checkpoint | None = None
+    ) -> int:
+        """Write `alerts`, their outbox rows and the checkpoint in one transaction; return how many alerts were news.
+
+        Args:
+            depends_on: the last journal frame that any of it was derived from.
+
+        Raises:
+            StoreError: nothing was written; call again with the same.
+        """
+        return await self._in_thread(lambda: self.commit_now(alerts, depends_on, now_us, checkpoint))
+
+    def commit_now(self, alerts: Sequence[Alert], depends_on: int, now_us: int, checkpoint: Checkpoint | None) -> int:
+        """As `commit`, in this thread."""
+        self._durable(depends_on)
+        with self._transaction() as db:
+            stored = sum(write_alert(db, alert, now_us, self._destinations, _KEPT_EVIDENCE) for alert in alerts)
+            if checkpoint is not None:
+                _write_checkpoint(db, checkpoint, now_us)
+        return stored
+
+    async def release(self, routing: Routing, *, limit: int, now_us: int, interval_us: int) -> list[str]:
+        """See `outbox.release`."""
+
+        def work() -> list[str]:
+            with self._transaction() as db:
+                return outbox.release(db, routing, limit=limit, now_us=now_us, before_us=now_us - interval_us)
+
+        return await self._in_thread(work)
+
+    async def waiting(self, destination: str, limit: int) -> list[Released]:
+        """See `outbox.waiting`."""
+        return await self._in_thread(lambda: outbox.waiting(self._db, destination, limit))
+
+    async def settle(self, outcomes: Sequence[Outcome], now_us: int) -> None:
+        """See `outbox.settle`."""
+
+        def work() -> None:
+            with self._transaction() as db:
+                outbox.settle(db, outcomes, now_us)
+
+        await self._in_thread(work)
+
+    async def backlog(self, destination: str) -> Undelivered:
+        """See `outbox.backlog`."""
+        return await self._in_thread(lambda: outbox.backlog(self._db, destination))
+
+    async def prune(self, before_us: int) -> int:
+        """See `outbox.prune`."""
+
+        def work() -> int:
+            with self._transaction() as db:
+                return outbox.prune(db, before_us)
+
+        return await self._in_thread(work)
+
+    async def close(self) -> None:
+        """Finish what is queued and close the file."""
+        await self._in_thread(self._db.close)
+        self._thread.shutdown()
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot use {self.path}: {error}; is the disk full?") from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._db.execute("begin immediate")
+        try:
+            yield self._db
+            self._db.execute("commit")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("rollback")
+            raise
+
+
+def _write_checkpoint(db: sqlite3.Connection, checkpoint: Checkpoint, now_us: int) -> None:
+    ledger = msgspec.msgpack.encode(checkpoint.ledger)
+    db.execute(
+        "insert or replace into checkpoint (id, incarnation, number, ledger, taken_us) values (1, ?, ?, ?, ?)",
+        (checkpoint.incarnation, checkpoint.number, ledger, now_us),
+    )
+    gone = [(key,) for key, value in checkpoint.state.items() if value is None]
+    kept = [(key, value) for key, value in checkpoint.state.items() if value is not None]
+    db.executemany("delete from state where key = ?", gone)
+    db.executemany("insert or replace into state (key, value) values (?, ?)", kept)
+
+
+class Reading(Struct, frozen=True):
+    """What a store holds, read without the daemon.
+
+    Attributes:
+        number: the last journal frame of the checkpoint; 0 before the first.
+        acknowledged: per destination, alert id → the highest revision acknowledged.
+    """
+
+    number: int
+    ledger: Ledger
+    alerts: list[Alert]
+    acknowledged: dict[str, dict[str, int]]
+    backlogs: dict[str, Undelivered]
+
+
+def read(path: Path) -> Reading:
+    """Read a store, whether or not a daemon has it open.
+
+    Raises:
+        StoreError: there is no store, or it cannot be read.
+    """
+    try:
+        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+        try:
+            db.execute("begin")  # one moment for all that follows
+            row = db.execute("select number, ledger from checkpoint").fetchone()
+            number, ledger = (row[0], msgspec.msgpack.decode(row[1], type=Ledger)) if row else (0, Ledger())
+            names = [
+                name for (name,) in db.execute("select destination from pending union select destination from released")
+            ]
+            return Reading(
+                number=number,
+                ledger=ledger,
+                alerts=list(read_alerts(db)),
+                acknowledged={name: outbox.acknowledged(db, name) for name in names},
+                backlogs={name: outbox.backlog(db, name) for name in names},
+            )
+        finally:
+            db.close()
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot read {path}: {error}") from error

@@ -1,0 +1,230 @@
+"""The store: absolute upserts, one row a destination and alert until its release, checkpoints that survive."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from socmon.component import Outcome, OutcomeStatus, Release
+from socmon.errors import StoreError
+from socmon.event import Alert, Evidence, Level
+from socmon.ledger import Account, Ledger
+from socmon.store import Checkpoint, Routing, Store, read
+
+S = 1_000_000
+
+
+def alert(*, revision: int = 1, name: str = "a1", level: Level = "high", seqs: range = range(1, 2)) -> Alert:
+    return Alert(
+        id=name,
+        rule_id="rule",
+        title="Rule",
+        level=level,
+        tags=["attack.t1110"],
+        group={"src_ip": "10.0.0.1"},
+        first_us=1,
+        last_us=2,
+        count=revision,
+        revision=revision,
+        opened_seq=1,
+        entities={"ip": ["10.0.0.1"]},
+        evidence=[Evidence(seq, seq, "web", "logs", "/f", f"line {seq}", "00", {"user": "root"}) for seq in seqs],
+    )
+
+
+def routing(destination: str = "up") -> Routing:
+    def render(item: Alert, release: Release) -> bytes:
+        if item.title == "unrenderable":
+            raise ValueError("no words for this")
+        return f"{item.id} r{release.revision} s{release.seq}".encode()
+
+    return Routing(destination, lambda item: "urgent" if item.level == "critical" else "normal", render)
+
+
+async def commit(store: Store, *alerts: Alert, now_us: int = 0) -> int:
+    return await store.commit(alerts, depends_on=1, now_us=now_us)
+
+
+async def release(store: Store, *, now_us: int, interval_s: int = 30, limit: int = 100) -> list[bytes]:
+    await store.release(routing(), limit=limit, now_us=now_us, interval_us=interval_s * S)
+    return [item.body for item in await store.waiting("up", 100)]
+
+
+async def acknowledge_all(store: Store) -> None:
+    waiting = await store.waiting("up", 100)
+    await store.settle([Outcome(item.id, "accepted") for item in waiting], 5)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    opened = Store(tmp_path / "s.db", destinations=["up"])
+    yield opened
+    await opened.close()
+
+
+async def test_writing_an_alert_again_changes_nothing(store: Store) -> None:
+    assert await commit(store, alert(revision=2)) == 1
+    await release(store, now_us=1)
+    await acknowledge_all(store)
+
+    stored_again = await commit(store, alert(revision=2)), await commit(store, alert(revision=1))
+
+    assert stored_again == (0, 0)
+    assert read(store.path).alerts[0].revision == 2
+    assert await release(store, now_us=100 * S) == []
+
+
+async def test_a_newer_revision_overwrites_the_pending_row_and_goes_out_once(store: Store) -> None:
+    await commit(store, alert(revision=1))
+    await commit(store, alert(revision=4))
+
+    assert await release(store, now_us=1) == [b"a1 r4 s1"]
+
+
+async def test_a_released_row_never_changes(store: Store) -> None:
+    await commit(store, alert(revision=1))
+    await release(store, now_us=1)
+
+    await commit(store, alert(revision=2))
+
+    assert await release(store, now_us=2) == [b"a1 r1 s1"]
+
+
+async def test_an_alert_is_released_again_only_after_the_interval(store: Store) -> None:
+    await commit(store, alert(revision=1))
+    await release(store, now_us=1 * S)
+    await acknowledge_all(store)
+    await commit(store, alert(revision=2))
+
+    assert await release(store, now_us=30 * S) == []
+    assert await release(store, now_us=31 * S) == [b"a1 r2 s2"]
+
+
+async def test_a_changed_level_is_released_at_once(store: Store) -> None:
+    await commit(store, alert(revision=1))
+    await release(store, now_us=1)
+    await acknowledge_all(store)
+
+    await commit(store, alert(revision=2, level="critical"))
+
+    assert await release(store, now_us=2) == [b"a1 r2 s1"]  # first of the urgent stream
+
+
+async def test_sequences_have_no_holes_within_a_stream(store: Store) -> None:
+    await commit(store, *(alert(name=f"a{n}") for n in range(5)))
+    await release(store, now_us=1, limit=2)
+    await release(store, now_us=1, limit=2)
+    await release(store, now_us=1)
+
+    released = await store.waiting("up", 100)
+
+    assert [item.release.seq for item in released] == [1, 2, 3, 4, 5]
+    assert len({item.release.epoch for item in released}) == 1
+
+
+async def test_an_alert_that_cannot_be_rendered_holds_back_no_other(store: Store) -> None:
+    bad = alert(name="bad")
+    bad.title = "unrenderable"
+    await commit(store, bad, alert(name="good"))
+
+    problems = await store.release(routing(), limit=10, now_us=1, interval_us=0)
+
+    assert problems == ["alert bad: ValueError('no words for this')"]
+    assert [item.body for item in await store.waiting("up", 10)] == [b"good r1 s1"]
+    assert (await store.backlog("up")).pending == 1
+
+
+async def test_outcomes_settle_rows_and_retry_leaves_them(store: Store) -> None:
+    await commit(store, *(alert(name=f"a{n}") for n in range(4)))
+    await release(store, now_us=1)
+    ids = [item.id for item in await store.waiting("up", 10)]
+
+    statuses: tuple[OutcomeStatus, ...] = ("accepted", "duplicate", "rejected", "retry")
+    await store.settle([Outcome(number, status) for number, status in zip(ids, statuses, strict=True)], 9)
+
+    backlog = await store.backlog("up")
+    assert (backlog.acknowledged, backlog.dead, backlog.waiting) == (2, 1, 1)
+    assert [item.id for item in await store.waiting("up", 10)] == [ids[3]]
+
+
+async def test_the_first_and_last_twenty_events_stay_as_evidence(store: Store) -> None:
+    await commit(store, alert(revision=1, seqs=range(1, 31)))
+    await commit(store, alert(revision=2, seqs=range(31, 61)))
+
+    seqs = [item.seq for item in read(store.path).alerts[0].evidence]
+
+    assert seqs == [*range(1, 21), *range(41, 61)]
+
+
+async def test_an_alert_is_read_back_as_it_was_written(store: Store) -> None:
+    await commit(store, alert(seqs=range(1, 3)))
+
+    assert read(store.path).alerts == [alert(seqs=range(1, 3))]
+
+
+async def test_a_checkpoint_comes_back_whole(tmp_path: Path) -> None:
+    ledger = Ledger({"logs": Account(journalled=3, evaluated=2, unparsed=1, dropped={"buffer_full": 4})})
+    first = Store(tmp_path / "s.db")
+    await first.commit([], depends_on=1, now_us=1, checkpoint=Checkpoint("i", 7, Ledger(), {b"a": b"1", b"b": b"2"}))
+    await first.commit([], depends_on=1, now_us=1, checkpoint=Checkpoint("i", 9, ledger, {b"a": None, b"b": b"3"}))
+    await first.close()
+
+    second = Store(tmp_path / "s.db")
+    loaded = await second.load()
+    await second.close()
+
+    assert loaded == Checkpoint("i", 9, ledger, {b"b": b"3"})
+    assert ledger.account("logs").received == 7
+    assert ledger.account("logs").in_flight == 0
+
+
+async def test_the_journal_is_made_safe_before_anything_refers_to_it(tmp_path: Path) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def durable(number: int) -> None:
+        asked.append((number, len(read(tmp_path / "s.db").alerts)))
+
+    store = Store(tmp_path / "s.db", durable=durable)
+    await store.commit([alert()], depends_on=42, now_us=0)
+    await store.close()
+
+    assert asked == [(42, 0)]
+
+
+async def test_a_failed_transaction_leaves_nothing_behind(store: Store) -> None:
+    locker = sqlite3.connect(store.path, isolation_level=None)
+    locker.execute("begin immediate")
+    store._db.execute("pragma busy_timeout = 1")
+
+    with pytest.raises(StoreError, match="locked"):
+        await commit(store, alert())
+    locker.execute("rollback")
+    locker.close()
+
+    assert read(store.path).alerts == []
+    assert await commit(store, alert()) == 1
+
+
+async def test_settled_rows_are_pruned_but_for_the_last_of_each_alert(store: Store) -> None:
+    for revision in (1, 2):
+        await commit(store, alert(revision=revision))
+        await release(store, now_us=revision, interval_s=0)
+        await acknowledge_all(store)
+
+    assert await store.prune(100) == 1
+    assert read(store.path).acknowledged == {"up": {"a1": 2}}
+
+
+def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    db = sqlite3.connect(tmp_path / "s.db")
+    db.execute("pragma user_version = 999")
+    db.close()
+
+    with pytest.raises(StoreError, match="newer socmon"):
+        Store(tmp_path / "s.db")
+
+
+def test_a_missing_store_is_an_error_with_its_path(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"none\.db"):
+        read(tmp_path / "none.db")

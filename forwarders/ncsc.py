@@ -1,0 +1,213 @@
+"""Delivers alerts to the national centre: batches over mutual TLS 1.3, each event answered for by the centre."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from email.utils import parsedate_to_datetime
+from io import BytesIO
+from math import isfinite
+from pathlib import Path
+from time import time
+from typing import Annotated, Literal
+from uuid import uuid4
+
+import aiohttp
+from pydantic import Field, StringConstraints, field_validator
+
+from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, OutcomeStatus, Release, Released
+from socmon.errors import ComponentError, ConfigError, ParseError
+from socmon.event import Alert
+from socmon.feed.batch import BATCHES_PATH, Reply, Result, ResultStatus, pack, packed_size, read_reply
+from socmon.feed.message import ORG_ID, Sender, event_id, render
+from socmon.feed.vocabulary import stream_of
+from socmon.secrets import SecretRef
+from socmon.text import printable
+from socmon.tls import client_context
+
+_MAX_REPLY_BYTES = 4 * 1024 * 1024
+_MAX_WAIT_S = 3600.0
+_TOO_LARGE = 413
+_BUSY = frozenset({429, 503})
+
+_STATUS: dict[ResultStatus, OutcomeStatus] = {
+    "stored": "accepted",
+    "duplicate": "duplicate",
+    "stale": "stale",
+    "quarantined": "rejected",
+    "rejected": "rejected",
+}
+
+OrgId = Annotated[str, StringConstraints(pattern=f"^{ORG_ID.pattern}$")]
+
+
+class NcscSettings(ForwarderSettings):
+    """Where the centre is, who we are to it, and what is said of alerts until more is known."""
+
+    url: str = Field(description="The centre's address, https://HOST:PORT.")
+    ca: Path = Field(description="Certificate of the authority that signed the centre's certificate, PEM.")
+    cert: Path = Field(description="Our client certificate, PEM; its SAN URI is urn:vn:soc:ORG_ID.")
+    key: SecretRef = Field(description="Private key of cert, PEM without password: file:PATH or credential:NAME.")
+    org_id: OrgId = Field(description="Our organisation, as the centre enrolled it: 000.00.00.H07.")
+    org_path: tuple[OrgId, ...] = Field(default=(), description="Organisations from the top down to ours.")
+    system_id: str = Field(default="", max_length=128, description="The monitored system, for alerts that name none.")
+    system_level: int | None = Field(default=None, ge=1, le=5, description="Its security level, 1 to 5; 4 and 5 weigh.")
+    tlp: Literal["CLEAR", "GREEN", "AMBER", "AMBER+STRICT"] = Field(
+        default="AMBER", description="Traffic light protocol of what is sent; RED never leaves."
+    )
+    max_bytes: int = Field(
+        default=1_000_000, ge=10_000, le=8_000_000, description="Bytes of one batch before compression, at most."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _https_without_path(cls, url: str) -> str:
+        scheme, _, rest = url.rstrip("/").partition("://")
+        if scheme != "https" or not rest or any(char in rest for char in "/?#@ "):
+            raise ValueError(f"{url[:80]!r} is not the centre's address; write https://HOST:PORT and nothing after it")
+        return url.rstrip("/")
+
+
+class NcscForwarder(Forwarder[NcscSettings]):
+    """Sends to the national centre. One connection, kept open between batches."""
+
+    settings_type = NcscSettings
+
+    def __init__(self, context: Context[NcscSettings]) -> None:
+        super().__init__(context)
+        settings = self.settings
+        self._sender = Sender(
+            org_id=settings.org_id,
+            org_path=settings.org_path,
+            system_id=settings.system_id,
+            system_level=settings.system_level,
+            tlp=settings.tlp,
+        )
+        self._session: aiohttp.ClientSession | None = None
+
+    def stream(self, alert: Alert) -> str:
+        """`urgent` for high and critical alerts, which then wait behind no backlog; else `normal`."""
+        return stream_of(alert.level)
+
+    def render(self, alert: Alert, release: Release) -> bytes:
+        """The CloudEvents message, without raw log lines, user names, host names and internal addresses."""
+        return render(alert, release, self._sender)
+
+    async def send(self, released: Sequence[Released]) -> Sequence[Outcome]:
+        """Send one batch, as several requests where it is larger than `max_bytes` or than the centre takes.
+
+        Raises:
+            ComponentError: the centre gave no answer that can be trusted; what it has stored it will call duplicate.
+        """
+        outcomes: list[Outcome] = []
+        for part in self._parts(released):
+            outcomes += await self._send_part(part)
+        return outcomes
+
+    async def close(self) -> None:
+        """Close the connection; the next one reads certificate and key again."""
+        if self._session:
+            await self._session.close()
+            self._session = None
+
+    def _parts(self, released: Sequence[Released]) -> Iterator[Sequence[Released]]:
+        """`released` cut, in order, into parts of at most `max_bytes`; one that is larger by itself is a part alone."""
+        part: list[Released] = []
+        size_bytes = packed_size([])
+        for item in released:
+            if part and size_bytes + len(item.body) + 1 > self.settings.max_bytes:
+                yield part
+                part, size_bytes = [], packed_size([])
+            part.append(item)
+            size_bytes += len(item.body) + 1
+        if part:
+            yield part
+
+    async def _send_part(self, part: Sequence[Released]) -> list[Outcome]:
+        if len(part) == 1 and packed_size([part[0].body]) > self.settings.max_bytes:
+            return [Outcome(part[0].id, "rejected", "oversize")]
+        batch_id = str(uuid4())
+        status, body, retry_after_s = await self._post(batch_id, [item.body for item in part])
+        if status == _TOO_LARGE and len(part) > 1:
+            half = len(part) // 2
+            return await self._send_part(part[:half]) + await self._send_part(part[half:])
+        if status == _TOO_LARGE:
+            return [Outcome(part[0].id, "rejected", "too_large")]
+        if status in _BUSY:
+            text = f"{self.settings.url} takes nothing at the moment (HTTP {status})"
+            raise ComponentError(text, wait_s=retry_after_s)
+        if status != 200:
+            text = f"{self.settings.url} refused the batch with HTTP {status}: {_shown(body)}"
+            raise ComponentError(text, wait_s=retry_after_s)
+        return _outcomes(part, self._reply(body, batch_id, part))
+
+    async def _post(self, batch_id: str, messages: Sequence[bytes]) -> tuple[int, bytes, float]:
+        """HTTP status, body, and the wait that the centre asked for in seconds."""
+        headers, body = await asyncio.to_thread(pack, messages, batch_id)
+        url = self.settings.url
+        try:
+            session = await self._connected()
+            request = session.post(url + BATCHES_PATH, data=BytesIO(body), headers=headers, allow_redirects=False)
+            async with request as response:
+                answer = await _bounded(response.content)
+                return response.status, answer, _wait_s(response.headers.get("Retry-After", ""))
+        except TimeoutError as error:
+            text = f"{url} did not answer within {self.settings.timeout_s:g} s; look at the link and at the centre"
+            raise ComponentError(text) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ComponentError(f"cannot deliver to {url}: {_shown(error)}") from error
+
+    def _reply(self, body: bytes, batch_id: str, part: Sequence[Released]) -> Reply:
+        sent = {event_id(item.release): item.release.seq for item in part}
+        try:
+            return read_reply(body, batch_id, sent)
+        except ParseError as error:
+            raise ComponentError(f"{self.settings.url} answered what cannot be trusted: {_shown(error)}") from error
+
+    async def _connected(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            settings = self.settings
+            try:
+                key = settings.key.path()
+            except ConfigError as error:
+                raise ComponentError(str(error), retry=False) from error
+            tls = await asyncio.to_thread(client_context, settings.ca, settings.cert, key)
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=tls, limit=1),
+                timeout=aiohttp.ClientTimeout(total=settings.timeout_s),
+                # A compressed reply could be a bomb, and it is small anyway.
+                auto_decompress=False,
+                headers={"Accept-Encoding": "identity"},
+            )
+        return self._session
+
+
+def _outcomes(part: Sequence[Released], reply: Reply) -> list[Outcome]:
+    by_id: dict[str, Result] = {result.id: result for result in reply.results}
+    results = ((item, by_id[event_id(item.release)]) for item in part)
+    return [Outcome(item.id, _STATUS[result.status], printable(result.code)[:64]) for item, result in results]
+
+
+async def _bounded(content: aiohttp.StreamReader) -> bytes:
+    body = bytearray()
+    while chunk := await content.read(65536):
+        body += chunk
+        if len(body) > _MAX_REPLY_BYTES:
+            raise aiohttp.ClientPayloadError(f"the answer is larger than {_MAX_REPLY_BYTES} bytes")
+    return bytes(body)
+
+
+def _wait_s(retry_after: str) -> float:
+    """Seconds that `Retry-After` asks for, as a number or as a date (RFC 9110, section 10.2.3); at most an hour."""
+    try:
+        wait_s = float(retry_after)
+    except ValueError:
+        try:
+            wait_s = parsedate_to_datetime(retry_after).timestamp() - time()
+        except (ValueError, OverflowError):
+            return 0.0
+    return min(max(wait_s, 0.0), _MAX_WAIT_S) if isfinite(wait_s) else 0.0
+
+
+def _shown(said: object) -> str:
+    """What the other side said, safe to print and cut."""
+    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said) or type(said).__name__
+    return printable(text[:200])

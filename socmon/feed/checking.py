@@ -1,0 +1,188 @@
+"""The body of a batch → its events, each checked by itself: one bad event spoils no other."""
+
+from collections.abc import Mapping
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any
+
+import jsonschema_rs
+import msgspec
+from msgspec import Raw, Struct
+
+from socmon.feed.batch import RefusedError
+from socmon.feed.message import FINDING_SCHEMA
+
+SUPPORTED = (FINDING_SCHEMA,)
+_MAX_REASON = 300
+_DAMAGED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class Limits(Struct, frozen=True):
+    """What is taken at a time; bytes count the body before compression and on the wire alike."""
+
+    max_events: int = 1000
+    max_bytes: int = 8 * 1024 * 1024
+    max_depth: int = 64
+
+
+class Finding(Struct, frozen=True):
+    """What the centre keeps of a finding beside its bytes. Times in milliseconds since 1970 UTC.
+
+    Attributes:
+        uid: the alert's id at its sender.
+        revision: `socrev`; a greater one replaces a smaller one.
+        digest: sha256 of the data without its envelope.
+    """
+
+    uid: str
+    revision: int
+    digest: bytes
+    rule: str
+    level: str
+    count: int
+    start_ms: int
+    end_ms: int
+
+
+class Item(Struct, frozen=True):
+    """One event of a batch.
+
+    Attributes:
+        id: as it states it; "" if unreadable.
+        source: its stream, `urn:vn:soc:<org_id>/<stream>`; "" if it has no place in one.
+        seq: its place in the stream's epoch; 0 if it has none.
+        body: canonical JSON where it is JSON, else its bytes.
+        digest: sha256 of `body`.
+        finding: None for an event that must be quarantined, and `code` and `reason` say why.
+    """
+
+    id: str
+    source: str
+    epoch: str
+    seq: int
+    body: bytes
+    digest: bytes
+    finding: Finding | None
+    code: str = ""
+    reason: str = ""
+
+
+@cache
+def validator(name: str) -> jsonschema_rs.Validator:
+    """The compiled JSON Schema `socmon/feed/schemas/{name}.json`."""
+    text = (files("socmon.feed") / "schemas" / f"{name}.json").read_text("utf-8")
+    return jsonschema_rs.validator_for(msgspec.json.decode(text), validate_formats=True)
+
+
+def split(body: bytes, limits: Limits) -> list[Raw]:
+    """The events of a batch, unread.
+
+    Raises:
+        RefusedError: 400, not a JSON array, or an empty one; 413, too many events.
+    """
+    try:
+        events = msgspec.json.decode(body, type=list[Raw])
+    except _DAMAGED as error:
+        raise RefusedError(
+            400, "json", f"the body is not a JSON array of events: {str(error)[:_MAX_REASON]}"
+        ) from error
+    if not events:
+        raise RefusedError(400, "empty", "the batch holds no event")
+    if len(events) > limits.max_events:
+        text = f"the batch holds {len(events)} events; send at most {limits.max_events} at a time"
+        raise RefusedError(413, "too_many", text)
+    return events
+
+
+def check(raw: Raw, max_depth: int) -> Item:
+    """One event, or the reason why it is quarantined.
+
+    Raises:
+        RefusedError: 415, its data are of a schema that is not known here; another version may be, so nothing is lost.
+    """
+    try:
+        event = msgspec.json.decode(raw)
+        body = msgspec.json.encode(event, order="sorted")
+    except _DAMAGED as error:
+        return _bad(bytes(raw), None, "json", str(error))
+    if not isinstance(event, dict):
+        return _bad(body, None, "envelope", "an event is a JSON object")
+    if _deeper(event, max_depth):
+        return _bad(body, event, "too_deep", f"nested deeper than {max_depth}")
+    if reason := _first_error("envelope.v1", event):
+        return _bad(body, event, "envelope", reason)
+    if event["dataschema"] not in SUPPORTED:
+        raise RefusedError(415, "schema", f"data schema {event['dataschema'][:80]!r} is not known here")
+    if reason := _first_error("finding.v1", event):
+        return _placed(event, body, None, "schema", reason)
+    return _placed(event, body, _finding(event))
+
+
+def _placed(event: Mapping[str, Any], body: bytes, finding: Finding | None, code: str = "", reason: str = "") -> Item:
+    """An event whose envelope is good: it takes its sequence even if the rest is bad."""
+    return Item(
+        id=event["id"],
+        source=event["source"],
+        epoch=event["socepoch"],
+        seq=int(event["socseq"]),
+        body=body,
+        digest=sha256(body).digest(),
+        finding=finding,
+        code=code,
+        reason=reason[:_MAX_REASON],
+    )
+
+
+def _bad(body: bytes, event: Mapping[str, Any] | None, code: str, reason: str) -> Item:
+    """An event without a place in a stream; it is still answered by the name that it gives itself."""
+    stated_id, stated_seq = (event or {}).get("id"), (event or {}).get("socseq")
+    is_seq = isinstance(stated_seq, str) and stated_seq.isascii() and stated_seq.isdigit() and len(stated_seq) == 20
+    return Item(
+        id=stated_id[:64] if isinstance(stated_id, str) else "",
+        source="",
+        epoch="",
+        seq=int(stated_seq) if is_seq and stated_seq else 0,
+        body=body,
+        digest=sha256(body).digest(),
+        finding=None,
+        code=code,
+        reason=reason[:_MAX_REASON],
+    )
+
+
+def _finding(event: Mapping[str, Any]) -> Finding:
+    data = event["data"]
+    # JSON Schema takes 2.0 for an integer.
+    return Finding(
+        uid=event["subject"],
+        revision=int(event["socrev"]),
+        digest=sha256(msgspec.json.encode(data, order="sorted")).digest(),
+        rule=data["finding_info"]["analytic"]["uid"].removeprefix("sigma:"),
+        level=data["unmapped"]["vn_soc"].get("level", ""),
+        count=int(data["count"]),
+        start_ms=int(data["start_time"]),
+        end_ms=int(data["end_time"]),
+    )
+
+
+def _first_error(schema: str, event: Mapping[str, Any]) -> str:
+    """`/path/to/member: what is wrong`, or "" if nothing is."""
+    error = next(validator(schema).iter_errors(event), None)
+    return f"/{'/'.join(map(str, error.instance_path))}: {error.message}" if error else ""
+
+
+def _deeper(value: object, max_depth: int) -> bool:
+    """Whether containers nest deeper than `max_depth`; walks level by level, so it needs no stack itself."""
+    level = [value]
+    for _ in range(max_depth):
+        level = [child for held in level for child in _children(held) if isinstance(child, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def _children(value: object) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []

@@ -1,0 +1,235 @@
+"""An alert as one message of the feed: a CloudEvents 1.0 event that carries an OCSF 1.8 Detection Finding (2004)."""
+
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+from ipaddress import ip_address, ip_network
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from socmon import __version__
+from socmon.component import Release
+from socmon.event import SECOND_US, Alert, rfc3339
+from socmon.feed.vocabulary import rsit, severity, tactics, techniques
+
+FINDING_TYPE = "vn.soc.finding.v1"
+FINDING_SCHEMA = "urn:vn:soc:schema:finding:1"
+ORG_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,63}")
+
+_DETECTION_FINDING = 2004
+_CREATE, _CLOSE = 1, 3
+_STATUS_ID: Mapping[str, int] = {"open": 1, "closed": 4}
+_IN_PROGRESS = 2
+_RULE = 1
+_IP_ADDRESS = 2
+# What the schema allows; the store keeps more.
+_MAX_ITEMS = 60
+_MAX_TITLE = 1000
+
+# Addresses that say how an agency's own network is built. Not `is_private`: it would hide documentation ranges too.
+_INTERNAL = tuple(
+    ip_network(text)
+    for text in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "224.0.0.0/3",
+        "::/127",
+        "fc00::/7",
+        "fe80::/10",
+        "ff00::/8",
+    )
+)
+
+
+class Sender(Struct, frozen=True):
+    """Who sends, and what is said of its alerts until more is known.
+
+    Attributes:
+        org_id: the organisation of the sender's certificate.
+        org_path: organisations from the top down to the sender.
+        system_level: security level of the monitored system, 1 to 5; None where nobody stated it.
+        tlp: traffic light protocol 2.0, without its prefix.
+    """
+
+    org_id: str
+    org_path: tuple[str, ...] = ()
+    system_id: str = ""
+    system_level: int | None = None
+    tlp: str = "AMBER"
+
+
+def source_of(org_id: str, stream: str) -> str:
+    """The CloudEvents `source` of an organisation's stream."""
+    return f"urn:vn:soc:{org_id}/{stream}"
+
+
+def event_id(release: Release) -> str:
+    """A UUIDv7 (RFC 9562, section 5.7) made from the release alone, so that a resent alert keeps its id for ever."""
+    place = "\0".join((release.destination, release.stream, release.epoch, str(release.seq)))
+    noise = int.from_bytes(sha256(place.encode()).digest()[:10])
+    millisecond = (release.released_us // 1000) & ((1 << 48) - 1)
+    version, variant = 7 << 76, 2 << 62
+    rand_a, rand_b = (noise >> 62) & 0xFFF, noise & ((1 << 62) - 1)
+    return str(UUID(int=millisecond << 80 | version | rand_a << 64 | variant | rand_b))
+
+
+def render(alert: Alert, release: Release, sender: Sender) -> bytes:
+    """The message, as it is stored with the release and sent as often as needed. No raw log line is in it."""
+    return msgspec.json.encode(
+        {
+            "specversion": "1.0",
+            "id": event_id(release),
+            "source": source_of(sender.org_id, release.stream),
+            "type": FINDING_TYPE,
+            "subject": alert.id,
+            "time": rfc3339(release.released_us),
+            "datacontenttype": "application/json",
+            "dataschema": FINDING_SCHEMA,
+            "socepoch": release.epoch,
+            "socseq": f"{release.seq:020}",
+            "socrev": release.revision,
+            "data": _finding(alert, sender),
+        }
+    )
+
+
+def external_ip(value: object) -> str | None:
+    """The address in its shortest form, or None if it is no address, or one that must not leave."""
+    try:
+        address = ip_address(str(value))
+    except ValueError:
+        return None
+    address = getattr(address, "ipv4_mapped", None) or address
+    inside = any(address in network for network in _INTERNAL if network.version == address.version)
+    return None if inside else str(address)
+
+
+def _finding(alert: Alert, sender: Sender) -> dict[str, Any]:
+    """The OCSF part: a function of the alert and not of its release, so that equal revisions have equal bytes."""
+    # Whether the centre knows the alert already cannot be said here: it orders by socrev, so "create" does no harm.
+    activity = _CLOSE if alert.status == "closed" else _CREATE
+    first_ms, last_ms = alert.first_us // 1000, alert.last_us // 1000
+    span_s = (alert.last_us - alert.first_us) // SECOND_US
+    finding = {
+        "activity_id": activity,
+        "category_uid": _DETECTION_FINDING // 1000,
+        "class_uid": _DETECTION_FINDING,
+        "type_uid": _DETECTION_FINDING * 100 + activity,
+        "severity_id": severity(alert.level, sender.system_level),
+        "status_id": _STATUS_ID.get(alert.status, _IN_PROGRESS),
+        "time": last_ms,
+        "start_time": first_ms,
+        "end_time": last_ms,
+        "count": alert.count,
+        "is_alert": True,
+        "message": f"{alert.title[:_MAX_TITLE]}: {alert.count} events in {span_s} s",
+        "metadata": {
+            "version": "1.8.0",
+            "product": {"name": "socmon", "vendor_name": "socmon", "version": __version__},
+            "profiles": [],
+        },
+        "finding_info": _finding_info(alert, first_ms, last_ms),
+        "evidences": _evidences(alert),
+        "observables": _observables(alert),
+        "unmapped": {"vn_soc": _vn_soc(alert, sender)},
+    }
+    return {name: value for name, value in finding.items() if value != []}
+
+
+def _finding_info(alert: Alert, first_ms: int, last_ms: int) -> dict[str, Any]:
+    title = alert.title[:_MAX_TITLE]
+    info = {
+        "uid": alert.id,
+        "title": title,
+        "types": rsit(alert.tags).split("/"),
+        "first_seen_time": first_ms,
+        "last_seen_time": last_ms,
+        "analytic": {
+            "type_id": _RULE,
+            "type": "Rule",
+            "uid": f"sigma:{alert.rule_id}",
+            "name": alert.title[:_MAX_TITLE],
+        },
+        "attacks": _attacks(alert),
+    }
+    return {name: value for name, value in info.items() if value != []}
+
+
+def _attacks(alert: Alert) -> list[dict[str, Any]]:
+    """One ATT&CK object a technique; the tactics alone where no technique is tagged."""
+    found = tactics(alert.tags)
+    shared = {"tactics": found} if found else {}
+    attacks: list[dict[str, Any]] = []
+    for name in techniques(alert.tags):
+        attack: dict[str, Any] = {**shared, "technique": {"uid": name.partition(".")[0]}}
+        if "." in name:
+            attack["sub_technique"] = {"uid": name}
+        attacks.append(attack)
+    return attacks[:_MAX_ITEMS] or ([shared] if shared else [])
+
+
+def _evidences(alert: Alert) -> list[dict[str, Any]]:
+    """Each distinct pair of endpoints, addresses and ports only."""
+    found: list[dict[str, Any]] = []
+    for evidence in alert.evidence:
+        pair: dict[str, Any] = {}
+        for side in ("src", "dst"):
+            if address := external_ip(evidence.fields.get(f"{side}_ip")):
+                pair[f"{side}_endpoint"] = {"ip": address} | _port(evidence.fields.get(f"{side}_port"))
+        if pair and pair not in found:
+            found.append(pair)
+    return found[:_MAX_ITEMS]
+
+
+def _port(value: object) -> dict[str, int]:
+    text = str(value)
+    is_port = text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535
+    return {"port": int(text)} if is_port else {}
+
+
+def _observables(alert: Alert) -> list[dict[str, Any]]:
+    addresses = (external_ip(value) for value in alert.entities.get("ip", []))
+    return [
+        {"type_id": _IP_ADDRESS, "type": "IP Address", "name": "evidences[].src_endpoint.ip", "value": address}
+        for address in dict.fromkeys(addresses)
+        if address
+    ][:_MAX_ITEMS]
+
+
+def _vn_soc(alert: Alert, sender: Sender) -> dict[str, Any]:
+    agency = alert.agency or sender.org_id
+    path = sender.org_path or (sender.org_id,)
+    block: dict[str, Any] = {
+        "profile": "vn-soc-feed/1",
+        "tlp": sender.tlp,
+        "org_id": agency,
+        "org_path": [*path, *((agency,) if agency != path[-1] else ())],
+        "level": alert.level,
+        "rsit": rsit(alert.tags),
+        "pii": {"policy": "p1", "removed": _removed(alert), "pseudonymised": [], "internal_ip": "dropped"},
+        "aggregation": {"raw_events": alert.count, "approximate": alert.approximate},
+        "lang": "en",
+    }
+    if sender.system_id:
+        block["system_id"] = sender.system_id
+    if sender.system_level is not None:
+        block["system_level"] = sender.system_level
+    return block
+
+
+def _removed(alert: Alert) -> list[str]:
+    """Which kinds of detail the alert holds and the message does not."""
+    held = (
+        ("raw_data", bool(alert.evidence)),
+        ("user.name", "user" in alert.entities),
+        ("device.hostname", bool(alert.host) or "host" in alert.entities),
+    )
+    return [name for name, is_held in held if is_held]

@@ -1,0 +1,183 @@
+"""The receiving side of the feed: an aiohttp application behind mutual TLS that answers a batch only after commit."""
+
+import asyncio
+import re
+import ssl
+import time
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from msgspec import Struct
+
+from socmon import failpoints
+from socmon.errors import StoreError
+from socmon.event import rfc3339
+from socmon.feed.batch import (
+    BATCH_ID,
+    BATCH_TYPE,
+    BATCHES_PATH,
+    CONTENT_DIGEST,
+    Committed,
+    RefusedError,
+    Reply,
+    Result,
+    Window,
+    check_digest,
+    unpack,
+)
+from socmon.feed.checking import SUPPORTED, Item, Limits, check, split
+from socmon.feed.message import ORG_ID
+from socmon.log import get
+
+_ORGANISATION = "urn:vn:soc:"
+_BATCH_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+_BODY_TIMEOUT_S = 60
+_STORE_RETRY_S = 5
+_MAX_AT_WORK = 8
+
+log = get("feed")
+
+
+class Stored(Struct, frozen=True):
+    """What a store says of a batch: one result for each item, in order, and how far its stream is complete."""
+
+    committed: Committed | None
+    results: list[Result]
+
+
+class Store(Protocol):
+    """Where the server puts what it receives."""
+
+    async def store(self, organisation: str, items: Sequence[Item]) -> Stored:
+        """Commit `items` of one stream, in order; what this returns has survived a power cut.
+
+        Raises:
+            StoreError: nothing of it is stored.
+        """
+
+
+class FeedServer:
+    """Checks batches and hands them to a store.
+
+    Attributes:
+        organisations: `org_id` of everyone who may send.
+    """
+
+    def __init__(self, store: Store, organisations: Collection[str], limits: Limits | None = None) -> None:
+        self.organisations = frozenset(organisations)
+        self._store = store
+        self._limits = limits or Limits()
+        self._room = asyncio.Semaphore(_MAX_AT_WORK)
+
+    def runner(self, *middlewares: Middleware) -> web.AppRunner:
+        """The application, ready for a `TCPSite` with `socmon.tls.server_context`; `middlewares` see requests first."""
+        app = web.Application(client_max_size=self._limits.max_bytes, middlewares=[*middlewares, _refusals])
+        app.router.add_post(BATCHES_PATH, self._receive)
+        # The digest covers the compressed body, and a bomb is defused here, so aiohttp must not decompress.
+        return web.AppRunner(app, auto_decompress=False, access_log=None, shutdown_timeout=2.0)
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        organisation = self._organisation(request)
+        batch_id = _batch_id(request)
+        if self._room.locked():
+            raise RefusedError(503, "busy", "too many batches at once; send again", retry_after_s=1)
+        async with self._room:
+            content = await _content(request)
+            encoding = request.headers.get("Content-Encoding", "identity").lower()
+            digest = request.headers.get(CONTENT_DIGEST)
+            items = await asyncio.to_thread(self._check, content, encoding, digest, organisation)
+            stored = await self._commit(organisation, items)
+        failpoints.die("centre.committed")
+        return _json(200, self._reply(batch_id, stored))
+
+    def _organisation(self, request: web.Request) -> str:
+        organisation = organisation_of(request.get_extra_info("ssl_object"))
+        if organisation not in self.organisations:
+            stated = repr(organisation) if organisation else "none"
+            text = f"the certificate's organisation ({stated}) is not enrolled here; ask the centre to enrol it"
+            raise RefusedError(403, "not_enrolled", text)
+        return organisation
+
+    def _check(self, content: bytes, encoding: str, digest: str | None, organisation: str) -> list[Item]:
+        check_digest(digest, content)
+        body = unpack(content, encoding, self._limits.max_bytes)
+        items = [check(raw, self._limits.max_depth) for raw in split(body, self._limits)]
+        sources = {item.source for item in items if item.source}
+        for source in sources:
+            if source.removeprefix(_ORGANISATION).partition("/")[0] != organisation:
+                text = f"source {source!r} is not the certificate's organisation {organisation}; nothing is stored"
+                raise RefusedError(403, "foreign_source", text)
+        if len(sources) > 1:
+            raise RefusedError(400, "mixed_streams", "a batch holds events of one stream; send one batch for each")
+        return items
+
+    async def _commit(self, organisation: str, items: Sequence[Item]) -> Stored:
+        try:
+            return await self._store.store(organisation, items)
+        except StoreError as error:
+            log.error("batch not stored", organisation=organisation, error=str(error))  # noqa: TRY400  the cause is in the text
+            text = "the centre cannot store at the moment; nothing is stored"
+            raise RefusedError(503, "store", text, retry_after_s=_STORE_RETRY_S) from error
+
+    def _reply(self, batch_id: str, stored: Stored) -> Reply:
+        return Reply(
+            batch_id=batch_id,
+            committed=stored.committed,
+            results=stored.results,
+            window=Window(self._limits.max_events, self._limits.max_bytes, retry_after_ms=0),
+            server_time=rfc3339(time.time_ns() // 1000),
+        )
+
+
+def organisation_of(connection: ssl.SSLObject | None) -> str:
+    """The organisation that the peer's certificate names: its one SAN URI `urn:vn:soc:<org_id>`; "" if it names none.
+
+    The handshake has already proved that the certificate is the authority's and the peer holds its key.
+    """
+    certificate = (connection.getpeercert() if connection else None) or {}
+    names = [str(name[1]) for name in certificate.get("subjectAltName", ()) if name[0] == "URI"]
+    uris = [name for name in names if name.startswith(_ORGANISATION)]
+    stated = uris[0].removeprefix(_ORGANISATION) if len(uris) == 1 else ""
+    return stated if ORG_ID.fullmatch(stated) else ""
+
+
+def _batch_id(request: web.Request) -> str:
+    if request.content_type != BATCH_TYPE:
+        raise RefusedError(415, "content_type", f"content type {request.content_type[:60]!r} is not {BATCH_TYPE}")
+    batch_id = request.headers.get(BATCH_ID, "")
+    if not _BATCH_ID.fullmatch(batch_id):
+        raise RefusedError(400, "batch_id", f"{BATCH_ID} is missing or is not 1 to 64 letters, digits and dashes")
+    return batch_id
+
+
+async def _content(request: web.Request) -> bytes:
+    """The body as it is on the wire."""
+    try:
+        async with asyncio.timeout(_BODY_TIMEOUT_S):
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise RefusedError(413, "too_large", "the batch is too large; send fewer events at a time") from error
+    except TimeoutError as error:
+        raise RefusedError(408, "too_slow", f"the body did not arrive within {_BODY_TIMEOUT_S} s") from error
+
+
+@web.middleware
+async def _refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer a refusal as `{error, message}`; each is logged: a refused sender is broken, or not who it says it is."""
+    try:
+        return await handler(request)
+    except RefusedError as refusal:
+        organisation = organisation_of(request.get_extra_info("ssl_object"))
+        log.warning("request refused", organisation=organisation, status=refusal.status, code=refusal.code)
+        answer = {"error": refusal.code, "message": str(refusal)}
+        response = _json(refusal.status, answer | ({"supported": SUPPORTED} if refusal.code == "schema" else {}))
+        if refusal.retry_after_s:
+            response.headers["Retry-After"] = str(refusal.retry_after_s)
+        return response
+
+
+def _json(status: int, answer: object) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(answer), content_type="application/json")

@@ -1,0 +1,1 @@
+"""The simulated national centre: the feed's receiving server, its store, and faults on request."""

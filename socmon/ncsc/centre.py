@@ -1,0 +1,161 @@
+"""The simulated national centre as one object: two listeners over one inbox."""
+
+import asyncio
+import fcntl
+import os
+import ssl
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+from msgspec import Struct
+
+from socmon.errors import ConfigError, SocmonError
+from socmon.feed.server import FeedServer
+from socmon.log import get
+from socmon.ncsc.admin import Admin
+from socmon.ncsc.faults import Fault, Faults, FaultyInbox
+from socmon.tls import server_context
+
+LOOPBACK = "127.0.0.1"
+
+log = get("ncsc")
+
+
+class CentreSettings(Struct, frozen=True):
+    """How a centre is set up.
+
+    Attributes:
+        state: directory of its own; made if there is none.
+        organisations: {org_id: name} of everyone who may send.
+        listen: (address, port) of the feed; port 0 takes a free one.
+        admin_port: on 127.0.0.1 always, for it is open to everyone who reaches it.
+    """
+
+    state: Path
+    ca: Path
+    cert: Path
+    key: Path
+    organisations: Mapping[str, str]
+    listen: tuple[str, int] = (LOOPBACK, 0)
+    admin_port: int = 0
+
+
+class Centre:
+    """`async with Centre(settings) as centre` runs it.
+
+    Attributes:
+        feed_url: where senders go, without a path.
+        admin_url: where `/stats`, `/findings`, `/faults` and `/healthz` are.
+
+    Raises:
+        ConfigError: a file of the settings cannot be used, or a port is taken.
+        StoreError: the state cannot be used.
+    """
+
+    feed_url: str
+    admin_url: str
+
+    def __init__(self, settings: CentreSettings) -> None:
+        self._settings = settings
+        self._tls = server_context(settings.ca, settings.cert, settings.key)
+        self._faults = Faults()
+        self._inbox = FaultyInbox(settings.state / "centre.sqlite")
+        self._inbox.faults = self._faults
+        self._address = settings.listen
+        self._stopping = asyncio.Event()
+        self._pause: asyncio.Task[None] | None = None
+        self._feed: web.AppRunner | None = None
+        self._admin = Admin(self._inbox, settings.organisations, self.inject).runner()
+        self._opened = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as opened:
+            opened.callback(os.close, await asyncio.to_thread(_claim, self._settings.state))
+            await self._inbox.open()
+            opened.push_async_callback(self._inbox.close)
+            opened.push_async_callback(self._close_feed)
+            await self._open_feed()
+            opened.push_async_callback(self._admin.cleanup)
+            _, port = await _listen(self._admin, (LOOPBACK, self._settings.admin_port))
+            opened.push_async_callback(self._end_pause)
+            self._opened = opened.pop_all()
+        self.feed_url = f"https://{self._address[0]}:{self._address[1]}"
+        self.admin_url = f"http://{LOOPBACK}:{port}"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._opened.aclose()
+
+    async def inject(self, fault: Fault) -> None:
+        """Make `fault` happen from now on; a stop returns when the listener is closed."""
+        if fault.fault != "stop":
+            self._faults.left[fault.fault] += fault.times
+            return
+        log.warning("fault injected", fault="stop", seconds=fault.seconds)
+        if self._pause and not self._pause.done():
+            return
+        await self._close_feed()
+        self._pause = asyncio.create_task(self._reopen_after(fault.seconds), name="centre reopens")
+
+    async def _end_pause(self) -> None:
+        self._stopping.set()
+        if self._pause:
+            await self._pause
+
+    async def _reopen_after(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            await self._open_feed()
+
+    async def _open_feed(self) -> None:
+        server = FeedServer(self._inbox, self._settings.organisations)
+        self._feed = server.runner(self._faults.middleware)
+        self._address = await _listen(self._feed, self._address, self._tls)
+
+    async def _close_feed(self) -> None:
+        """Close the listener and, with it, the connections that are open."""
+        if self._feed:
+            await self._feed.cleanup()
+            self._feed = None
+
+
+async def _listen(
+    runner: web.AppRunner, address: tuple[str, int], tls: ssl.SSLContext | None = None
+) -> tuple[str, int]:
+    """Serve `runner` on `address`; return the address with the port that was taken."""
+    await runner.setup()
+    host, port = address
+    try:
+        await web.TCPSite(runner, host, port, ssl_context=tls, reuse_address=True).start()
+    except OSError as error:
+        reason = (error.strerror or "error").lower()
+        raise ConfigError([f"cannot listen on {host}:{port}: {reason}; choose another address or port"]) from error
+    return host, runner.addresses[0][1]
+
+
+def _claim(state: Path) -> int:
+    """Make the directory `state` this process's own, until the returned descriptor is closed.
+
+    Raises:
+        SocmonError: another process has it.
+        ConfigError: it cannot be made or written.
+    """
+    try:
+        state.mkdir(mode=0o750, parents=True, exist_ok=True)
+        lock = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        reason = (error.strerror or "error").lower()
+        raise ConfigError([f"cannot use {state} for the state: {reason}; choose another --state"]) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise SocmonError(f"{state} is in use by another centre; stop it, or choose another --state") from error
+    return lock

@@ -1,0 +1,54 @@
+"""What every forwarder must do (socmon.component), tried on each kind."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from feed_kit import ORG, alert, centre_running, release
+from harness import FakeContext
+
+from forwarders.file import FileForwarder, FileSettings
+from forwarders.ncsc import NcscForwarder, NcscSettings
+from socmon.component import Forwarder, Released
+from socmon.feed.keys import generate
+
+Opened = Callable[[Path], AbstractAsyncContextManager[Callable[[], Forwarder[Any]]]]
+
+
+@asynccontextmanager
+async def file_forwarder(folder: Path) -> AsyncIterator[Callable[[], Forwarder[Any]]]:
+    yield lambda: FileForwarder(FakeContext(FileSettings(path=folder / "alerts.ndjson")))
+
+
+@asynccontextmanager
+async def ncsc_forwarder(folder: Path) -> AsyncIterator[Callable[[], Forwarder[Any]]]:
+    keys = generate(folder / "keys", ORG)
+    async with centre_running(folder, keys) as centre:
+        key = f"file:{keys.client_key}"
+        settings = NcscSettings.model_validate(
+            {"url": centre.feed_url, "ca": keys.ca, "cert": keys.client, "key": key, "org_id": ORG}
+        )
+        yield lambda: NcscForwarder(FakeContext(settings))
+
+
+@pytest.mark.parametrize("opened", [file_forwarder, ncsc_forwarder])
+async def test_a_forwarder_keeps_its_contract(tmp_path: Path, opened: Opened) -> None:
+    async with opened(tmp_path) as make:
+        first, second = make(), make()
+        stream = first.stream(alert())
+        places = [release(seq, stream=stream) for seq in (1, 2, 3)]
+        batch = [
+            Released(place.seq, alert(place.seq).id, place, first.render(alert(place.seq), place)) for place in places
+        ]
+
+        sent = await first.send(batch[:2])
+        await first.close()
+        sent_again = await second.send(batch)
+        await second.close()
+
+        assert [(outcome.id, outcome.status) for outcome in sent] == [(1, "accepted"), (2, "accepted")]
+        assert [outcome.status for outcome in sent_again] == ["duplicate", "duplicate", "accepted"]
+        assert second.render(alert(1), places[0]) == batch[0].body
+        assert issubclass(first.settings_type, type(first.settings))

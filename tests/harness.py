@@ -42,6 +42,7 @@ class FakeContext(Generic[SettingsT]):
         counts: what the component told `counters`, see FakeCounters.
         logged: each log call as a dict of `event`, `log_level` and its keys.
         gate: cleared, `emit` waits until it is set again: a socmon that is full.
+        waiting: how many calls of `emit` stand at the gate.
         failure: raised by the next `emit`, which then journals nothing.
         room: how many more records `offer` takes; None means all.
     """
@@ -57,6 +58,7 @@ class FakeContext(Generic[SettingsT]):
         self.positions = dict(positions or {})
         self.gate = asyncio.Event()
         self.gate.set()
+        self.waiting = 0
         self.failure: Exception | None = None
         self.room: int | None = None
         capture = LogCapture()
@@ -78,7 +80,11 @@ class FakeContext(Generic[SettingsT]):
         return [record.data for record in self.records]
 
     async def emit(self, batch: Sequence[Record]) -> None:
-        await self.gate.wait()
+        self.waiting += 1
+        try:
+            await self.gate.wait()
+        finally:
+            self.waiting -= 1
         if self.failure is not None:
             failure, self.failure = self.failure, None
             raise failure

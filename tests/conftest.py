@@ -13,7 +13,7 @@ os.environ.pop("SOCMON_FAILPOINT", None)
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item,  # noqa: ARG001  pytest's signature
+    item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.skipped and os.environ.get("SOCMON_NO_SKIPS") and not hasattr(report, "wasxfail"):

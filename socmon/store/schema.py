@@ -14,6 +14,12 @@ def _table(db: sqlite_utils.Database, name: str) -> Table:
 
 
 def _first(db: sqlite_utils.Database) -> None:
+    _create_alerts(db)
+    _create_outbox(db)
+    _create_checkpoint(db)
+
+
+def _create_alerts(db: sqlite_utils.Database) -> None:
     _table(db, "alert").create(
         {
             "id": str,
@@ -53,6 +59,9 @@ def _first(db: sqlite_utils.Database) -> None:
         },
         pk=("alert_id", "seq"),
     )
+
+
+def _create_outbox(db: sqlite_utils.Database) -> None:
     # At most one row a destination and alert: a newer revision overwrites it until it is released.
     _table(db, "pending").create(
         {"destination": str, "alert_id": str, "since_us": int, "error": str}, pk=("destination", "alert_id")
@@ -84,6 +93,9 @@ def _first(db: sqlite_utils.Database) -> None:
     _table(db, "stream").create(
         {"destination": str, "stream": str, "epoch": str, "next_seq": int}, pk=("destination", "stream")
     )
+
+
+def _create_checkpoint(db: sqlite_utils.Database) -> None:
     _table(db, "checkpoint").create(
         {"id": int, "incarnation": str, "number": int, "ledger": bytes, "taken_us": int}, pk="id"
     )

@@ -1,0 +1,178 @@
+"""The command `socmon`: global options, sub-commands imported only when used, one table of exit codes.
+
+A command is the attribute `command` of `socmon.cli.NAME`; it may return its exit code, and gets Options by
+`click.pass_obj`. Exit codes: 0 ok, 1 ran and found problems, 2 usage, 70 bug, 77 privilege missing, 78 configuration
+invalid, 130 interrupted (70, 77 and 78 as in sysexits.h).
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from socmon import __version__
+from socmon.errors import ConfigError, SocmonError
+from socmon.text import printable
+
+PROBLEMS = 1
+BUG = 70
+NO_PRIVILEGE = 77
+BAD_CONFIG = 78
+INTERRUPTED = 130
+
+COMMANDS: Mapping[str, str] = {
+    "run": "Run the daemon in the foreground.",
+    "check": "Check configuration, rules and secrets; change nothing.",
+    "parse": "Show what the parsers make of log lines.",
+    "replay": "Run old logs through the rules and show the alerts.",
+    "keys": "Make keys and certificates for the feed.",
+    "ncsc": "Run the simulated national centre.",
+    "demo": "Show all of it at work on this machine.",
+    "kinds": "List the kinds of collectors and forwarders.",
+}
+
+Output = Literal["human", "json", "ndjson", "csv"]
+
+
+@dataclass(slots=True)
+class Options:
+    """What the global options say, for every command.
+
+    Attributes:
+        verbose: how often -v was given.
+    """
+
+    config: Path = Path("/etc/socmon/config.yaml")
+    output: Output = "human"
+    color: Literal["auto", "always", "never"] = "auto"
+    quiet: bool = False
+    verbose: int = 0
+
+    @property
+    def colored(self) -> bool | None:
+        """Whether to colour; None leaves it to whether the stream is a terminal, as `click.Context.color` does."""
+        if self.color == "auto":
+            return False if os.environ.get("NO_COLOR") else None
+        return self.color == "always"
+
+
+class Socmon(click.Group):
+    """The top command: finds sub-commands by name, and turns every error into its exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        """In the order of the table: what is used daily comes first."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
+        """Import a command and give it the global options too, so that they may stand after it."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"socmon.cli.{cmd_name}").command
+        _add_options(command)
+        return command  # type: ignore[no-any-return]  # a module imported by name has no types
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, with suggestions from the table."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            raise click.NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=ctx) from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  click's
+        """From the table: help must not import what it lists."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run, and exit with the code of the table above; `standalone_mode` is always on."""
+        options = kwargs.setdefault("obj", None) or Options()
+        kwargs |= {"obj": options, "standalone_mode": False}
+        try:
+            code = super().main(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001  the outermost place: whatever it is, it needs an exit code
+            code = report(error, verbose=options.verbose > 0)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def report(error: Exception, *, verbose: bool) -> int:
+    """Say on standard error what happened, and return the exit code for it."""
+    match error:
+        case click.ClickException():
+            error.show()
+            return error.exit_code
+        case click.Abort():
+            _complain("aborted")
+            return INTERRUPTED if isinstance(error.__cause__, KeyboardInterrupt) else PROBLEMS
+        case ConfigError():
+            for problem in error.problems:
+                _complain(problem)
+            return BAD_CONFIG
+        case SocmonError():
+            _complain(str(error))
+            return PROBLEMS
+        case PermissionError():
+            _complain(f"{error.filename or error}: permission denied; run as user socmon, or give this user the right")
+            return NO_PRIVILEGE
+    if verbose:
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    remedy = "report it" if verbose else "run it again with -v and report what it prints"
+    _complain(f"{type(error).__name__}: {str(error)[:500]}; this is a bug of socmon, {remedy}")
+    return BUG
+
+
+def _complain(text: str) -> None:
+    click.echo(f"socmon: {printable(text)}", err=True)
+
+
+def _set(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Keep a global option where it was given; the command's own place wins over the one before it."""
+    options = ctx.ensure_object(Options)
+    if value:
+        setattr(options, str(param.name), value)
+    ctx.color = options.colored
+
+
+def _options(*, envvar: str | None = None) -> Sequence[click.Option]:
+    """The global options; `envvar` is read for the configuration's path, by the top command only."""
+
+    def option(*names: str, text: str, **settings: Any) -> click.Option:
+        return click.Option(names, help=text, expose_value=False, callback=_set, **settings)
+
+    default = "Configuration (default: /etc/socmon/config.yaml, or what SOCMON_CONFIG names)."
+    path = click.Path(path_type=Path)
+    forms, colors = click.Choice(["human", "json", "ndjson", "csv"]), click.Choice(["auto", "always", "never"])
+    return (
+        option("-c", "--config", text=default, type=path, metavar="FILE", envvar=envvar),
+        option("-o", "--output", text="Form of the result (default: human).", type=forms),
+        option("--color", text="Colours (default: auto; NO_COLOR is honoured).", type=colors),
+        option("-q", "--quiet", text="Say only what went wrong.", is_flag=True),
+        option("-v", "--verbose", text="Say more; of a bug, where it happened.", count=True),
+    )
+
+
+def _add_options(command: click.Command) -> None:
+    """Let the global options stand after a command too, where it has no option of that name; once is enough."""
+    taken = {name for param in command.params for name in param.opts}
+    command.params += [option for option in _options() if taken.isdisjoint(option.opts)]
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _add_options(each)
+
+
+@click.group(
+    "socmon",
+    cls=Socmon,
+    params=list(_options(envvar="SOCMON_CONFIG")),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, message="socmon %(version)s")
+def main() -> None:
+    """Collect logs, detect incidents by Sigma rules, deliver alerts upward."""

@@ -1,0 +1,130 @@
+"""`socmon check`: would the daemon start, and would everything it needs be there? Changes nothing."""
+
+import json
+import os
+from collections.abc import Iterator
+from glob import escape, glob
+from pathlib import Path
+
+import click
+from msgspec import Struct, to_builtins
+from pydantic import BaseModel
+
+from socmon import registry
+from socmon.cli import BAD_CONFIG, Options
+from socmon.config import load
+from socmon.daemon import rule_paths
+from socmon.errors import ConfigError
+from socmon.secrets import SecretRef
+from socmon.sigma import load_rules
+from socmon.text import printable
+
+
+class Findings(Struct):
+    """What a check came to.
+
+    Attributes:
+        rules: how many were loaded.
+        problems: to be mended before the daemon is started.
+        warnings: may be meant so.
+    """
+
+    collectors: list[str] = []
+    forwarders: list[str] = []
+    rules: int = 0
+    problems: list[str] = []
+    warnings: list[str] = []
+
+
+@click.command("check")
+@click.pass_obj
+def command(options: Options) -> int:
+    """Check configuration, rules and secrets; change nothing.
+
+    Exits with 0, or with 78 when something must be mended first. Warnings do not change the exit code.
+    """
+    found = inspect(options.config)
+    if options.output == "human":
+        _print(found, options)
+    else:
+        click.echo(json.dumps({"schema": "socmon.check/v1", "ok": not found.problems, **to_builtins(found)}))
+    return BAD_CONFIG if found.problems else 0
+
+
+def inspect(path: Path) -> Findings:
+    """Check the configuration file `path` and all that it names."""
+    found = Findings(warnings=registry.shadowed())
+    try:
+        config = load(path)
+    except ConfigError as error:
+        found.problems += error.problems
+        return found
+    rules = load_rules(rule_paths(config))
+    found.rules = len(rules.rules)
+    # One bad rule must not keep the daemon from starting: the others do their work.
+    found.warnings += (f"rule refused: {error}" for error in rules.errors)
+    found.problems += _state_dir_problems(config.state_dir)
+    if not rules.rules:
+        found.warnings.append("rules: none is loaded, nothing will be detected; see section `rules`")
+    for role, wirings in (("collectors", config.collectors), ("forwarders", config.forwarders)):
+        found_names: list[str] = getattr(found, role)
+        found_names += [wiring.name for wiring in wirings]
+        if not wirings:
+            found.warnings.append(f"{role}: none is configured; see section `{role}`")
+        for wiring in wirings:
+            _check_files(f"{role}.{wiring.name}", wiring.settings, found)
+    return found
+
+
+def _state_dir_problems(state_dir: Path) -> Iterator[str]:
+    nearest = next(folder for folder in (state_dir, *state_dir.parents) if folder.exists())
+    if not nearest.is_dir():
+        yield f"state_dir: {nearest} is no folder; name another one"
+    elif not os.access(nearest, os.W_OK | os.X_OK):
+        what = "write to" if nearest == state_dir else f"make {state_dir} in"
+        yield f"state_dir: this user may not {what} {nearest}; check as the user that runs socmon, or chown it"
+
+
+def _check_files(where: str, settings: BaseModel, found: Findings) -> None:
+    """Warn of files that are missing; one that is there but cannot be read is a problem."""
+    for key in type(settings).model_fields:
+        try:
+            patterns = list(_named(getattr(settings, key)))
+        except ConfigError as error:
+            found.warnings.append(f"{where}.{key}: {error}")
+            continue
+        for pattern in patterns:
+            files = glob(pattern, recursive=True)  # noqa: PTH207  pathlib globs no absolute pattern
+            if not files:
+                found.warnings.append(f"{where}.{key}: {pattern} does not exist (yet)")
+            for file in files:
+                if not os.access(file, os.R_OK):
+                    remedy = "check as the user that runs socmon, or give this one the right"
+                    found.problems.append(f"{where}.{key}: this user may not read {file}; {remedy}")
+
+
+def _named(value: object) -> Iterator[str]:
+    """The files that an option's value names, as patterns of `glob`.
+
+    Raises:
+        ConfigError: it names a credential, and this process was given none.
+    """
+    if isinstance(value, SecretRef | Path):
+        yield escape(str(value.path() if isinstance(value, SecretRef) else value))
+    elif isinstance(value, str) and value.startswith("/"):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _named(item)
+
+
+def _print(found: Findings, options: Options) -> None:
+    for problem in found.problems:
+        click.echo(f"{click.style('problem', fg='red')}  {printable(problem)}", err=True)
+    for warning in [] if options.quiet else found.warnings:
+        click.echo(f"{click.style('warning', fg='yellow')}  {printable(warning)}", err=True)
+    if found.problems:
+        click.echo(f"{options.config}: {len(found.problems)} to be mended", err=True)
+    elif not options.quiet:
+        counts = f"{len(found.collectors)} collectors, {found.rules} rules, {len(found.forwarders)} forwarders"
+        click.echo(f"{options.config}: {click.style('ok', fg='green')}, {counts}")

@@ -1,0 +1,13 @@
+"""`socmon run`: the daemon."""
+
+import click
+
+from socmon import config, daemon
+from socmon.cli import Options
+
+
+@click.command("run")
+@click.pass_obj
+def command(options: Options) -> None:
+    """Run the daemon with the configuration that `-c` names."""
+    daemon.run(config.load(options.config))

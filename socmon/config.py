@@ -1,0 +1,381 @@
+"""The configuration: one YAML file and its `conf.d/`, validated as a whole, every problem with its path and line.
+
+Two passes: the `kind` of a component names its class, and the class says what its part may hold (DESIGN.md, section 4).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+from socmon import registry
+from socmon.component import Component, Settings, SettingsT
+from socmon.errors import ConfigError
+from socmon.registry import did_you_mean
+from socmon.secrets import SecretRef
+from socmon.yamlfile import Document, Place, read
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+_NAME = re.compile(r"[a-z0-9_-]{1,40}")
+_GROUPS: Mapping[str, registry.Group] = {"collectors": "socmon.collectors", "forwarders": "socmon.forwarders"}
+
+
+class TopSettings(Settings):
+    """What stands outside every section."""
+
+    state_dir: Path = Field(
+        default=Path("/var/lib/socmon"),
+        description="Folder for journal, store and outbox; one socmon at a time may use it.",
+    )
+
+
+class RulesSettings(Settings):
+    """Section `rules`."""
+
+    paths: list[Path] = Field(default=[], description="More rule files, or folders of them.")
+    shipped: bool = Field(default=True, description="Use the rules that come with socmon too.")
+
+
+class IntakeSettings(Settings):
+    """Section `intake`."""
+
+    buffer_records: int = Field(
+        default=10_000,
+        ge=1,
+        le=10_000_000,
+        description="Records that may wait for the journal before senders must wait.",
+    )
+    tick_s: float = Field(
+        default=10.0,
+        gt=0,
+        le=3600,
+        description="Seconds without a record after which the passing of time is journalled.",
+    )
+
+
+class JournalSettings(Settings):
+    """Section `journal`."""
+
+    fsync: Literal["interval", "batch"] = Field(
+        default="interval",
+        description="When the journal is forced to disk: every so often, or before every acknowledgement.",
+    )
+    fsync_interval_s: float = Field(
+        default=1.0, gt=0, le=60, description="Seconds between two forced writes; what a power cut may cost."
+    )
+    segment_bytes: int = Field(
+        default=64 * MIB,
+        ge=64 * 1024,
+        le=4 * GIB,
+        description="Size of one journal file, in bytes, allocated in advance.",
+    )
+    keep_bytes: int = Field(
+        default=10 * GIB, ge=64 * 1024, description="Oldest journal files go when all together exceed this, in bytes."
+    )
+    keep_days: int = Field(default=30, ge=1, le=36_500, description="Journal files older than this go, in days.")
+
+    @model_validator(mode="after")
+    def _segments_fit(self) -> Self:
+        if self.keep_bytes < self.segment_bytes:
+            raise ValueError(
+                f"keep_bytes ({self.keep_bytes}) is less than segment_bytes ({self.segment_bytes}); raise keep_bytes"
+            )
+        return self
+
+
+class DetectionSettings(Settings):
+    """Section `detection`."""
+
+    suppress_s: int = Field(
+        default=300, ge=0, le=86_400, description="Seconds around an alert's events in which further ones join it."
+    )
+    lateness_s: int = Field(
+        default=300,
+        ge=0,
+        le=86_400,
+        description="Seconds an event may be behind its own source and still be correlated.",
+    )
+    max_alert_h: int = Field(default=24, ge=1, le=720, description="Hours an alert may span; then a new one opens.")
+    max_skew_h: int = Field(
+        default=24, ge=1, le=720, description="Hours by which the clocks of two sources may differ in one correlation."
+    )
+    max_groups: int = Field(
+        default=200_000,
+        ge=1,
+        le=100_000_000,
+        description="Groups held by all correlations; the least recent one goes first.",
+    )
+    max_members: int = Field(
+        default=1_000_000,
+        ge=1,
+        le=1_000_000_000,
+        description="Events held by all groups; a full group drops its oldest.",
+    )
+
+
+class StoreSettings(Settings):
+    """Section `store`."""
+
+    checkpoint_s: float = Field(
+        default=1.0,
+        gt=0,
+        le=60,
+        description="Seconds between checkpoints; a restart reads the journal from the last one.",
+    )
+
+
+class DeliverySettings(Settings):
+    """Section `delivery`."""
+
+    release_interval_s: float = Field(
+        default=30.0,
+        ge=0,
+        le=3600,
+        description="Seconds until a growing alert is sent again; level or status go at once.",
+    )
+    drain_s: float = Field(default=5.0, ge=0, le=60, description="Seconds given to forwarders at the stop.")
+    backoff_first_s: float = Field(
+        default=0.5, gt=0, le=60, description="Seconds before the first retry; then doubled."
+    )
+    backoff_limit_s: float = Field(default=60.0, gt=0, le=3600, description="Seconds between two retries at most.")
+
+    @model_validator(mode="after")
+    def _backoff_grows(self) -> Self:
+        if self.backoff_limit_s < self.backoff_first_s:
+            first, limit = self.backoff_first_s, self.backoff_limit_s
+            raise ValueError(
+                f"backoff_limit_s ({limit:g}) is less than backoff_first_s ({first:g}); raise backoff_limit_s"
+            )
+        return self
+
+
+class HttpSettings(Settings):
+    """Section `http`."""
+
+    address: str = Field(default="127.0.0.1", description="IP address that /metrics, /healthz and /readyz listen on.")
+    port: int = Field(default=9514, ge=0, le=65_535, description="Their TCP port; 0 takes any free one.")
+
+    @field_validator("address")
+    @classmethod
+    def _is_address(cls, text: str) -> str:
+        try:
+            return str(ip_address(text))
+        except ValueError:
+            raise ValueError(f"{text[:60]!r} is no IP address; write one such as 127.0.0.1") from None
+
+
+class LogSettings(Settings):
+    """Section `log`."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level that is logged."
+    )
+    format: Literal["json", "logfmt"] = Field(default="json", description="Shape of a line on standard error.")
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """One configured component: what to build, and from what.
+
+    Attributes:
+        name: the component's key in the configuration, unique over collectors and forwarders.
+        settings: an instance of `cls.settings_type`.
+    """
+
+    name: str
+    kind: str
+    cls: type[Component[Any]]
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A valid configuration.
+
+    Attributes:
+        path: the main file; relative paths in the configuration were made absolute below its folder.
+    """
+
+    path: Path
+    state_dir: Path
+    collectors: tuple[Wiring, ...] = ()
+    forwarders: tuple[Wiring, ...] = ()
+    rules: RulesSettings = field(default_factory=RulesSettings)
+    intake: IntakeSettings = field(default_factory=IntakeSettings)
+    journal: JournalSettings = field(default_factory=JournalSettings)
+    detection: DetectionSettings = field(default_factory=DetectionSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    delivery: DeliverySettings = field(default_factory=DeliverySettings)
+    http: HttpSettings = field(default_factory=HttpSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+
+
+_SECTIONS = [each.name for each in fields(Config) if each.name != "path"]
+
+
+def load(path: Path) -> Config:
+    """Read and validate `path` and the files `conf.d/*.yaml` beside it, in the order of their names.
+
+    No file that the configuration refers to is opened.
+
+    Raises:
+        ConfigError: with every problem found.
+    """
+    loading = _Loading(path)
+    config = Config(
+        path=path,
+        state_dir=loading.section("", TopSettings).state_dir,
+        collectors=loading.wirings("collectors"),
+        forwarders=loading.wirings("forwarders"),
+        rules=loading.section("rules", RulesSettings),
+        intake=loading.section("intake", IntakeSettings),
+        journal=loading.section("journal", JournalSettings),
+        detection=loading.section("detection", DetectionSettings),
+        store=loading.section("store", StoreSettings),
+        delivery=loading.section("delivery", DeliverySettings),
+        http=loading.section("http", HttpSettings),
+        log=loading.section("log", LogSettings),
+    )
+    if loading.problems:
+        raise ConfigError(loading.problems)
+    return config
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An option's or a component's value, and the file that it stands in."""
+
+    value: Any
+    document: Document
+
+
+class _Loading:
+    """All files of one configuration, merged by section, and the problems met on the way."""
+
+    def __init__(self, path: Path) -> None:
+        self.folder = path.absolute().parent
+        self.problems: list[str] = []
+        self.found: dict[str, dict[str, _Found]] = {"": {}, **{name: {} for name in _SECTIONS}}
+        parts = sorted((path.parent / "conf.d").glob("*.yaml"))
+        self.documents = [read(each) for each in (path, *parts)]
+        for document in self.documents:
+            self.problems += document.problems
+            self._merge(document)
+
+    def section(self, name: str, model: type[SettingsT]) -> SettingsT:
+        """The validated section; its defaults where it is missing or has problems."""
+        return self._validated(model, (name,) if name else (), self.found[name]) or model()
+
+    def wirings(self, section: Literal["collectors", "forwarders"]) -> tuple[Wiring, ...]:
+        """The components of a section that are free of problems."""
+        made = (self._wiring(section, name, item) for name, item in self.found[section].items())
+        return tuple(wiring for wiring in made if wiring)
+
+    def _merge(self, document: Document) -> None:
+        if not isinstance(document.data, dict | None):
+            self._problem(document, (), "must be made of sections, such as `collectors:`")
+            return
+        for section, content in (document.data or {}).items():
+            if section not in _SECTIONS:
+                self._problem(document, (section,), f"unknown section{did_you_mean(section, _SECTIONS)}")
+            elif section == "state_dir":
+                self._put("", section, _Found(content, document))
+            elif isinstance(content, dict):
+                for key, value in content.items():
+                    self._put(section, key, _Found(value, document))
+            elif content is not None:
+                self._problem(document, (section,), "must hold `name: value` lines, indented")
+
+    def _put(self, section: str, key: str, item: _Found) -> None:
+        first = self.found[section].setdefault(key, item)
+        if first is not item:
+            place = (section, key) if section else (key,)
+            self._problem(item.document, place, f"set already at {first.document.at(place)}; remove one of them")
+
+    def _wiring(self, section: Literal["collectors", "forwarders"], name: str, item: _Found) -> Wiring | None:
+        place, document, group = (section, name), item.document, _GROUPS[section]
+        if not _NAME.fullmatch(name):
+            self._problem(document, place, "a name is made of 1 to 40 of a-z, 0-9, _ and -; rename it")
+        if section == "forwarders" and (other := self.found["collectors"].get(name)):
+            taken = other.document.at(("collectors", name))
+            self._problem(document, place, f"a collector has this name already, at {taken}; rename one of them")
+        kind = item.value.get("kind") if isinstance(item.value, dict) else None
+        if not isinstance(kind, str):
+            known = ", ".join(registry.kinds(group))
+            self._problem(document, (*place, "kind"), f"missing; it says what the component is, one of: {known}")
+            return None
+        try:
+            cls = registry.find(group, kind)
+        except ConfigError as error:
+            for problem in error.problems:
+                self._problem(document, (*place, "kind"), problem)
+            return None
+        options = {key: _Found(value, document) for key, value in item.value.items() if key != "kind"}
+        settings = self._validated(cls.settings_type, place, options, home=document)
+        return Wiring(name, kind, cls, settings) if settings else None
+
+    def _validated(
+        self, model: type[SettingsT], place: Place, options: Mapping[str, _Found], home: Document | None = None
+    ) -> SettingsT | None:
+        """`options` as a `model`, None where they have problems; `home` is the file to blame for what is missing."""
+        try:
+            settings = model.model_validate({key: item.value for key, item in options.items()})
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                at = detail["loc"]
+                item = options.get(str(at[0])) if at else next(iter(options.values()), None)
+                document = item.document if item else home or self.documents[0]
+                self._problem(document, (*place, *at), _explained(detail, model))
+            return None
+        absolute: SettingsT = _below(self.folder, settings)
+        return absolute
+
+    def _problem(self, document: Document, place: Place, what: str) -> None:
+        if place in document.broken:
+            return
+        where = ".".join(str(step)[:60] for step in place)
+        self.problems.append(": ".join(part for part in (document.at(place), where, what) if part))
+
+
+def _explained(error: ErrorDetails, model: type[Settings]) -> str:
+    """What is wrong with an option and what to do, without its value where that may be a secret."""
+    last = str(error["loc"][-1]) if error["loc"] else ""
+    if error["type"] == "extra_forbidden":
+        known = sorted(model.model_fields) if len(error["loc"]) == 1 else []
+        return f"unknown key{did_you_mean(last, known)}" + (f"; known: {', '.join(known)}" if known else "")
+    option = model.model_fields.get(last)
+    if error["type"] == "missing":
+        return f"missing; {_lower(option.description)}" if option and option.description else "missing"
+    text = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    value = error["input"]
+    shown = f", not {value!r}" if isinstance(value, int | float) or error["type"] == "literal_error" else ""
+    return _lower(text) + shown[:80]
+
+
+def _lower(text: str) -> str:
+    """A sentence as the rest of a line; an abbreviation at its start stays as it is."""
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
+
+
+def _below(folder: Path, value: Any) -> Any:
+    """`value` with every relative path and `file:` reference in it made absolute below `folder`."""
+    if isinstance(value, Path):
+        return folder / value
+    if isinstance(value, SecretRef):
+        return value.under(folder)
+    if isinstance(value, list):
+        return [_below(folder, item) for item in value]
+    if isinstance(value, tuple):
+        return tuple(_below(folder, item) for item in value)
+    if isinstance(value, BaseModel):
+        old = {name: getattr(value, name) for name in type(value).model_fields}
+        new = {name: _below(folder, item) for name, item in old.items()}
+        return value.model_copy(update={name: item for name, item in new.items() if item != old[name]})
+    return value

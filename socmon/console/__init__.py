@@ -1,0 +1,1 @@
+"""What socmon shows over HTTP."""

@@ -1,0 +1,258 @@
+"""The third stage: journal batches → alerts, and the checkpoints that a restart continues from, exactly.
+
+Reads the journal (live and backlog are one path), matches, correlates, and commits: alerts, their outbox rows and,
+every second or so, the checkpoint, in one transaction each.
+"""
+
+import asyncio
+import copy
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+
+from socmon import failpoints, log, metrics
+from socmon.errors import JournalError, StoreError
+from socmon.event import Alert, Evidence, Record
+from socmon.intake import Intake, until
+from socmon.journal import Journal
+from socmon.ledger import Ledger
+from socmon.matching import Matched, Matcher
+from socmon.sigma import RuleSet
+from socmon.sigma.correlator import Correlator, Tally
+from socmon.store import Checkpoint, Store
+
+MAX_UNCOMMITTED = 10_000  # alerts; DESIGN.md §5, "Disk full"
+MAX_FAILING_S = 60.0
+_READ_AHEAD = 8  # batches
+_RETRY_S = 1.0
+
+_log = log.get("correlating")
+
+
+class Correlating:
+    """Owns the state of detection; everything in it is a function of the journal up to `number`.
+
+    Args:
+        stored: called after alerts were committed.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        intake: Intake,
+        store: Store,
+        rules: RuleSet,
+        correlator: Correlator,
+        checkpoint_s: float,
+        stored: Callable[[], None],
+    ) -> None:
+        self._journal = journal
+        self._intake = intake
+        self._store = store
+        self._rules = rules
+        self._matcher = Matcher(rules)
+        self._correlator = correlator
+        self._checkpoint_s = checkpoint_s
+        self._stored = stored
+        self._ledger = Ledger()
+        self._shown = Tally()  # what the metrics show of the correlator's
+        self._unsaved: dict[str, tuple[Alert, list[int]]] = {}  # and the sequences of evidence to store with it
+        self._unsaved_state: dict[bytes, bytes | None] = {}
+        self._work = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._draining = self._finishing = False
+        self._damaged = 0  # records that this run's reading of the journal found lost
+        self.number = 0  # the last journal frame that the state includes
+        self.committed = 0  # the last journal frame that a durable checkpoint includes
+        self.failing = ""  # why nothing can be stored now; "" when all is well
+        self._failing_since_s = 0.0
+
+    def restore(self, checkpoint: Checkpoint | None) -> None:
+        """Continue from `checkpoint`, or from the start of the journal.
+
+        Raises:
+            JournalError: the checkpoint lies beyond the journal, so a part of it is lost.
+        """
+        if checkpoint is None:
+            return
+        if checkpoint.incarnation != str(self._journal.incarnation):
+            _log.warning("the journal is another one than the checkpoint's, starting from its first entry")
+            return
+        if checkpoint.number > self._journal.last_number:
+            raise JournalError(
+                f"the journal ends at frame {self._journal.last_number}, the store knows frame {checkpoint.number}: "
+                f"restore the journal, or move the store {self._store.path} away to start from the journal alone"
+            )
+        self._correlator.restore((key, value) for key, value in checkpoint.state.items() if value is not None)
+        self._shown = copy.deepcopy(self._correlator.tally)
+        self._ledger = checkpoint.ledger
+        self.number = self.committed = checkpoint.number
+
+    async def run(self) -> None:
+        """Match and correlate the journal in its order, until `drain` and its end."""
+        reader = self._journal.reader(after=self.number)
+        while True:
+            self._intake.appended.clear()
+            batches = await asyncio.to_thread(reader.read, _READ_AHEAD)
+            if not batches and self._draining:
+                return
+            if not batches:
+                await until(self._intake.appended, 1.0)
+            self._count_damage(reader.lost_seqs)
+            for batch in batches:
+                failpoints.die("journal.appended")
+                self._apply(self._matcher.match(batch))
+                await asyncio.sleep(0)
+                await self._room.wait()
+
+    def _count_damage(self, lost: int) -> None:
+        """Enter records into the ledger that the disk has lost out of the middle of the journal."""
+        if lost > self._damaged:
+            _log.error("a part of the journal is damaged, its records are lost", records=lost - self._damaged)
+            self._ledger.add_dropped("journal", "damaged", lost - self._damaged)
+            self._damaged = lost
+
+    def drain(self) -> None:
+        """Let `run` end at the end of the journal."""
+        self._draining = True
+        self._intake.appended.set()
+
+    def _apply(self, matched: Matched) -> None:
+        """Take one batch in; nothing is awaited, so whoever looks between two batches sees a whole state."""
+        if matched.tick:
+            self._correlator.tick(matched.written_us)
+        self._correlator.process(matched.matches, matched.highs)
+        self._ledger.add_journalled(matched.journalled)
+        self._ledger.add_matched(matched.evaluated, matched.unparsed)
+        for drop in matched.drops:
+            self._ledger.add_dropped(drop.collector, drop.reason, drop.count)
+        self.number = matched.number
+        self._work.set()
+        metrics.matched(matched.evaluated, matched.unparsed, (rule for m in matched.matches for rule in m.rules))
+        metrics.PIPELINE_LAG.set(self._journal.last_number - matched.number)
+
+    # ── commits ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def commit(self) -> None:
+        """Commit what is new as it comes, and a checkpoint each `checkpoint_s`, until `settle`.
+
+        Not to be cancelled: an alert that is being committed is nowhere else.
+        """
+        due_s = time.monotonic() + self._checkpoint_s
+        while not self._finishing:
+            await until(self._work, max(0.0, due_s - time.monotonic()))
+            self._work.clear()
+            checkpoint = time.monotonic() >= due_s
+            try:
+                await self._commit(checkpoint=checkpoint)
+            except (StoreError, JournalError) as error:
+                self._fail(str(error))
+                self._work.set()
+                await asyncio.sleep(_RETRY_S)
+                continue
+            self._recover()
+            if checkpoint:
+                due_s = time.monotonic() + self._checkpoint_s
+
+    async def settle(self, committing: asyncio.Task[None]) -> None:
+        """Let `commit`, which `committing` runs, end, and store the alerts that are left.
+
+        Raises:
+            StoreError: they could not be stored; the next start finds them in the journal again.
+        """
+        self._finishing = True
+        self._work.set()
+        await committing
+        await self._commit(checkpoint=False)
+
+    async def checkpoint(self) -> None:
+        """Write the final checkpoint.
+
+        Raises:
+            StoreError: it could not be written; the next start continues from the one before.
+        """
+        await self._commit(checkpoint=True)
+
+    async def _commit(self, *, checkpoint: bool) -> None:
+        number, now_us = self.number, time.time_ns() // 1000
+        for alert, fresh in self._correlator.take_alerts():
+            before = self._unsaved.get(alert.id)
+            self._unsaved[alert.id] = (alert, before[1] + fresh if before else fresh)
+        saved = self._take_checkpoint(number) if checkpoint and number > self.committed else None
+        if not self._unsaved and saved is None:
+            return
+        alerts = await self._with_evidence(list(self._unsaved.values()))
+        with metrics.STORE_COMMIT_SECONDS.time():
+            stored = await self._store.commit(alerts, depends_on=number, now_us=now_us, checkpoint=saved)
+        self._unsaved.clear()
+        if stored:
+            self._stored()
+        if saved is None:
+            failpoints.die("alerts.committed")
+        else:
+            self.committed = number
+            self._unsaved_state = {}
+            self._measure_state()
+
+    def _measure_state(self) -> None:
+        tally = self._correlator.tally
+        groups, members = self._correlator.size
+        metrics.CHECKPOINT.set(self.committed)
+        metrics.GROUPS.set(groups)
+        metrics.MEMBERS.set(members)
+        shown, self._shown = self._shown, copy.deepcopy(tally)
+        metrics.LATE_MATCHES.reach(tally.late)
+        metrics.MISSING_GROUP_FIELD.reach(tally.missing_field)
+        metrics.EVICTED_GROUPS.reach(tally.evicted)
+        metrics.ALERTS_REVISED.inc(tally.joined - shown.joined)
+        for level, count in tally.opened.items():
+            metrics.ALERTS_OPENED[level].inc(count - shown.opened.get(level, 0))
+
+    def _take_checkpoint(self, number: int) -> Checkpoint:
+        self._unsaved_state.update(self._correlator.take_snapshot())
+        return Checkpoint(str(self._journal.incarnation), number, copy.deepcopy(self._ledger), self._unsaved_state)
+
+    async def _with_evidence(self, unsaved: Sequence[tuple[Alert, list[int]]]) -> list[Alert]:
+        """The alerts, each with those of its events that are not stored yet; a trimmed journal may lack some."""
+        wanted = {seq for _, fresh in unsaved for seq in fresh}
+        records = await asyncio.to_thread(self._journal.lookup, wanted) if wanted else {}
+        for alert, fresh in unsaved:
+            names = self._rules.fields_of(alert.rule_id)
+            alert.evidence = [self._evidence(records[seq], names) for seq in fresh if seq in records]
+        return [alert for alert, _ in unsaved]
+
+    def _evidence(self, record: Record, names: Sequence[str]) -> Evidence:
+        event = self._matcher.parse(record)
+        return Evidence(
+            seq=record.seq,
+            time_us=event.time_us or record.received_us,
+            host=event.host,
+            collector=record.source.collector,
+            peer=record.source.peer,
+            raw=record.data.decode("utf-8", "backslashreplace"),
+            sha256=hashlib.sha256(record.data).hexdigest(),
+            fields={name: event.fields[name] for name in names if name in event.fields},
+        )
+
+    def _fail(self, reason: str) -> None:
+        """Nothing can be stored: go on in memory until that is too much, then make the senders wait (DESIGN.md §5)."""
+        if not self.failing:
+            self._failing_since_s = time.monotonic()
+            _log.error("alerts cannot be stored, they are kept in memory", error=reason)
+        self.failing = reason
+        metrics.STORE_FAILING.set(1)
+        full = len(self._unsaved) >= MAX_UNCOMMITTED
+        if full or time.monotonic() - self._failing_since_s >= MAX_FAILING_S:
+            self._intake.pause()
+        if full:
+            self._room.clear()
+
+    def _recover(self) -> None:
+        if self.failing:
+            _log.info("alerts can be stored again")
+            self.failing = ""
+            metrics.STORE_FAILING.set(0)
+            self._intake.resume()
+            self._room.set()

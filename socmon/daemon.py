@@ -1,0 +1,326 @@
+"""Builds everything, runs it, and stops it in order: collectors → drain → forwarders → final checkpoint → store."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from structlog.typing import FilteringBoundLogger
+
+from socmon import log, metrics
+from socmon.component import Collector, Counters, Settings
+from socmon.config import Config, Wiring
+from socmon.console.server import Console
+from socmon.correlating import Correlating
+from socmon.delivering import Delivering
+from socmon.errors import ConfigError, JournalError, StoreError
+from socmon.event import SECOND_US, Record
+from socmon.intake import Intake
+from socmon.journal import Journal
+from socmon.resources import shipped
+from socmon.sigma import RuleSet, load_rules
+from socmon.sigma.correlator import Correlator
+from socmon.sigma.joining import Limits
+from socmon.store import Store
+from socmon.supervisor import Backoff, supervise
+
+_TIDY_S = 10.0  # between two looks at the journal's size
+_COLLECTORS_STOP_S = 5.0
+_FORWARDERS_STOP_S = 5.0
+_DRAIN_S = 10.0  # for the intake buffer, and again for what is journalled and not yet matched
+_DAY_US = 86_400 * SECOND_US
+
+_log = log.get("daemon")
+
+
+class _Counters(metrics.ComponentCounters):
+    """What a component counts as dropped enters the ledger too."""
+
+    def __init__(self, name: str, intake: Intake) -> None:
+        super().__init__(name)
+        self._name = name
+        self._intake = intake
+
+    def dropped(self, records: int, reason: str) -> None:
+        super().dropped(records, reason)
+        self._intake.drop(self._name, reason, records)
+
+
+class _Door:
+    """The Context of one component (socmon.component.Context)."""
+
+    def __init__(self, wiring: Wiring, intake: Intake, journal: Journal) -> None:
+        self.name = wiring.name
+        self.settings: Settings = wiring.settings
+        self.log: FilteringBoundLogger = log.get(wiring.name)
+        self.counters: Counters = _Counters(wiring.name, intake)
+        self._intake = intake
+        self._journal = journal
+
+    async def emit(self, batch: Sequence[Record]) -> None:
+        await self._intake.emit(batch)
+
+    def offer(self, batch: Sequence[Record]) -> int:
+        taken = self._intake.offer(batch)
+        if taken < len(batch):
+            self.counters.dropped(sum(record.count for record in batch[taken:]), self._intake.no_room)
+        return taken
+
+    def position(self, stream: str) -> bytes | None:
+        return self._journal.position(self.name, stream)
+
+    def saved(self) -> AsyncIterator[tuple[str, bytes]]:
+        return self._intake.saved(self.name)
+
+
+def rule_paths(config: Config) -> list[Path]:
+    """Where the configuration's rules are."""
+    return [*([shipped("rules")] if config.rules.shipped else []), *config.rules.paths]
+
+
+@contextlib.contextmanager
+def _instance(state_dir: Path) -> Iterator[None]:
+    """Hold the state directory's lock: one socmon at a time.
+
+    Raises:
+        ConfigError: another one holds it, or the folder cannot be made.
+    """
+    path = state_dir / "lock"
+    try:
+        state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise ConfigError(
+            [f"state_dir: cannot use {state_dir}: {error.strerror}; make it writable for this user"]
+        ) from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.read(handle, 32).decode("ascii", "replace").strip()
+            raise ConfigError(
+                [f"state_dir: {state_dir} is in use by process {holder or 'unknown'}; stop it, or use another folder"]
+            ) from error
+        os.ftruncate(handle, 0)
+        os.write(handle, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(handle)
+
+
+@dataclass(frozen=True)
+class _Running:
+    """The tasks of a running daemon, in the order in which they end."""
+
+    collectors: list[asyncio.Task[None]]
+    intake: asyncio.Task[None]
+    correlating: asyncio.Task[None]
+    committing: asyncio.Task[None]
+    forwarders: list[asyncio.Task[None]]
+    housekeeping: list[asyncio.Task[None]]
+
+
+class Daemon:
+    """Everything that runs, wired together.
+
+    Args:
+        stop: set to begin the orderly stop.
+    """
+
+    def __init__(self, config: Config, stop: asyncio.Event) -> None:
+        self._config = config
+        self._stop = stop
+        self._rules = _load_rules(config)
+        journal = config.journal
+        self._journal = Journal.open(config.state_dir / "journal", segment_bytes=journal.segment_bytes)
+        self._intake = Intake(self._journal, config.intake, journal)
+        self._store = Store(
+            config.state_dir / "socmon.db",
+            destinations=[wiring.name for wiring in config.forwarders],
+            durable=self._intake.durable,
+        )
+        correlator = Correlator(self._rules.rules, self._journal.incarnation, _limits(config))
+        self._correlating = Correlating(
+            journal=self._journal,
+            intake=self._intake,
+            store=self._store,
+            rules=self._rules,
+            correlator=correlator,
+            checkpoint_s=config.store.checkpoint_s,
+            stored=self._stored,
+        )
+        self._deliverings = [
+            Delivering(wiring, self._door(wiring), self._store, config.delivery) for wiring in config.forwarders
+        ]
+        self._console = Console(
+            address=config.http.address, port=config.http.port, ready=self._ready, healthy=lambda: (True, [])
+        )
+
+    async def serve(self) -> None:
+        """Run until `stop`, then stop in order.
+
+        Raises:
+            SocmonError: the core cannot go on; the process ends and systemd restarts it.
+        """
+        self._correlating.restore(await self._store.load())
+        address, port = await self._console.start()
+        _log.info(
+            "started", http=f"http://{address}:{port}", rules=len(self._rules.rules), frame=self._correlating.number
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                running = self._start(group)
+                await self._stop.wait()
+                _log.info("stopping")
+                await self._stop_in_order(running)
+        finally:
+            await self._console.close()
+            await self._store.close()
+            self._intake.shutdown()
+            self._journal.close()
+        _log.info("stopped", frame=self._correlating.committed)
+
+    def _start(self, group: asyncio.TaskGroup) -> _Running:
+        def task(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+            return group.create_task(work, name=name)
+
+        return _Running(
+            housekeeping=[
+                task("journal sync", self._intake.sync()),
+                task("journal tidy", self._tidy()),
+                task("loop lag", _watch_loop()),
+            ],
+            committing=task("commit", self._correlating.commit()),
+            forwarders=[task(f"forwarder {each.name}", each.run()) for each in self._deliverings],
+            intake=task("intake", self._intake.run()),
+            correlating=task("correlating", self._correlating.run()),
+            collectors=[task(f"collector {each.name}", self._collect(each)) for each in self._config.collectors],
+        )
+
+    async def _stop_in_order(self, running: _Running) -> None:
+        """Collectors, what they handed in, forwarders, final checkpoint; each step has its time, and no more.
+
+        What is not done in time is done after the next start: it is in the journal or in the outbox.
+        """
+        await _cancel(running.collectors, _COLLECTORS_STOP_S)
+        self._intake.close()
+        await _end(running.intake, _DRAIN_S)
+        self._correlating.drain()
+        await _end(running.correlating, _DRAIN_S)
+        try:
+            await self._correlating.settle(running.committing)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._config.delivery.drain_s):
+                    await asyncio.gather(*(each.drain() for each in self._deliverings))
+            await _cancel(running.forwarders, _FORWARDERS_STOP_S)
+            await self._correlating.checkpoint()
+        except (StoreError, JournalError) as error:
+            _log.error("the stop could not store everything, the next start reads it again", error=str(error))
+            await _cancel(running.forwarders, _FORWARDERS_STOP_S)
+        await _cancel(running.housekeeping, None)
+
+    async def _collect(self, wiring: Wiring) -> None:
+        door = self._door(wiring)
+
+        async def run() -> None:
+            await cast("Collector[Any]", wiring.cls(door)).run()
+
+        await supervise(wiring.name, run, backoff=Backoff(), log=door.log)
+
+    async def _tidy(self) -> None:
+        """Compress and trim the journal, never past the last durable checkpoint."""
+        settings = self._config.journal
+        while True:
+            await asyncio.sleep(_TIDY_S)
+            checkpoint = self._correlating.committed
+            try:
+                await asyncio.to_thread(
+                    self._journal.trim,
+                    checkpoint=checkpoint,
+                    keep_bytes=settings.keep_bytes,
+                    max_age_us=settings.keep_days * _DAY_US,
+                    now_us=time.time_ns() // 1000,
+                )
+                await asyncio.to_thread(self._journal.compress, checkpoint=checkpoint)
+            except JournalError as error:
+                _log.warning("the journal could not be tidied, will try again", error=str(error))
+
+    def _door(self, wiring: Wiring) -> Any:
+        return _Door(wiring, self._intake, self._journal)
+
+    def _stored(self) -> None:
+        for delivering in self._deliverings:
+            delivering.wake()
+
+    def _ready(self) -> tuple[bool, list[str]]:
+        reasons = [reason for reason in (self._intake.failing, self._correlating.failing) if reason]
+        return not reasons, reasons
+
+
+def _limits(config: Config) -> Limits:
+    detection = config.detection
+    return Limits(
+        suppress_us=detection.suppress_s * SECOND_US,
+        lateness_us=detection.lateness_s * SECOND_US,
+        max_alert_us=detection.max_alert_h * 3600 * SECOND_US,
+        max_skew_us=detection.max_skew_h * 3600 * SECOND_US,
+        max_groups=detection.max_groups,
+        max_members=detection.max_members,
+    )
+
+
+def _load_rules(config: Config) -> RuleSet:
+    rules = load_rules(rule_paths(config))
+    for error in rules.errors:
+        _log.error("rule refused, the others go on", problem=str(error))
+    return rules
+
+
+async def _end(task: asyncio.Task[None], timeout_s: float) -> None:
+    """Wait until `task` has ended by itself; cancel it when its time is over."""
+    await asyncio.wait([task], timeout=timeout_s)
+    await _cancel([task], None)
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]], timeout_s: float | None) -> None:
+    """Cancel `tasks` and wait until they are over."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=timeout_s)
+
+
+async def _watch_loop() -> None:
+    """Measure how late the loop comes round: whatever blocks it shows here first."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due_s = loop.time() + 1.0
+        await asyncio.sleep(1.0)
+        metrics.LOOP_LAG_SECONDS.observe(max(0.0, loop.time() - due_s))
+
+
+async def _serve(config: Config) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await Daemon(config, stop).serve()
+
+
+def run(config: Config) -> None:
+    """Run the daemon until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: another instance uses the state directory.
+        SocmonError: journal or store cannot be used.
+    """
+    log.configure(config.log.level, config.log.format)
+    os.umask(0o027)  # state files hold log lines
+    with _instance(config.state_dir):
+        asyncio.run(_serve(config))

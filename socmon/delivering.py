@@ -1,0 +1,124 @@
+"""The fourth stage: the outbox → forwarders. Each destination has its own task, its own backlog and its own backoff."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any, cast
+
+from structlog.typing import FilteringBoundLogger
+
+from socmon import failpoints, metrics
+from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, Released
+from socmon.config import DeliverySettings, Wiring
+from socmon.errors import ComponentError
+from socmon.event import SECOND_US
+from socmon.store import Routing, Store
+from socmon.supervisor import Backoff, supervise
+
+_LOOK_S = 1.0  # a pending alert may become due without a wake-up
+_KEEP_SETTLED_US = 7 * 24 * 3600 * SECOND_US
+_PRUNE_S = 3600.0
+
+
+class Delivering:
+    """Delivers to one destination: released rows first, in order, until it has answered for each."""
+
+    def __init__(self, wiring: Wiring, context: Context[Any], store: Store, settings: DeliverySettings) -> None:
+        self.name = wiring.name
+        self._wiring = wiring
+        self._context = context
+        self._store = store
+        self._interval_us = round(settings.release_interval_s * SECOND_US)
+        self._backoff = Backoff(settings.backoff_first_s, settings.backoff_limit_s)
+        limits = wiring.settings if isinstance(wiring.settings, ForwarderSettings) else ForwarderSettings()
+        self._max_events = limits.max_events
+        self._timeout_s = limits.timeout_s
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()  # nothing is due
+        self._next_prune_s = time.monotonic() + _PRUNE_S
+
+    @property
+    def _log(self) -> FilteringBoundLogger:
+        return self._context.log
+
+    def wake(self) -> None:
+        """There is something new in the outbox."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled; a destination that fails is tried again, for ever, with backoff."""
+        await supervise(self.name, self._deliver, backoff=self._backoff, log=self._log)
+
+    async def drain(self) -> None:
+        """Return when all that is due has been answered for; the caller bounds the wait."""
+        self._idle.clear()
+        self.wake()
+        await self._idle.wait()
+
+    async def _deliver(self) -> None:
+        forwarder = cast("Forwarder[Any]", self._wiring.cls(self._context))
+        routing = Routing(self.name, forwarder.stream, forwarder.render)
+        try:
+            while True:
+                self._wake.clear()
+                batch = await self._due(routing)
+                if batch:
+                    await self._send(forwarder, batch)
+                    continue
+                if not self._wake.is_set():
+                    self._idle.set()
+                await self._rest()
+        finally:
+            await forwarder.close()
+
+    async def _due(self, routing: Routing) -> list[Released]:
+        """What is on its way already, else what is released now."""
+        batch = await self._store.waiting(self.name, self._max_events)
+        if batch:
+            return batch
+        now_us = time.time_ns() // 1000
+        problems = await self._store.release(
+            routing, limit=self._max_events, now_us=now_us, interval_us=self._interval_us
+        )
+        for problem in problems:
+            self._log.error("alert cannot be rendered, it waits for its next revision", problem=problem)
+            self._context.counters.error("render")
+        return await self._store.waiting(self.name, self._max_events)
+
+    async def _send(self, forwarder: Forwarder[Any], batch: Sequence[Released]) -> None:
+        retry = False
+        by_stream = sorted(batch, key=lambda item: item.release.stream)  # stable: the order within a stream stays
+        for _, rows in groupby(by_stream, key=lambda item: item.release.stream):
+            sent = list(rows)
+            try:
+                outcomes = await asyncio.wait_for(forwarder.send(sent), self._timeout_s)
+            except TimeoutError as error:
+                raise ComponentError(f"no answer within {self._timeout_s:g} s; the batch is sent again") from error
+            failpoints.die("outbox.replied")
+            answered = {outcome.id for outcome in outcomes}
+            if answered != {item.id for item in sent}:
+                raise ComponentError(f"{len(sent)} alerts sent, {len(answered)} answered for; the batch is sent again")
+            await self._store.settle(outcomes, time.time_ns() // 1000)
+            self._count(outcomes)
+            retry = retry or any(outcome.status == "retry" for outcome in outcomes)
+        if retry:
+            raise ComponentError("the destination asked for some alerts again")
+        self._backoff.reset()
+
+    def _count(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            metrics.answered(self.name, outcome.status)
+            if outcome.status == "rejected":
+                self._log.error("alert refused, kept as a dead letter", code=outcome.code)
+
+    async def _rest(self) -> None:
+        backlog = await self._store.backlog(self.name)
+        metrics.backlog(self.name, backlog.pending, backlog.waiting, backlog.oldest_us)
+        if time.monotonic() >= self._next_prune_s:
+            self._next_prune_s = time.monotonic() + _PRUNE_S
+            await self._store.prune(time.time_ns() // 1000 - _KEEP_SETTLED_US)
+        try:
+            await asyncio.wait_for(self._wake.wait(), _LOOK_S)
+        except TimeoutError:
+            return

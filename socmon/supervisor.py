@@ -1,0 +1,66 @@
+"""Keeps components running: a failure is logged, counted, and followed by a restart after a growing, jittered wait."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+from structlog.typing import FilteringBoundLogger
+
+from socmon import metrics
+from socmon.errors import ComponentError
+
+
+class Backoff:
+    """Waits of `first_s`, doubled up to `limit_s`, each cut by up to half so that not all clients come back at once."""
+
+    def __init__(self, first_s: float = 0.5, limit_s: float = 60.0) -> None:
+        self.first_s = first_s
+        self.limit_s = limit_s
+        self._next_s = first_s
+
+    def reset(self) -> None:
+        """Begin again: what was tried has worked."""
+        self._next_s = self.first_s
+
+    def take(self, at_least_s: float = 0.0) -> float:
+        """Seconds to wait now; never less than `at_least_s`, with the jitter on top of it."""
+        wait_s, self._next_s = self._next_s, min(self._next_s * 2, self.limit_s)
+        jittered_s = wait_s * random.uniform(0.5, 1)  # noqa: S311  jitter needs no secrecy
+        return jittered_s if at_least_s <= 0 else at_least_s + jittered_s
+
+
+async def supervise(
+    name: str, run: Callable[[], Awaitable[None]], *, backoff: Backoff, log: FilteringBoundLogger
+) -> None:
+    """Run `run` again each time it fails, until it returns, is cancelled, or raises ComponentError(retry=False).
+
+    A run that lasted longer than the longest wait starts the waits over; `run` itself may reset `backoff` when it has
+    made progress. This is the one place where any exception is caught: one component never takes the daemon down.
+    """
+    loop = asyncio.get_running_loop()
+    up, restarts = metrics.COMPONENT_UP[name], metrics.COMPONENT_RESTARTS[name]
+    while True:
+        began_s = loop.time()
+        at_least_s = 0.0
+        up.set(1)
+        try:
+            await run()
+            log.info("component ended")
+            return
+        except ComponentError as error:
+            if not error.retry:
+                log.error("component gave up, a person is needed", error=str(error))  # noqa: TRY400  no traceback: the message says it
+                return
+            at_least_s = error.wait_s
+            reason = str(error)
+        except Exception as error:
+            log.exception("component crashed, this is a bug")
+            reason = repr(error)
+        finally:
+            up.set(0)
+        if loop.time() - began_s > backoff.limit_s:
+            backoff.reset()
+        wait_s = backoff.take(at_least_s)
+        restarts.inc()
+        log.warning("component failed, will restart", error=reason, wait_s=round(wait_s, 1))
+        await asyncio.sleep(wait_s)

@@ -1,0 +1,197 @@
+"""A province and its centre as real processes with real TLS, for tests that kill them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from socmon.errors import StoreError
+from socmon.feed.keys import generate
+from socmon.journal import Journal
+from socmon.store import Reading, read
+
+ORG = "000.00.00.H07"
+BASE_S = int(time.time()) - 7200
+_PAUSE_S = 0.02
+
+
+def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 30.0) -> None:
+    """Look until `condition` holds; fail with `what` after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {timeout_s:g} s"
+        time.sleep(_PAUSE_S)
+
+
+def failure_line(number: int) -> str:
+    """An sshd failure, five a second of event time; every address is in trouble, and each meets both files."""
+    stamp = datetime.fromtimestamp(BASE_S + number // 5, UTC).strftime("%b %e %H:%M:%S")
+    address = f"203.0.113.{number // 12 % 40 + 1}"
+    return f"{stamp} dvc-web-01 sshd[{number + 100}]: Failed password for root from {address} port 40022 ssh2"
+
+
+@dataclass
+class Field:
+    """The processes and folders of one test.
+
+    Attributes:
+        sent: per log file, the lines written to it.
+    """
+
+    root: Path
+    feed_port: int = 0
+    admin: str = ""
+    centre: subprocess.Popen[str] | None = None
+    daemon: subprocess.Popen[bytes] | None = None
+    started: list[subprocess.Popen[Any]] = field(default_factory=list)
+    sent: dict[str, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        if not (self.root.parent / "keys").exists():
+            generate(self.root.parent / "keys", ORG)
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state"
+
+    def start_centre(self, failpoint: str = "") -> None:
+        keys = _centre_keys(self.root.parent / "keys")
+        command = [sys.executable, "-m", "socmon", "ncsc", "--listen", f"127.0.0.1:{self.feed_port}"]
+        command += ["--admin", "127.0.0.1:0", "--state", str(self.root / "centre"), "--organisation", ORG, *keys]
+        with (self.root / "centre.log").open("ab") as log:
+            self.centre = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, text=True, env=_environment(failpoint)
+            )
+        self.started.append(self.centre)
+        assert self.centre.stdout is not None
+        ready = self.centre.stdout.readline()
+        assert ready, (self.root / "centre.log").read_text()
+        addresses = json.loads(ready)
+        self.admin = addresses["admin"]
+        self.feed_port = int(addresses["feed"].rsplit(":", 1)[1])
+
+    def configure(self, files: list[str], **changes: Any) -> None:
+        keys = self.root.parent / "keys"
+        config: dict[str, Any] = {
+            "state_dir": str(self.state),
+            "collectors": {
+                name: {"kind": "file", "paths": [str(self.root / name)], "start": "beginning"} for name in files
+            },
+            "forwarders": {
+                "ncsc": {
+                    "kind": "ncsc",
+                    "url": f"https://127.0.0.1:{self.feed_port}",
+                    "ca": str(keys / "ca.pem"),
+                    "cert": str(keys / "client.pem"),
+                    "key": f"file:{keys / 'client.key'}",
+                    "org_id": ORG,
+                }
+            },
+            "intake": {"tick_s": 2},
+            "journal": {"segment_bytes": 128 * 1024},
+            "store": {"checkpoint_s": 0.4},
+            "delivery": {"release_interval_s": 0, "backoff_first_s": 0.1, "backoff_limit_s": 0.5},
+            "http": {"port": 0},
+        }
+        (self.root / "config.yaml").write_text(json.dumps(config | changes))
+
+    def start_daemon(self, failpoint: str = "") -> None:
+        command = [sys.executable, "-m", "socmon", "-c", str(self.root / "config.yaml"), "run"]
+        with (self.root / "daemon.log").open("ab") as log:
+            self.daemon = subprocess.Popen(command, stdout=log, stderr=log, env=_environment(failpoint))
+        self.started.append(self.daemon)
+
+    def write(self, name: str, first: int, count: int) -> None:
+        """Append failures `first`, `first + 1`, … to log file `name`."""
+        lines = [failure_line(number) for number in range(first, first + count)]
+        with (self.root / name).open("a") as log:
+            log.write("".join(f"{line}\n" for line in lines))
+        self.sent.setdefault(name, []).extend(lines)
+
+    def stop_daemon(self) -> None:
+        assert self.daemon is not None
+        self.daemon.send_signal(signal.SIGTERM)
+        assert self.daemon.wait(30) == 0, (self.root / "daemon.log").read_text()[-3000:]
+
+    def reading(self) -> Reading:
+        return read(self.state / "socmon.db")
+
+    def settled(self) -> bool:
+        """Whether every line is journalled and matched, and every alert has been answered for."""
+        try:
+            reading = self.reading()
+        except StoreError:  # the daemon is still making it
+            return False
+        journalled = sum(account.journalled for account in reading.ledger.accounts.values())
+        backlog = reading.backlogs.get("ncsc")
+        return (
+            journalled >= sum(map(len, self.sent.values()))
+            and backlog is not None
+            and not backlog.pending
+            and not backlog.waiting
+        )
+
+    def findings(self) -> dict[str, int]:
+        """The centre's findings, and their last revision."""
+        rows = self._get("/findings").splitlines()
+        return {row["uid"]: row["socrev"] for row in map(json.loads, rows)}
+
+    def stats(self) -> dict[str, Any]:
+        stats: dict[str, Any] = json.loads(self._get("/stats"))
+        return stats
+
+    def fault(self, **fault: Any) -> None:
+        request = urllib.request.Request(
+            f"{self.admin}/faults", json.dumps(fault).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.status == 202
+
+    def journalled(self) -> dict[str, list[str]]:
+        """Per collector, the lines in the journal, in its order."""
+        journal = Journal.open(self.state / "journal", read_only=True)
+        lines: dict[str, list[str]] = {}
+        for batch in journal.read_after(0):
+            for record in batch.records:
+                lines.setdefault(record.source.collector, []).append(record.data.decode())
+        journal.close()
+        return lines
+
+    def _get(self, path: str) -> str:
+        with urllib.request.urlopen(self.admin + path, timeout=10) as answer:
+            text: str = answer.read().decode()
+            return text
+
+
+def _centre_keys(keys: Path) -> list[str]:
+    return ["--cert", str(keys / "centre.pem"), "--key", str(keys / "centre.key"), "--ca", str(keys / "ca.pem")]
+
+
+def _environment(failpoint: str) -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if name != "SOCMON_FAILPOINT"}
+    return environment | ({"SOCMON_FAILPOINT": failpoint} if failpoint else {})
+
+
+@contextmanager
+def field_in(root: Path) -> Iterator[Field]:
+    """A field whose processes are ended, by id, whatever happens."""
+    place = Field(root)
+    try:
+        yield place
+    finally:
+        for process in place.started:
+            if process.poll() is None:
+                process.kill()
+            process.wait(10)
+            if process.stdout is not None:
+                process.stdout.close()

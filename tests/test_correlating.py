@@ -1,0 +1,145 @@
+"""The correlating stage: what it hands to the store is whole, whatever happens in between."""
+
+import asyncio
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from field import failure_line
+from harness import until as until_true
+
+from socmon.config import IntakeSettings, JournalSettings
+from socmon.correlating import Correlating
+from socmon.errors import JournalError, StoreError
+from socmon.event import Record, Source
+from socmon.intake import Intake
+from socmon.journal import Journal
+from socmon.ledger import Ledger
+from socmon.resources import shipped
+from socmon.sigma import load_rules
+from socmon.sigma.correlator import Correlator
+from socmon.store import Checkpoint, Store, read
+
+RULES = load_rules([shipped("rules")])
+SOURCE = Source("logs", "/f", "rfc3164")
+
+
+class Stage:
+    """A correlating stage over a journal of `lines` failures."""
+
+    def __init__(self, root: Path, lines: int = 0) -> None:
+        self.journal = Journal.open(root / "journal", segment_bytes=256 * 1024)
+        self.intake = Intake(self.journal, IntakeSettings(), JournalSettings())
+        self.store = Store(root / "s.db", destinations=["up"], durable=self.intake.durable)
+        self.stage = Correlating(
+            journal=self.journal,
+            intake=self.intake,
+            store=self.store,
+            rules=RULES,
+            correlator=Correlator(RULES.rules, self.journal.incarnation),
+            checkpoint_s=60,
+            stored=lambda: None,
+        )
+        now_us = time.time_ns() // 1000
+        for first in range(0, lines, 50):
+            rows = [Record(failure_line(n).encode(), SOURCE, now_us) for n in range(first, min(first + 50, lines))]
+            self.journal.append(rows, written_us=now_us)
+
+    async def close(self) -> None:
+        await self.store.close()
+        self.intake.shutdown()
+        self.journal.close()
+
+
+async def test_a_stop_amid_a_commit_loses_no_alert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Stage(tmp_path, lines=300)
+    looking, go_on = threading.Event(), threading.Event()
+    lookup = one.journal.lookup
+
+    def slow(wanted: set[int]) -> dict[int, Record]:
+        looking.set()
+        assert go_on.wait(10)
+        return lookup(wanted)
+
+    monkeypatch.setattr(one.journal, "lookup", slow)
+    committing = asyncio.create_task(one.stage.commit())
+    one.stage.drain()
+    await one.stage.run()
+    await until_true(looking.is_set)
+    settling = asyncio.create_task(one.stage.settle(committing))
+    go_on.set()
+    await settling
+    await one.stage.checkpoint()
+    await one.close()
+
+    reading = read(tmp_path / "s.db")
+    assert reading.number == 6
+    assert sum(alert.count for alert in reading.alerts) == 300
+
+
+async def test_alerts_that_could_not_be_stored_are_stored_later_with_their_evidence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socmon.correlating._RETRY_S", 0.01)
+    one = Stage(tmp_path, lines=300)
+    broken = [True]
+    commit_now = one.store.commit_now
+
+    def failing(*args: object) -> int:
+        if broken[0]:
+            raise StoreError("disk full")
+        return commit_now(*args)  # type: ignore[arg-type]  # passed on as they came
+
+    monkeypatch.setattr(one.store, "commit_now", failing)
+    committing = asyncio.create_task(one.stage.commit())
+    one.stage.drain()
+    await one.stage.run()
+    await until_true(lambda: one.stage.failing)
+    assert one.stage.failing == "disk full"
+
+    broken[0] = False
+    await until_true(lambda: not one.stage.failing)
+    await one.stage.settle(committing)
+    await one.close()
+
+    alerts = read(tmp_path / "s.db").alerts
+    assert sum(alert.count for alert in alerts) == 300
+    assert all(len(alert.evidence) == min(alert.count, 40) for alert in alerts)
+
+
+async def test_senders_wait_when_too_many_alerts_cannot_be_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socmon.correlating.MAX_UNCOMMITTED", 3)
+    one = Stage(tmp_path, lines=300)
+    one.stage.drain()
+    await one.stage.run()
+    monkeypatch.setattr(one.store, "commit_now", lambda *_args: (_ for _ in ()).throw(StoreError("disk full")))
+    with pytest.raises(StoreError):
+        await one.stage._commit(checkpoint=False)
+
+    one.stage._fail("disk full")
+    assert one.intake.no_room == "store_failing"
+    one.stage._recover()
+
+    assert one.intake.no_room == "buffer_full"
+    await one.close()
+
+
+async def test_a_checkpoint_beyond_the_journal_is_refused(tmp_path: Path) -> None:
+    one = Stage(tmp_path, lines=50)
+    beyond = Checkpoint(str(one.journal.incarnation), 2, Ledger(), {})
+
+    with pytest.raises(JournalError, match="the journal ends at frame 1, the store knows frame 2"):
+        one.stage.restore(beyond)
+    await one.close()
+
+
+async def test_a_checkpoint_of_another_journal_is_not_used(tmp_path: Path) -> None:
+    one = Stage(tmp_path, lines=50)
+
+    one.stage.restore(Checkpoint("another", 99, Ledger(), {}))
+
+    assert one.stage.number == 0
+    await one.close()

@@ -1,0 +1,68 @@
+"""Supervision: restart with growing waits, give up when told to, never take the daemon down."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from socmon import log
+from socmon.errors import ComponentError
+from socmon.supervisor import Backoff, supervise
+
+LOG = log.get("test")
+
+
+def failing(*errors: BaseException | None) -> tuple[Callable[[], Awaitable[None]], list[int]]:
+    """A run that meets each of `errors` in turn, None being a good end; and the list of runs so far."""
+    runs: list[int] = []
+
+    async def run() -> None:
+        runs.append(len(runs))
+        await asyncio.sleep(0)
+        if (error := errors[len(runs) - 1]) is not None:
+            raise error
+
+    return run, runs
+
+
+async def test_a_failed_component_is_restarted_until_it_ends() -> None:
+    run, runs = failing(ComponentError("down"), ValueError("a bug"), None)
+
+    await supervise("one", run, backoff=Backoff(0.001, 0.002), log=LOG)
+
+    assert len(runs) == 3
+
+
+async def test_a_component_that_only_a_person_can_help_is_given_up() -> None:
+    run, runs = failing(ComponentError("key refused", retry=False))
+
+    await supervise("one", run, backoff=Backoff(0.001, 0.002), log=LOG)
+
+    assert len(runs) == 1
+
+
+async def test_cancelling_ends_supervision() -> None:
+    run, _ = failing(*[ComponentError("down")] * 5)
+    task = asyncio.create_task(supervise("one", run, backoff=Backoff(60, 60), log=LOG))
+    await asyncio.sleep(0)
+
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_waits_double_up_to_their_limit_and_start_over_after_a_success() -> None:
+    backoff = Backoff(1, 8)
+
+    waits = [backoff.take() for _ in range(6)]
+    backoff.reset()
+
+    assert all(full / 2 <= wait <= full for wait, full in zip(waits, (1, 2, 4, 8, 8, 8), strict=True))
+    assert backoff.take() <= 1
+
+
+def test_a_wait_that_was_asked_for_is_never_undercut() -> None:
+    backoff = Backoff(0.5, 60)
+
+    assert 30 < backoff.take(at_least_s=30) <= 30.5

@@ -148,16 +148,12 @@ class FileCollector(Collector[FileSettings]):
 
     def _is_text(self, path: str) -> bool:
         """Whether a path can be written down in UTF-8, as the journal must; told once when it cannot."""
-        try:
-            path.encode()
-        except UnicodeEncodeError:
-            if path not in self._nameless:
-                self._nameless.add(path)
-                name = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-                self.context.log.error("file not followed, its name is not UTF-8; rename it", path=name)
-                self.context.counters.error("bad_name")
-            return False
-        return True
+        name = os.fsencode(path).decode("utf-8", "backslashreplace")
+        if name != path and path not in self._nameless:
+            self._nameless.add(path)
+            self.context.log.error("file not followed, its name is not UTF-8; rename it", path=name)
+            self.context.counters.error("bad_name")
+        return name == path
 
     def _new(self, found: dict[str, FileId | None]) -> list[str]:
         """The paths of logs that are not followed yet."""

@@ -1,0 +1,91 @@
+"""What the demonstration stands on: one folder with keys, configuration, log, and the state of province and centre."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from msgspec import Struct
+
+from socmon.feed.keys import generate
+
+COLLECTOR = "auth"
+DESTINATION = "centre"
+ORG_ID = "000.00.00.H07"
+
+_NAME = "Provincial data centre"
+_SEGMENT_BYTES = 1024 * 1024
+
+
+class Scene(Struct, frozen=True):
+    """Where what is, below `folder`."""
+
+    folder: Path
+
+    @property
+    def log(self) -> Path:
+        """The log that the hosts write and the daemon follows."""
+        return self.folder / "auth.log"
+
+    @property
+    def journal(self) -> Path:
+        """The daemon's journal."""
+        return self.folder / "state" / "journal"
+
+    @property
+    def store(self) -> Path:
+        """The daemon's store."""
+        return self.folder / "state" / "socmon.db"
+
+    @property
+    def run(self) -> list[str]:
+        """Arguments of `socmon` for the daemon."""
+        return ["-c", str(self._config), "run"]
+
+    @property
+    def ncsc(self) -> list[str]:
+        """Arguments of `socmon` for the centre, on free ports."""
+        keys, anywhere = self._keys, "127.0.0.1:0"
+        files = ["--cert", str(keys / "centre.pem"), "--key", str(keys / "centre.key"), "--ca", str(keys / "ca.pem")]
+        who = ["--organisation", f"{ORG_ID}={_NAME}", "--state", str(self.folder / "centre")]
+        return ["ncsc", "--listen", anywhere, "--admin", anywhere, *files, *who]
+
+    @property
+    def _config(self) -> Path:
+        return self.folder / "config.yaml"
+
+    @property
+    def _keys(self) -> Path:
+        return self.folder / "keys"
+
+    def furnish(self) -> None:
+        """Make the keys and an empty log."""
+        generate(self._keys, ORG_ID, name=_NAME)
+        self.log.touch(mode=0o640)
+
+    def configure(self, feed_url: str) -> None:
+        """Write the daemon's configuration."""
+        self._config.write_text(yaml.safe_dump(self._configuration(feed_url), sort_keys=False), encoding="utf-8")
+
+    def _configuration(self, feed_url: str) -> dict[str, Any]:
+        keys = self._keys.absolute()
+        centre = {
+            "kind": "ncsc",
+            "url": feed_url,
+            "ca": str(keys / "ca.pem"),
+            "cert": str(keys / "client.pem"),
+            "key": f"file:{keys / 'client.key'}",
+            "org_id": ORG_ID,
+        }
+        return {
+            "state_dir": str(self.journal.parent.absolute()),
+            "collectors": {COLLECTOR: {"kind": "file", "paths": [str(self.log.absolute())], "start": "beginning"}},
+            "forwarders": {
+                DESTINATION: centre,
+                "alerts_file": {"kind": "file", "path": str(self.folder.absolute() / "alerts.ndjson")},
+            },
+            "journal": {"segment_bytes": _SEGMENT_BYTES},
+            "store": {"checkpoint_s": 0.5},
+            # Impatient, so that a minute shows what otherwise takes an hour.
+            "delivery": {"release_interval_s": 1.0, "backoff_first_s": 0.2, "backoff_limit_s": 2.0},
+            "http": {"port": 0},
+        }

@@ -1,0 +1,197 @@
+"""The demonstration itself: who is started, what goes wrong and when, and how it ends."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from socmon.demo import sample
+from socmon.demo.centre import Pages
+from socmon.demo.processes import Child
+from socmon.demo.recount import Recount, recount
+from socmon.demo.scene import Scene
+from socmon.demo.watching import Watcher
+from socmon.demo.writer import Writer
+from socmon.errors import JournalError, StoreError
+from socmon.intake import until
+from socmon.journal import Journal
+from socmon.store import read
+
+_TURN_S = 60.0
+_LEAST_TURN_S = 4.0
+_FINISH_S = 3.0  # from the last line to the end, usually
+_SETTLE_S = 30.0
+_LOOK_S = 0.2
+
+Mutation = Literal["drop-row", "forget-position"]
+
+
+class Plan(Struct, frozen=True):
+    """How to play it.
+
+    Attributes:
+        folder: an empty one.
+        duration_s: about how long all of it takes; None: until SIGINT or SIGTERM.
+        mutate: damage something on purpose, so that the recount must find it.
+    """
+
+    folder: Path
+    duration_s: float | None = None
+    mutate: Mutation | None = None
+
+
+class Story:
+    """Plays once. `say` is told, line by line, what happens."""
+
+    def __init__(self, plan: Plan, say: Callable[[str], None]) -> None:
+        self._plan = plan
+        self._say = say
+        self._scene = Scene(plan.folder)
+        self._stop = asyncio.Event()
+        self._writer = Writer(self._scene.log, self._stop)
+        self._watcher = Watcher(self._scene.store)
+        self._centre = Child("centre", self._scene.ncsc, plan.folder / "centre.log")
+        self._daemon = Child("daemon", self._scene.run, plan.folder / "daemon.log")
+        self._pages: Pages
+
+    async def play(self) -> Recount:
+        """Play to the end, and recount. A second SIGINT or SIGTERM cancels.
+
+        Raises:
+            SocmonError: a process could not be started, ended by itself, or did not stop.
+        """
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        self._listen_to_signals(loop)
+        async with self._centre, self._daemon:
+            await self._set_up()
+            spent_s = loop.time() - began_s
+            await self._run(spent_s)
+            await self._daemon.stop()
+            held = await self._pages.held()
+            await self._centre.stop()
+        self._say(f"stopped; of what was sent again the centre recognised {held.sent_again}; counting anew")
+        attackers = [
+            sample.fresh(address, turn) for turn in range(max(1, self._writer.turns)) for address in sample.ATTACKERS
+        ]
+        return await asyncio.to_thread(recount, self._scene, held, attackers)
+
+    def _listen_to_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        playing = asyncio.current_task()
+
+        def asked() -> None:
+            if self._stop.is_set() and playing is not None:
+                playing.cancel()
+            self._stop.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, asked)
+
+    async def _set_up(self) -> None:
+        self._say(f"folder: {self._plan.folder}")
+        await asyncio.to_thread(self._scene.furnish)
+        ready = await self._centre.start("admin")
+        self._pages = Pages(ready["admin"])
+        self._say(f"the national centre runs: feed {ready['feed']}, what it holds {ready['admin']}/stats")
+        await asyncio.to_thread(self._scene.configure, ready["feed"])
+        await self._start_daemon()
+
+    async def _start_daemon(self, failpoint: str = "") -> None:
+        started = await self._daemon.start("http", failpoint=failpoint)
+        self._say(f"the daemon runs: {started['rules']} rules, metrics {started['http']}/metrics")
+
+    async def _run(self, spent_s: float) -> None:
+        """Write, with all that goes wrong meanwhile, and wait until everything has arrived."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                watching = group.create_task(self._watch(), name="watch")
+                await self._play_turns(group, spent_s)
+                self._say(f"{self._writer.sent} lines are written; waiting until all has arrived")
+                if not await self._settled():
+                    self._say(f"not everything has arrived within {_SETTLE_S:g} s")
+                watching.cancel()
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None  # the first is the reason, the others came of it
+        self._tell_news(await asyncio.to_thread(self._watcher.news))
+
+    async def _play_turns(self, group: asyncio.TaskGroup, spent_s: float) -> None:
+        if self._plan.duration_s is None:
+            self._say("a host's log is being written; Ctrl-C ends it")
+            turns, length_s = sys.maxsize, _TURN_S
+        else:
+            left_s = max(_LEAST_TURN_S, self._plan.duration_s - spent_s - _FINISH_S)
+            turns = max(1, round(left_s / _TURN_S))
+            length_s = left_s / turns
+            self._say(f"a host's log is being written, for {left_s:.0f} s")
+        while self._writer.turns < turns and not self._stop.is_set():
+            await self._play_turn(group, length_s)
+
+    async def _play_turn(self, group: asyncio.TaskGroup, length_s: float) -> None:
+        """Write the sample once, and let three things go wrong."""
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        if self._plan.mutate == "drop-row":
+            await self._pages.fault("drop_row", times=1)
+        writing = group.create_task(self._writer.write_turn(length_s), name="write")
+        for share, event in ((0.2, self._cut_link), (0.45, self._lose_reply), (0.6, self._kill_daemon)):
+            if await until(self._stop, max(0.0, began_s + share * length_s - loop.time())):
+                break
+            await event(length_s)
+        await writing
+
+    async def _cut_link(self, length_s: float) -> None:
+        seconds = min(4.0, length_s / 5)
+        self._say(f"FAULT  the link to the centre is cut, for {seconds:.1f} s")
+        await self._pages.fault("stop", seconds=seconds)
+        await until(self._stop, seconds)
+        self._say(f"the link is back; {await asyncio.to_thread(self._watcher.waiting)} messages wait for it")
+
+    async def _lose_reply(self, _length_s: float) -> None:
+        self._say("FAULT  the centre's next reply is lost after it has stored the batch")
+        await self._pages.fault("cut_after_commit", times=1)
+
+    async def _kill_daemon(self, length_s: float) -> None:
+        await self._daemon.kill()
+        self._say("FAULT  the daemon is killed (kill -9); the log goes on")
+        await until(self._stop, min(2.0, length_s / 10))
+        await self._start_daemon("file.position" if self._plan.mutate == "forget-position" else "")
+
+    async def _watch(self) -> None:
+        """Tell what comes, until cancelled; raises SocmonError when a process has ended by itself."""
+        while True:
+            self._tell_news(await asyncio.to_thread(self._watcher.news))
+            self._centre.check()
+            self._daemon.check()
+            await asyncio.sleep(_LOOK_S)
+
+    def _tell_news(self, news: list[str]) -> None:
+        for line in news:
+            self._say(line)
+
+    async def _settled(self) -> bool:
+        """Wait until every line is journalled and evaluated, and every alert answered for; False after 30 s."""
+        try:
+            async with asyncio.timeout(_SETTLE_S):
+                settled = False
+                while not settled:
+                    await asyncio.sleep(_LOOK_S)
+                    settled = await asyncio.to_thread(self._is_settled)
+        except TimeoutError:
+            return False
+        return True
+
+    def _is_settled(self) -> bool:
+        try:
+            journal = Journal.open(self._scene.journal, read_only=True)
+            reading = read(self._scene.store)
+        except (JournalError, StoreError):
+            return False  # a daemon that starts is just recovering them
+        return (
+            journal.next_seq > self._writer.sent
+            and reading.number >= journal.last_number
+            and not any(backlog.pending or backlog.waiting for backlog in reading.backlogs.values())
+        )

@@ -79,6 +79,7 @@ class Correlating:
             return
         if checkpoint.incarnation != str(self._journal.incarnation):
             _log.warning("the journal is another one than the checkpoint's, starting from its first entry")
+            self._unsaved_state = dict.fromkeys(checkpoint.state)  # the next checkpoint drops the other's rows
             return
         if checkpoint.number > self._journal.last_number:
             raise JournalError(

@@ -19,7 +19,7 @@ from socmon.config import Config, Wiring
 from socmon.console.server import Console
 from socmon.correlating import Correlating
 from socmon.delivering import Delivering
-from socmon.errors import ConfigError, JournalError, StoreError
+from socmon.errors import ConfigError, JournalError, SocmonError, StoreError
 from socmon.event import SECOND_US, Record
 from socmon.intake import Intake
 from socmon.journal import Journal
@@ -323,4 +323,16 @@ def run(config: Config) -> None:
     log.configure(config.log.level, config.log.format)
     os.umask(0o027)  # state files hold log lines
     with _instance(config.state_dir):
-        asyncio.run(_serve(config))
+        try:
+            asyncio.run(_serve(config))
+        except ExceptionGroup as group:
+            # The task group wraps what ended the core; the operator needs that one sentence.
+            expected, bugs = group.split(SocmonError)
+            if expected is None or bugs is not None:
+                raise
+            raise _first(expected) from group
+
+
+def _first(group: ExceptionGroup[SocmonError]) -> SocmonError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, ExceptionGroup) else error

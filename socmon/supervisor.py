@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from structlog.typing import FilteringBoundLogger
 
 from socmon import metrics
-from socmon.errors import ComponentError
+from socmon.errors import ComponentError, SocmonError
 
 
 class Backoff:
@@ -52,6 +52,8 @@ async def supervise(
                 log.error("component gave up, a person is needed", error=str(error))  # noqa: TRY400  no traceback: the message says it
                 return
             at_least_s = error.wait_s
+            reason = str(error)
+        except SocmonError as error:
             reason = str(error)
         except Exception as error:
             log.exception("component crashed, this is a bug")

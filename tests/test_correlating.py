@@ -139,7 +139,17 @@ async def test_a_checkpoint_beyond_the_journal_is_refused(tmp_path: Path) -> Non
 async def test_a_checkpoint_of_another_journal_is_not_used(tmp_path: Path) -> None:
     one = Stage(tmp_path, lines=50)
 
-    one.stage.restore(Checkpoint("another", 99, Ledger(), {}))
+    old = Checkpoint("another", 99, Ledger(), {b"of the other": b"journal"})
+    await one.store.commit([], depends_on=0, now_us=0, checkpoint=old)
 
+    one.stage.restore(await one.store.load())
     assert one.stage.number == 0
+    one.stage.drain()
+    await one.stage.run()
+    await one.stage.checkpoint()
+
+    saved = await one.store.load()
+    assert saved is not None
+    assert saved.incarnation == str(one.journal.incarnation)
+    assert b"of the other" not in saved.state
     await one.close()

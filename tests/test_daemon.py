@@ -1,6 +1,7 @@
 """The daemon as a process: one instance a folder, an orderly stop, clear errors."""
 
 import json
+import os
 import subprocess
 import sys
 import urllib.request
@@ -8,6 +9,10 @@ from pathlib import Path
 
 import pytest
 from field import Field, field_in, wait_for
+
+from socmon import config, daemon
+from socmon.errors import JournalError
+from socmon.journal import Journal
 
 
 @pytest.fixture
@@ -81,6 +86,18 @@ def test_health_readiness_and_metrics_are_served(tmp_path: Path) -> None:
         wait_for(lambda: 'socmon_matching_evaluated_records_total{component="auth"} 10.0' in metrics(), "ten records")
         assert 'socmon_component_up{component="auth"} 1.0' in metrics()
         place.stop_daemon()
+
+
+def test_a_failing_disk_ends_the_daemon_with_the_reason(place: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_journal: Journal) -> int:
+        raise JournalError("a sync failed: input/output error; check the disk and restart socmon")
+
+    monkeypatch.setattr(Journal, "sync", fails)
+    monkeypatch.setattr(os, "umask", lambda _mask: 0)  # this process is the tests' own
+    place.write("auth", 0, 5)
+
+    with pytest.raises(JournalError, match="check the disk"):
+        daemon.run(config.load(place.root / "config.yaml"))
 
 
 def test_a_bad_configuration_ends_with_78_and_every_problem(place: Field) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from socmon import log
-from socmon.errors import ComponentError
+from socmon.errors import ComponentError, StoreError
 from socmon.supervisor import Backoff, supervise
 
 LOG = log.get("test")
@@ -39,6 +39,16 @@ async def test_a_component_that_only_a_person_can_help_is_given_up() -> None:
     await supervise("one", run, backoff=Backoff(0.001, 0.002), log=LOG)
 
     assert len(runs) == 1
+
+
+async def test_a_full_disk_is_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _ = failing(StoreError("disk full"), None)
+    told: list[str] = []
+    monkeypatch.setattr(LOG, "exception", told.append)
+
+    await supervise("one", run, backoff=Backoff(0.001, 0.002), log=LOG)
+
+    assert told == []
 
 
 async def test_cancelling_ends_supervision() -> None:

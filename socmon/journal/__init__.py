@@ -1,8 +1,8 @@
-"""The append-only log between intake and matching: segments, checksums, replay, retention (DESIGN.md §2, §7)."""
+"""The append-only log between intake and matching: segments, checksums, replay, retention (docs/adr/0001)."""
 
 from socmon.journal.batch import Batch, Drop
-from socmon.journal.frames import MAX_FRAME_BYTES
+from socmon.journal.frames import MAX_FRAME_BYTES, UnwritableError
 from socmon.journal.journal import Journal
 from socmon.journal.reading import Reader
 
-__all__ = ["MAX_FRAME_BYTES", "Batch", "Drop", "Journal", "Reader"]
+__all__ = ["MAX_FRAME_BYTES", "Batch", "Drop", "Journal", "Reader", "UnwritableError"]

@@ -41,7 +41,7 @@ def compress_file(raw: File, packed: File) -> None:
 
 
 class CompressedFile:
-    """The unpacked bytes of a compressed segment; where it is damaged, it seems to end. Owns the file it is given."""
+    """The unpacked bytes of a compressed segment; a damaged block reads as zeros. Owns the file it is given."""
 
     def __init__(self, packed: File) -> None:
         self._packed = packed
@@ -52,7 +52,7 @@ class CompressedFile:
         self._block = b""
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """`size` bytes from `offset`; fewer where the file ends or is damaged."""
+        """`size` bytes from `offset`; fewer where the file ends."""
         data = b""
         while len(data) < size and offset + len(data) < self.size():
             index = bisect_right(self._unpacked_at, offset + len(data)) - 1
@@ -83,15 +83,15 @@ class CompressedFile:
 def _unpack_block(data: bytes, size: int) -> bytes:
     try:
         # The block states its own size, and that is what would be allocated: it may lie.
-        if zstandard.frame_content_size(data) != size or size > BLOCK_BYTES:
-            return b""
-        return zstandard.ZstdDecompressor().decompress(data)
+        if zstandard.frame_content_size(data) == size:
+            return zstandard.ZstdDecompressor().decompress(data)
     except zstandard.ZstdError:
-        return b""
+        pass
+    return bytes(size)
 
 
 def _read_table(packed: File) -> list[tuple[int, int]]:
-    """(compressed, unpacked) size of each block; none if the file is damaged."""
+    """(compressed, unpacked) size of each block; none if the table is damaged."""
     end = packed.size() - _FOOTER.size
     footer = packed.read_at(end, _FOOTER.size) if end >= 0 else b""
     if len(footer) != _FOOTER.size:
@@ -102,4 +102,5 @@ def _read_table(packed: File) -> list[tuple[int, int]]:
         return []
     sizes = list(iter_unpack(_ENTRY, packed.read_at(end - table_bytes, table_bytes)))
     blocks_end = end - table_bytes - _SKIPPABLE.size
-    return sizes if sum(size for size, _ in sizes) == blocks_end else []
+    sound = sum(size for size, _ in sizes) == blocks_end and all(unpacked <= BLOCK_BYTES for _, unpacked in sizes)
+    return sizes if sound else []

@@ -62,7 +62,8 @@ class SegmentDirectory:
     Attributes:
         segments: oldest first; replaced whole.
         tail: set by the writer.
-        damage: segment → sequences known to be lost in it (0 until the next readable frame tells).
+        damage: number of the first frame that cannot be read → sequences known to be lost from there (0 until the next
+            readable frame tells).
     """
 
     def __init__(self, path: Path, files: FileLayer, incarnation: UUID, segments: list[int], tail: Tail) -> None:
@@ -104,22 +105,28 @@ class SegmentDirectory:
         return segments[index] if index < len(segments) else None
 
     def open(self, segment: int) -> SegmentFile | None:
-        """The segment for reading, to be closed by the caller; None if its head is damaged or the file is gone.
+        """The segment for reading, to be closed by the caller; None if it is another's or the file is gone.
+
+        A damaged head does no harm while the first frame is whole.
 
         Raises:
-            JournalError: it is there and cannot be opened.
+            JournalError: it is there and cannot be opened or read.
         """
         file = open_file(self.path, self.files, segment)
         if file is None:
             return None
+        path = self.path / name_of(segment)
         try:
-            header = read_header(file.read_at(0, HEADER_BYTES))
-        except (JournalError, OSError):
-            header = None
-        if header is None or (header.incarnation, header.first_number) != (self.incarnation, segment):
+            with explained("read", path, "check its disk, and start again when it can be read"):
+                data = file.read_at(0, HEADER_BYTES)
+            header = self._header_of(data, SegmentFile(path, file, Header(self.incarnation, segment, 0, 0)))
+        except JournalError:
+            file.close()
+            raise
+        if header is None:
             file.close()
             return None
-        return SegmentFile(file, header)
+        return SegmentFile(path, file, header)
 
     def end(self, file: SegmentFile) -> int:
         """The offset behind which no frame of `file` may be looked for."""
@@ -141,6 +148,19 @@ class SegmentDirectory:
         tail = self.tail
         return Header(self.incarnation, tail.number + 1, tail.next_seq, tail.written_us)
 
-    def note_damage(self, segment: int, lost: int = 0) -> None:
-        """Remember that a part of `segment` cannot be read; `lost` sequences, as far as is known."""
-        self.damage[segment] = max(lost, self.damage.get(segment, 0))
+    def note_damage(self, number: int, lost: int = 0) -> None:
+        """Remember that frame `number` cannot be read; `lost` sequences from there, as far as is known."""
+        self.damage[number] = max(lost, self.damage.get(number, 0))
+
+    def _header_of(self, data: bytes, file: SegmentFile) -> Header | None:
+        """What `data` says, or what the first frame of `file` lets one know; None if the segment is no part of this."""
+        segment = file.header.first_number
+        try:
+            header = read_header(data)
+        except JournalError:
+            found = file.find(HEADER_BYTES, segment, file.end(), below=segment + 1)
+            if found is None:
+                return None
+            carry_bytes = found.start - HEADER_BYTES
+            return Header(self.incarnation, segment, found.batch.first_seq, found.batch.written_us, carry_bytes)
+        return header if (header.incarnation, header.first_number) == (self.incarnation, segment) else None

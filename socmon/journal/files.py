@@ -149,19 +149,21 @@ class OsFiles:
         _sync_path(self._directory)
 
 
-def wipe(file: File, offset: int) -> int:
-    """Overwrite what is not zero behind `offset` with zeros, and return how far it reached, in bytes. Raises OSError.
-
-    Room that was set aside for the file stays so.
-    """
+def dirt(file: File, offset: int) -> int:
+    """How many bytes behind `offset` there are up to the last that is not zero. Raises OSError."""
     dirty_end = offset
     for at in range(offset, file.size(), _CHUNK_BYTES):
         chunk = file.read_at(at, _CHUNK_BYTES)
         if chunk != bytes(len(chunk)):
-            dirty = len(chunk.rstrip(b"\0"))
-            file.write_at(at, bytes(dirty))
-            dirty_end = at + dirty
+            dirty_end = at + len(chunk.rstrip(b"\0"))
     return dirty_end - offset
+
+
+def wipe(file: File, offset: int) -> None:
+    """Overwrite what is not zero behind `offset` with zeros; room that was set aside stays so. Raises OSError."""
+    dirty_end = offset + dirt(file, offset)
+    for at in range(offset, dirty_end, _CHUNK_BYTES):
+        file.write_at(at, bytes(min(_CHUNK_BYTES, dirty_end - at)))
 
 
 @contextmanager

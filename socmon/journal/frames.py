@@ -29,9 +29,14 @@ _HEAD = Layout("<IIQ")
 _SUMMED = Layout("<IQ")
 _SEQ_BYTES = 8
 HEAD_BYTES = _HEAD.size
+MIN_FRAME_BYTES = HEAD_BYTES + 12  # the array of columns and eleven columns of a byte
 END_BYTES = 4  # the zero length behind the last frame
 
 ValueT = TypeVar("ValueT")
+
+
+class UnwritableError(JournalError):
+    """This batch can never be written, on no disk; others can."""
 
 
 class _Payload(Struct, array_like=True, frozen=True):
@@ -81,17 +86,17 @@ def encode(batch: Batch, incarnation: UUID) -> bytes:
     """The frame, with the zero length behind it that ends the data until the next frame is written over it.
 
     Raises:
-        JournalError: the frame would be larger than MAX_FRAME_BYTES, or a value cannot be written.
+        UnwritableError: the frame would be larger than MAX_FRAME_BYTES, or a value cannot be written.
     """
     try:
         payload = _encoder.encode(_to_columns(batch))
     except (UnicodeEncodeError, OverflowError) as error:
-        raise JournalError(
+        raise UnwritableError(
             f"cannot write a batch of {len(batch.records)} records: {error}; "
             "collectors must escape undecodable names and keep numbers within 64 bits"
         ) from error
     if HEAD_BYTES + len(payload) > MAX_FRAME_BYTES:
-        raise JournalError(
+        raise UnwritableError(
             f"a batch of {len(batch.records)} records takes {len(payload)} bytes, a journal frame holds at most "
             f"{MAX_FRAME_BYTES}; append it in smaller batches"
         )
@@ -111,13 +116,18 @@ def read_head(data: bytes) -> Head | None:
 
 def decode(head: Head, payload: bytes, number: int, incarnation: UUID) -> Batch | None:
     """The batch of frame `number`; None if these bytes are not that frame, whole and unharmed."""
-    length = head.size - HEAD_BYTES + _SEQ_BYTES
-    if _checksum(length, head.first_seq, payload, seed_of(incarnation, number)) != head.checksum:
+    if checksum_of(head, payload, number, incarnation) != head.checksum:
         return None
     try:
         return _from_columns(_decoder.decode(payload), number, head.first_seq)
     except (msgspec.MsgspecError, IndexError, ValueError, RecursionError):
         return None
+
+
+def checksum_of(head: Head, payload: bytes, number: int, incarnation: UUID) -> int:
+    """The checksum that these bytes would have as frame `number`."""
+    length = head.size - HEAD_BYTES + _SEQ_BYTES
+    return _checksum(length, head.first_seq, payload, seed_of(incarnation, number))
 
 
 def _checksum(length: int, first_seq: int, payload: bytes, seed: int) -> int:

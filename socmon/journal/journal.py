@@ -1,4 +1,4 @@
-"""The journal: one writer, any number of readers, in one directory (DESIGN.md §2, §7)."""
+"""The journal: one writer, any number of readers, in one directory (docs/semantics.md, "Journal batch")."""
 
 import uuid
 from collections.abc import Collection, Iterator, Sequence
@@ -26,7 +26,8 @@ class Journal:
     """Made by `Journal.open`. Append from one thread; everything else from any.
 
     Attributes:
-        torn_bytes: what a crash had left of unfinished frames, wiped when the journal was opened.
+        torn_bytes: what a crash had left of unfinished frames, wiped when the journal was opened; a copy is in
+            NAME.seg.torn, of the newest two.
     """
 
     def __init__(self, directory: SegmentDirectory, carry: Carry, writer: Writer | None, torn_bytes: int) -> None:
@@ -84,6 +85,11 @@ class Journal:
         return self._directory.tail.next_seq
 
     @property
+    def first_number(self) -> int:
+        """Number of the oldest frame kept, readable or not; `last_number` + 1 when there is none."""
+        return self._directory.segments[0]
+
+    @property
     def last_number(self) -> int:
         """Number of the last frame appended; 0 when there is none."""
         return self._directory.tail.number
@@ -105,7 +111,7 @@ class Journal:
 
     @property
     def corrupt_frames(self) -> int:
-        """Places where reading had to skip the rest of a segment."""
+        """Places where reading had to pass over one or more frames."""
         return len(self._directory.damage)
 
     @property
@@ -122,8 +128,9 @@ class Journal:
             written_us: received time of the frame; less than that of the frame before is treated as that.
 
         Raises:
-            JournalError: the disk is full or failing, or the frame is over 16 MiB. Nothing of it is seen by readers;
-                the next append works when the cause is gone.
+            UnwritableError: the frame is over 16 MiB, or a name is no Unicode; other batches can be appended.
+            JournalError: the disk is full or failing. Nothing of it is seen by readers; the next append works when the
+                cause is gone.
         """
         return self._writing().append(records, written_us=written_us, drops=drops, tick=tick)
 
@@ -157,7 +164,11 @@ class Journal:
         return Reader(self._directory, after)
 
     def lookup(self, seqs: Collection[int]) -> dict[int, Record]:
-        """{sequence: record}; sequences that are trimmed, damaged or not written yet are left out."""
+        """{sequence: record}; sequences that are trimmed, damaged or not written yet are left out.
+
+        Raises:
+            JournalError: a segment is there and cannot be opened or read.
+        """
         return self._lookup.records(seqs)
 
     def trim(

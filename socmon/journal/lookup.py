@@ -45,7 +45,7 @@ class Lookup:
                 file = None if segment is None else self._open(segment)
                 if file is None:
                     return segment or self._directory.segments[0]
-                return self._place(file, seq).number
+                return self._places(file, seq)[0].number
             finally:
                 self._close()
 
@@ -60,28 +60,31 @@ class Lookup:
         file = None if segment is None else self._open(segment)
         if file is None:
             return None
-        place = self._place(file, seq)
-        found = file.frame(place.offset, place.number, self._directory.end(file))
-        if found is None:
-            return None
-        self._remember(found[0])
-        return found[0]
+        for place in reversed(self._places(file, seq)):
+            found = file.frame(place.offset, place.number, self._directory.end(file))
+            if found is not None:
+                self._remember(found.batch)
+                return found.batch
+        return None
 
     def _segment_of(self, seq: int) -> int | None:
         segments = self._directory.segments
         index = bisect_right(segments, seq, key=lambda segment: self._directory.header(segment).first_seq) - 1
         return segments[index] if index >= 0 else None
 
-    def _place(self, file: SegmentFile, seq: int) -> Place:
-        """The last frame of `file` that says it begins at or before `seq`; after empty frames, the one with records."""
+    def _places(self, file: SegmentFile, seq: int) -> list[Place]:
+        """The last frame of `file` that says it begins at or before `seq`; after empty frames, the one with records.
+
+        Before it the one before, if that is as near: what a damaged head says may be wrong.
+        """
         end = self._directory.end(file)
         places = self._index(file, end)
-        found = places[bisect_right(places, seq, key=lambda place: place.first_seq) - 1]
+        before = found = places[bisect_right(places, seq, key=lambda place: place.first_seq) - 1]
         for place in file.heads(found, end):
             if place.first_seq == 0 or place.first_seq > seq:
                 break
-            found = place
-        return found
+            before, found = found, place
+        return [before, found]
 
     def _index(self, file: SegmentFile, end: int) -> list[Place]:
         """Places in `file`, far apart; goes on from the last known one, as the active segment grows."""

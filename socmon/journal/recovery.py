@@ -1,17 +1,24 @@
-"""Opening a journal: the last segment is read to its last good frame, which is all there is to know."""
+"""Opening a journal: the last segment is read to its last whole frame, which is all there is to know.
 
-from contextlib import closing
+What cannot be read before that frame is damage: it stays as it is. What is behind it is the torn tail of a crash.
+"""
+
+from contextlib import closing, suppress
 from pathlib import Path
 from uuid import uuid4
 
 from socmon.errors import JournalError
 from socmon.journal.carry import Carry
 from socmon.journal.directory import SegmentDirectory, Tail, name_of, open_file
-from socmon.journal.files import FileLayer, explained, wipe
+from socmon.journal.files import File, FileLayer, dirt, explained, wipe
+from socmon.journal.frames import HEAD_BYTES, MAX_FRAME_BYTES
 from socmon.journal.retention import TEMPORARY
-from socmon.journal.segment import COMPRESSED, HEADER_BYTES, RAW, Header, SegmentFile, read_header
+from socmon.journal.search import Found
+from socmon.journal.segment import COMPRESSED, HEADER_BYTES, RAW, SECTOR_BYTES, Header, SegmentFile, read_header
 
 SPARE = "spare"  # the next segment, preallocated, until it has a number
+TORN = ".torn"
+_TORN_FILES = 2  # kept, the newest
 _REMEDY = "restore it from a backup, or move the directory aside and socmon starts a new journal"
 
 
@@ -19,7 +26,7 @@ def recover(path: Path, files: FileLayer, segments: list[int]) -> tuple[SegmentD
     """The segments with their end, and what was carried up to there. Changes nothing.
 
     Raises:
-        JournalError: the last segment is no segment, of another version, or its head is damaged.
+        JournalError: the last segment is no segment, of another version, its head is damaged, or it cannot be read.
     """
     segment = segments[-1]
     header = _last_header(path, files, segment)
@@ -32,7 +39,7 @@ def recover(path: Path, files: FileLayer, segments: list[int]) -> tuple[SegmentD
         carry = file.carry()
         if carry is None:
             raise JournalError(f"{path / name_of(segment)}: the head of the segment is damaged; {_REMEDY}")
-        directory.tail = _scan(file, carry, start)
+        directory.tail = _scan(file, carry, directory)
     return directory, carry
 
 
@@ -52,7 +59,9 @@ def create_first(path: Path, files: FileLayer) -> None:
 
 
 def clean_up(directory: SegmentDirectory) -> int:
-    """Remove what a crash left behind, and return how many bytes of a torn frame were wiped from the last segment.
+    """Remove what a crash left behind, and return how many bytes of a torn tail were wiped from the last segment.
+
+    They are first copied to NAME.torn, if the disk has room.
 
     Everything that is kept is durable afterwards. Raises JournalError.
     """
@@ -67,7 +76,10 @@ def clean_up(directory: SegmentDirectory) -> int:
             if old.endswith(TEMPORARY) or (whole != old and whole in names):
                 files.remove(old)
         with closing(files.open(name, write=True)) as file:
-            torn_bytes = wipe(file, tail.end)
+            torn_bytes = dirt(file, tail.end)
+            if torn_bytes:
+                _copy_torn(files, file, tail, torn_bytes)
+                wipe(file, tail.end)
             file.sync()
         files.sync_directory()
     return torn_bytes
@@ -84,14 +96,39 @@ def _last_header(path: Path, files: FileLayer, segment: int) -> Header:
             raise JournalError(f"{path / name_of(segment)}: {error}; {_REMEDY}") from error
 
 
-def _scan(file: SegmentFile, carry: Carry, tail: Tail) -> Tail:
-    end = file.end()
-    while found := file.frame(tail.end, tail.number + 1, end):
-        batch, after = found
+def _scan(file: SegmentFile, carry: Carry, directory: SegmentDirectory) -> Tail:
+    tail, end = directory.tail, file.end()
+    while found := file.frame(tail.end, tail.number + 1, end) or _behind_damage(file, tail, end):
+        batch = found.batch
+        if batch.number > tail.number + 1:
+            directory.note_damage(tail.number + 1, batch.first_seq - tail.next_seq)
         carry.update(batch.records)
-        tail = Tail(tail.segment, after, batch.number, batch.next_seq, batch.written_us)
+        tail = Tail(tail.segment, found.end, batch.number, batch.next_seq, batch.written_us)
     return tail
 
 
+def _behind_damage(file: SegmentFile, tail: Tail, end: int) -> Found | None:
+    """The next whole frame, if what lies before it is damaged; None if that was never written, or nothing follows.
+
+    A power cut may lose a frame that was not synced and keep the next one. The journal then ends before both, as the
+    positions in the second would have collectors pass over what the first one held.
+    """
+    # As a rule nothing at all was written there: this spares a search through the room that is set aside.
+    if file.never_written(tail.end, min(end, tail.end + HEAD_BYTES + SECTOR_BYTES)):
+        return None
+    found = file.find(tail.end, tail.number + 1, end)
+    return None if found is None or file.never_written(tail.end, found.start) else found
+
+
+def _copy_torn(files: FileLayer, file: File, tail: Tail, size: int) -> None:
+    # For whoever wants to know what was lost; a disk too full for that must not keep the journal from opening.
+    with suppress(OSError):
+        with closing(files.create(name_of(tail.segment, RAW + TORN))) as copy:
+            copy.write_at(0, file.read_at(tail.end, min(size, MAX_FRAME_BYTES)))
+            copy.sync()
+        for old in sorted(name for name in files.list() if name.endswith(TORN))[:-_TORN_FILES]:
+            files.remove(old)
+
+
 def _is_ours(name: str) -> bool:
-    return name in {SPARE, "lost+found"} or name.startswith(".") or name.endswith(TEMPORARY)
+    return name in {SPARE, "lost+found"} or name.startswith(".") or name.endswith((TEMPORARY, TORN))

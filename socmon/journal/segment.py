@@ -10,6 +10,7 @@ Little-endian. The head is synced before the file gets its name, so a segment th
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from struct import Struct as Layout
 from types import TracebackType
 from typing import Self
@@ -20,16 +21,20 @@ import msgspec
 from msgspec import Struct
 
 from socmon.errors import JournalError
-from socmon.journal.batch import Batch
 from socmon.journal.carry import Carry
 from socmon.journal.compressed import CompressedFile
-from socmon.journal.files import File
-from socmon.journal.frames import HEAD_BYTES, decode, read_head
+from socmon.journal.files import File, explained
+from socmon.journal.frames import END_BYTES, HEAD_BYTES, decode, read_head
+from socmon.journal.search import Found, find_frame
 
 MAGIC = b"socmon journal\n"
 VERSION = 1
+HIGHEST = 1 << 64  # above every number
 RAW = ".seg"
 COMPRESSED = ".seg.zst"
+
+SECTOR_BYTES = 512
+_REMEDY = "check its disk, and start again when it can be read"
 
 _HEADER = Layout("<15sB16sQQQII")
 _SUM = Layout("<I")
@@ -99,13 +104,14 @@ def read_header(data: bytes) -> Header:
 
 
 class SegmentFile:
-    """One open segment, raw or compressed. Damage reads as the end; nothing here raises OSError.
+    """One open segment, raw or compressed. Whatever reads raises JournalError if the disk does not answer.
 
     Attributes:
         header: of this segment.
     """
 
-    def __init__(self, file: File | CompressedFile, header: Header) -> None:
+    def __init__(self, path: Path, file: File | CompressedFile, header: Header) -> None:
+        self._path = path
         self._file = file
         self.header = header
 
@@ -117,10 +123,8 @@ class SegmentFile:
 
     def end(self) -> int:
         """Length of the file in bytes; its data may end before."""
-        try:
+        with explained("read", self._path, _REMEDY):
             return self._file.size()
-        except OSError:
-            return 0
 
     def carry(self) -> Carry | None:
         """What was carried into this segment; None if it is damaged."""
@@ -132,8 +136,8 @@ class SegmentFile:
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
 
-    def frame(self, offset: int, number: int, end: int) -> tuple[Batch, int] | None:
-        """Frame `number`, which begins at `offset`, and where the next one begins; None at the end of the data.
+    def frame(self, offset: int, number: int, end: int) -> Found | None:
+        """Frame `number`, which begins at `offset`; None where the data end or are damaged.
 
         Args:
             end: nothing behind this offset is looked at.
@@ -143,17 +147,49 @@ class SegmentFile:
             return None
         payload = self._read(offset + HEAD_BYTES, head.size - HEAD_BYTES)
         batch = decode(head, payload, number, self.header.incarnation)
-        return None if batch is None else (batch, offset + head.size)
+        return None if batch is None else Found(batch, offset, offset + head.size)
+
+    def find(self, offset: int, number: int, end: int, below: int = HIGHEST) -> Found | None:
+        """The first whole frame from `offset` on that is `number` or a later one below `below`; None if none is left.
+
+        Args:
+            end: nothing behind this offset is looked at.
+        """
+        return find_frame(self._read, self.header.incarnation, offset, range(number, below), end)
+
+    def frames(self, end: int) -> Iterator[Found]:
+        """All whole frames up to `end`, those behind damage too."""
+        number, offset = self.header.first_number, self.header.start.offset
+        while found := self.frame(offset, number, end) or self.find(offset, number, end):
+            yield found
+            number, offset = found.batch.number + 1, found.end
+
+    def never_written(self, start: int, end: int) -> bool:
+        """Whether a sector of the disk from `start` up to `end` still holds the zeros from before it was written."""
+        sectors = range(start - start % SECTOR_BYTES, end - SECTOR_BYTES + 1, SECTOR_BYTES)
+        pieces = ((max(start, sector), sector + SECTOR_BYTES) for sector in sectors)
+        return any(piece_end - at >= END_BYTES and not any(self._read(at, piece_end - at)) for at, piece_end in pieces)
 
     def heads(self, place: Place, end: int) -> Iterator[Place]:
-        """The places of the frames from `place`, unverified: much quicker than reading them.
+        """The places of the frames from `place`, unverified where they look sound: much quicker than reading them.
 
         The last one is where no frame was found any more; its `first_seq` is 0.
         """
-        number, offset = place.number, place.offset
-        while (head := read_head(self._read(offset, HEAD_BYTES))) is not None and offset + head.size <= end:
-            yield Place(number, offset, head.first_seq)
-            number, offset = number + 1, offset + head.size
+        held, before, number, offset = None, place, place.number, place.offset
+        while offset < end:
+            head = read_head(self._read(offset, HEAD_BYTES))
+            if head is not None and offset + head.size <= end and _follows(before, offset, head.first_seq):
+                place, after = Place(number, offset, head.first_seq), offset + head.size
+            elif found := self.find(before.offset, number, end):
+                place, after = Place(found.batch.number, found.start, found.batch.first_seq), found.end
+            else:
+                break
+            # Held back until the next one bears it out: a damaged head may look sound, and say too much.
+            if held is not None and held.first_seq <= place.first_seq:
+                yield held
+            held, before, number, offset = place, place, place.number + 1, after
+        if held is not None:
+            yield held
         yield Place(number, offset, 0)
 
     def close(self) -> None:
@@ -163,5 +199,10 @@ class SegmentFile:
     def _read(self, offset: int, size: int) -> bytes:
         try:
             return self._file.read_at(offset, size)
-        except OSError:
-            return b""
+        except OSError as error:
+            raise JournalError(f"cannot read {self._path}: {error.strerror or error}; {_REMEDY}") from error
+
+
+def _follows(before: Place, offset: int, first_seq: int) -> bool:
+    """Whether a frame at `offset` may begin with `first_seq`: a record takes more than a byte."""
+    return before.first_seq <= first_seq <= before.first_seq + offset - before.offset

@@ -51,14 +51,13 @@ class Writer:
         return bool(self._failure)
 
     def append(self, records: Sequence[Record], *, written_us: int, drops: Sequence[Drop], tick: bool) -> Batch:
-        """Write one frame. Raises JournalError, and then nothing of it is seen."""
+        """Write one frame. Raises JournalError or UnwritableError, and then nothing of it is seen."""
         with self._lock:
             self._check()
             batch = _number(self._directory.tail, records, written_us, drops, tick=tick)
             frame = encode(batch, self._directory.incarnation)
             tail = self._directory.tail
-            has_frames = tail.number >= tail.segment
-            if has_frames and tail.end + len(frame) > self._segment_bytes:
+            if self._is_done(tail, len(frame)):
                 tail = self._roll(tail)
             self._write(frame, tail)
             after = tail.end + len(frame) - END_BYTES
@@ -96,6 +95,11 @@ class Writer:
                 self._failure = _CLOSED
                 self._file.close()
                 self._drop_spare()
+
+    def _is_done(self, tail: Tail, frame_bytes: int) -> bool:
+        """Whether the active segment takes no more: it is full, or a part of it is damaged and the next may be too."""
+        damaged = max(self._directory.damage, default=0) >= tail.segment
+        return tail.number >= tail.segment and (damaged or tail.end + frame_bytes > self._segment_bytes)
 
     def _check(self) -> None:
         if self._failure:

@@ -23,7 +23,7 @@ def one_input(data: bytes) -> None:
     """The first byte says where in a journal the others are put."""
     incarnation, segments = _journal()
     body = data[1:]
-    kind = data[0] % 8 if data else 0
+    kind = data[0] % 9 if data else 0
     head = Header(incarnation, 1, 1, NOW_US).encode(b"\x92\x90\x90")
     if kind == 0:
         _open({FIRST: body})
@@ -35,6 +35,8 @@ def one_input(data: bytes) -> None:
         _open({FIRST: Header(incarnation, 1, 1, NOW_US).encode(body)})
     elif kind == 4:
         _open({**segments, FIRST: body})
+    elif kind == 8:
+        _open({FIRST: head + body + segments[FIRST][len(head) :]})
     elif kind == 5:
         _open({**segments, FIRST: head + _frame(body, incarnation)})
     else:

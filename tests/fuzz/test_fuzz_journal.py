@@ -35,6 +35,6 @@ def test_nesting_without_end_is_passed_over(place: int) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.integers(0, 7), st.binary(max_size=300))
+@given(st.integers(0, 8), st.binary(max_size=300))
 def test_any_bytes_anywhere(place: int, data: bytes) -> None:
     one_input(bytes([place]) + data)

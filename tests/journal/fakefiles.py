@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Self
 
@@ -139,12 +139,21 @@ class FakeFiles:
         self._durable_names = dict(self.names)
         self._unsynced.clear()
 
+    def _some(self, versions: Sequence[bytes]) -> bytes:
+        return versions[-1] if self.random.random() < 0.5 else self.random.choice(versions)
+
     def _surviving(self, inode: Inode) -> Inode:
-        survivor = Inode()
-        survivor.seen = bytearray(inode.durable)
+        """Each sector as it was at some moment since the last sync: a later write never gets there alone."""
+        versions = [bytes(inode.durable)]
         for change in inode.unsynced:
-            if self.random.random() < 0.7:
-                change(survivor.seen)
+            data = bytearray(versions[-1])
+            change(data)
+            versions.append(bytes(data))
+        survivor = Inode()
+        size = len(self._some(versions))
+        for at in range(0, size, _SECTOR_BYTES):
+            survivor.seen += self._some(versions)[at : at + _SECTOR_BYTES].ljust(min(_SECTOR_BYTES, size - at), b"\0")
+        del survivor.seen[size:]
         survivor.sync()
         survivor.room = len(survivor.seen)
         return survivor

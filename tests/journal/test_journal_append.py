@@ -11,7 +11,7 @@ from journal.samples import NOW_US, SSHD, fill, record
 
 from socmon.errors import JournalError
 from socmon.event import Record, Source
-from socmon.journal import MAX_FRAME_BYTES, Batch, Drop, Journal
+from socmon.journal import MAX_FRAME_BYTES, Batch, Drop, Journal, UnwritableError
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 TIMES = st.integers(0, 1 << 60)
@@ -161,7 +161,7 @@ def test_readers_in_other_threads_see_whole_batches_in_order_while_appends_go_on
 def test_a_batch_over_the_bound_of_a_frame_is_refused_and_the_next_one_is_not(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path)
 
-    with pytest.raises(JournalError, match="append it in smaller batches"):
+    with pytest.raises(UnwritableError, match="append it in smaller batches"):
         journal.append([record(1, size_bytes=MAX_FRAME_BYTES)], written_us=NOW_US)
 
     assert journal.append([record(1)], written_us=NOW_US).number == 1
@@ -184,8 +184,11 @@ def test_a_name_that_is_no_unicode_is_refused_with_the_remedy(tmp_path: Path) ->
     journal = Journal.open(tmp_path)
     hostile = Source(collector="auth", peer="/var/log/\udcff.log")
 
-    with pytest.raises(JournalError, match="escape undecodable names"):
+    with pytest.raises(UnwritableError, match="escape undecodable names"):
         journal.append([Record(b"x", hostile, NOW_US)], written_us=NOW_US)
+    with pytest.raises(UnwritableError, match="escape undecodable names"):
+        journal.append([Record(b"x", SSHD, NOW_US, position=("\udcff", b""))], written_us=NOW_US)
+    assert journal.append([record(1)], written_us=NOW_US).number == 1
     journal.close()
 
 

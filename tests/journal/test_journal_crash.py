@@ -117,23 +117,65 @@ def test_a_file_that_ends_inside_the_last_frame_is_recovered_too(tmp_path: Path)
     journal.close()
 
 
-def test_bytes_behind_the_end_never_become_a_frame_again(tmp_path: Path) -> None:
-    journal = Journal.open(tmp_path, segment_bytes=4096)
-    fill(journal, 4)
+@pytest.mark.parametrize("lost_at", [0, 700])
+def test_a_frame_that_a_power_cut_lost_takes_the_whole_ones_behind_it_along(tmp_path: Path, lost_at: int) -> None:
+    journal = Journal.open(tmp_path, segment_bytes=8192)
+    fill(journal, 1)
+    start = journal._directory.tail.end
+    fill(journal, 1, size_bytes=600)
+    fill(journal, 1)
+    end = journal._directory.tail.end
     journal.close()
     segment = tmp_path / FIRST
     data = bytearray(segment.read_bytes())
-    data[data.index(b"sshd[4]")] ^= 1  # the second frame: what follows it is whole, and stale from now on
+    sector = (start + lost_at) // 512 * 512
+    lost = slice(max(start, sector), sector + 512)
+    data[lost] = bytes(lost.stop - lost.start)  # never reached the disk; what follows did
     segment.write_bytes(data)
 
-    journal = Journal.open(tmp_path, segment_bytes=4096)
+    journal = Journal.open(tmp_path, segment_bytes=8192)
     again = fill(journal, 1)
     journal.close()
-    journal = Journal.open(tmp_path, segment_bytes=4096)
 
+    assert journal.torn_bytes == end - start
+    journal = Journal.open(tmp_path, segment_bytes=8192)
     assert [batch.number for batch in journal.read_after(0)] == [1, 2]
     assert list(journal.read_after(1)) == again
-    assert b"sshd[10]" not in segment.read_bytes()
+    assert b"sshd[7]" not in segment.read_bytes()
+    assert b"sshd[7]" in (tmp_path / f"{FIRST}.torn").read_bytes()
+    journal.close()
+
+
+def test_the_newest_two_torn_tails_are_kept(tmp_path: Path) -> None:
+    kept = []
+    for _ in range(4):
+        journal = Journal.open(tmp_path, segment_bytes=500)
+        fill(journal, 4)
+        journal.close()
+        segment = max(tmp_path.glob("*.seg"))
+        os.truncate(segment, journal._directory.tail.end - 30)
+        kept.append(f"{segment.name}.torn")
+
+    torn = Journal.open(tmp_path, segment_bytes=500)
+
+    assert sorted(path.name for path in tmp_path.glob("*.torn")) == sorted(set(kept))[-2:]
+    assert len((tmp_path / kept[-1]).read_bytes()) == torn.torn_bytes > 0
+    torn.close()
+
+
+def test_a_disk_too_full_for_the_torn_tail_does_not_keep_the_journal_from_opening() -> None:
+    files = FakeFiles()
+    journal = Journal.open(DIRECTORY, files=files, segment_bytes=SEGMENT_BYTES)
+    before = fill(journal, 3)
+    end = journal._directory.tail.end
+    journal.close()
+    files.open(FIRST, write=True).write_at(end, b"torn")
+    files.free_bytes = 0
+
+    journal = Journal.open(DIRECTORY, files=files, segment_bytes=SEGMENT_BYTES)
+
+    assert journal.torn_bytes == 4
+    assert list(journal.read_after(0)) == before
     journal.close()
 
 

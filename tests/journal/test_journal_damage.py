@@ -11,6 +11,15 @@ from socmon.journal import Batch, Journal
 from socmon.journal.files import OsFiles
 
 SEGMENT_BYTES = 2000
+FIRST = "00000000000000000001.seg"
+
+
+def flip(path: Path, at: bytes) -> None:
+    """Change one byte of a file, where `at` first occurs in it."""
+    data = path.read_bytes()
+    with path.open("r+b") as file:
+        file.seek(data.index(at))
+        file.write(bytes([at[0] ^ 1]))
 
 
 def damaged(directory: Path, at: bytes, *, compress: bool = False) -> tuple[Journal, list[Batch], list[int]]:
@@ -28,23 +37,22 @@ def damaged(directory: Path, at: bytes, *, compress: bool = False) -> tuple[Jour
     return journal, batches, firsts
 
 
-def test_damage_in_a_sealed_segment_costs_the_rest_of_that_segment_only(tmp_path: Path) -> None:
-    journal, batches, firsts = damaged(tmp_path, b"sshd[31]")
+def test_damage_in_a_sealed_segment_costs_the_damaged_frame_only(tmp_path: Path) -> None:
+    journal, batches, _ = damaged(tmp_path, b"sshd[31]")
     bad = next(batch for batch in batches if batch.first_seq <= 31 < batch.next_seq)
-    following = next(first for first in firsts if first > bad.number)
-    lost = batches[following - 2].next_seq - bad.first_seq
 
     with journal.reader(0) as reader:
         read = reader.read(1000)
         assert reader.read(1000) == []
-        assert reader.lost_seqs == lost > 0
+        assert reader.lost_seqs == len(bad.records)
 
-    assert read == batches[: bad.number - 1] + batches[following - 1 :]
+    assert read == batches[: bad.number - 1] + batches[bad.number :]
     assert list(journal.read_after(0)) == read
-    assert (journal.corrupt_frames, journal.lost) == (1, lost), "each damage is counted once"
-    with journal.reader(bad.number - 1) as after_checkpoint:
-        after_checkpoint.read(1)
-        assert after_checkpoint.lost_seqs == lost
+    assert (journal.corrupt_frames, journal.lost) == (1, len(bad.records)), "each damage is counted once"
+    for after in range(41):
+        with journal.reader(after) as started:
+            assert started.read(1000) == [batch for batch in read if batch.number > after]
+            assert started.lost_seqs == (len(bad.records) if after < bad.number else 0)
     journal.close()
 
 
@@ -58,13 +66,30 @@ def test_records_beside_the_damage_are_still_found(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_a_segment_with_a_damaged_head_is_passed_over(tmp_path: Path) -> None:
+def test_a_segment_with_a_damaged_head_is_read_all_the_same(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path, segment_bytes=SEGMENT_BYTES)
+    batches = fill(journal, 40)
+    path = sealed(tmp_path)[1]
+    data = bytearray(path.read_bytes())
+    data[30] ^= 1
+    path.write_bytes(data)
+
+    with journal.reader(0) as reader:
+        assert reader.read(1000) == batches
+        assert reader.lost_seqs == 0
+
+    assert journal.lookup(range(1, journal.next_seq)).keys() == set(range(1, journal.next_seq))
+    journal.close()
+
+
+def test_a_segment_whose_head_and_first_frame_are_damaged_is_passed_over(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path, segment_bytes=SEGMENT_BYTES)
     batches = fill(journal, 40)
     _, second, third, *_ = journal._directory.segments
     path = sealed(tmp_path)[1]
     data = bytearray(path.read_bytes())
     data[30] ^= 1
+    data[data.index(b"sshd[")] ^= 1
     path.write_bytes(data)
 
     with journal.reader(0) as reader:
@@ -87,7 +112,28 @@ def test_damage_in_compressed_segments_is_passed_over(tmp_path: Path, at: bytes)
 
     assert list(journal.read_after(0)) == batches[firsts[-1] - 1 :]
 
-    assert journal.corrupt_frames == len(firsts) - 1
+    with journal.reader(0) as reader:
+        reader.read(1)
+        assert reader.lost_seqs == batches[firsts[-1] - 1].first_seq - 1
+    assert journal.lost == batches[firsts[-1] - 1].first_seq - 1
+    journal.close()
+
+
+def test_a_damaged_block_of_a_compressed_segment_costs_the_frames_in_it(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path, segment_bytes=3_000_000)
+    batches = fill(journal, 40, each=10, size_bytes=10_000)
+    journal.compress(checkpoint=40)
+    path = sealed(tmp_path)[0]
+    data = bytearray(path.read_bytes())
+    data[data.index(ZSTD_MAGIC, 1)] ^= 1  # the second block, of three
+    path.write_bytes(data)
+
+    with journal.reader(0) as reader:
+        read = reader.read(100)
+        assert reader.lost_seqs == 400 - sum(len(batch.records) for batch in read)
+
+    assert 28 < len(read) < 31
+    assert (read[:10], read[-15:]) == (batches[:10], batches[-15:])
     journal.close()
 
 
@@ -106,24 +152,79 @@ def test_a_segment_that_somebody_deleted_is_counted_as_lost(tmp_path: Path) -> N
     journal.close()
 
 
-def test_damage_in_the_active_segment_holds_a_reader_until_the_next_one_and_no_longer(tmp_path: Path) -> None:
-    journal = Journal.open(tmp_path, segment_bytes=SEGMENT_BYTES)
-    before = fill(journal, 3)
-    path = tmp_path / "00000000000000000001.seg"
-    with path.open("r+b") as file:
-        file.seek(path.read_bytes().index(b"sshd[4]"))
-        file.write(b"X")
+def test_damage_in_the_active_segment_does_not_hold_a_reader(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path)
+    batches = fill(journal, 4)
+    flip(tmp_path / FIRST, b"sshd[4]")
+
     with journal.reader(0) as reader:
-        assert reader.read(10) == before[:1]
+        assert reader.read(10) == batches[:1] + batches[2:]
+        assert reader.lost_seqs == 3
+        after = fill(journal, 2)
+        assert reader.read(10) == after
+        assert reader.lost_seqs == 3
+
+    assert (journal.corrupt_frames, journal.lost) == (1, 3)
+    assert journal._directory.segments == (1, 5), "the damaged segment takes no more"
+    journal.close()
+
+
+def test_damage_up_to_the_end_of_the_journal_is_counted_at_once(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path)
+    batches = fill(journal, 3)
+    flip(tmp_path / FIRST, b"sshd[4]")
+    flip(tmp_path / FIRST, b"sshd[7]")
+
+    with journal.reader(0) as reader:
+        assert reader.read(10) == batches[:1]
+        assert (reader.lost_seqs, journal.lost) == (6, 6)
         assert reader.read(10) == []
-        after = fill(journal, 10)
+        after = fill(journal, 1)
+        assert reader.read(10) == after
+        assert reader.lost_seqs == 6
+    journal.close()
 
-        read = reader.read(100)
 
-        assert read == after[-len(read) :]
-        assert read[0].number == journal._directory.segments[1]
-        assert reader.lost_seqs == read[0].first_seq - before[0].next_seq
-    assert journal.corrupt_frames == 1
+def test_a_journal_with_damage_in_its_last_segment_goes_on_behind_all_its_frames(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path, segment_bytes=4096)
+    batches = fill(journal, 6)
+    position = journal.position("auth", "auth.log")
+    journal.close()
+    flip(tmp_path / FIRST, b"sshd[4]")
+    image = (tmp_path / FIRST).read_bytes().rstrip(b"\0")
+
+    for _ in range(2):
+        journal = Journal.open(tmp_path, segment_bytes=4096)
+        assert (journal.last_number, journal.next_seq, journal.torn_bytes) == (6, 19, 0)
+        assert (journal.corrupt_frames, journal.lost) == (1, 3)
+        assert journal.position("auth", "auth.log") == position
+        journal.close()
+    journal = Journal.open(tmp_path, segment_bytes=4096)
+    after = fill(journal, 2)
+
+    assert [batch.number for batch in after] == [7, 8]
+    assert list(journal.read_after(0)) == batches[:1] + batches[2:] + after
+    assert (tmp_path / FIRST).read_bytes() == image
+    assert journal._directory.segments == (1, 7)
+    journal.close()
+
+
+def test_a_full_disk_does_not_keep_a_damaged_journal_from_opening() -> None:
+    files = FakeFiles()
+    journal = Journal.open(Path("journal"), files=files, segment_bytes=SEGMENT_BYTES)
+    fill(journal, 4)
+    journal.close()
+    data = files.names[FIRST].seen
+    data[data.index(b"sshd[4]")] ^= 1
+    files.remove("spare")
+    files.free_bytes = 0
+
+    journal = Journal.open(Path("journal"), files=files, segment_bytes=SEGMENT_BYTES)
+
+    with pytest.raises(JournalError, match="free space"):
+        fill(journal, 1)
+    files.free_bytes = None
+    assert fill(journal, 1)[0].number == 5
     journal.close()
 
 
@@ -195,15 +296,39 @@ def test_a_journal_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
         Journal.open(tmp_path / "journal", files=OsFiles(tmp_path / "journal"))
 
 
-def test_a_disk_that_cannot_be_read_costs_records_not_the_reader() -> None:
+def test_a_disk_that_does_not_answer_is_told_apart_from_damage_and_from_the_end() -> None:
     files = FakeFiles()
     journal = Journal.open(Path("journal"), files=files, segment_bytes=SEGMENT_BYTES)
     batches = fill(journal, 40)
-    second = journal._directory.segments[1]
-    bad = files.names["00000000000000000001.seg"]
-    bad.broken = True
+    second, third = journal._directory.segments[1:3]
+    for name in (f"{second:020}.seg", f"{third:020}.seg"):
+        with journal.reader(0) as reader:
+            read = reader.read(2)
+            files.names[name].broken = True
+            read += reader.read(100)
+            with pytest.raises(JournalError, match=r"cannot read .*Input/output error; check its disk"):
+                reader.read(100)
+            files.names[name].broken = False
 
-    assert list(journal.read_after(0)) == batches[second - 1 :]
+            assert read + reader.read(100) == batches
+            assert reader.lost_seqs == 0
 
-    assert journal.corrupt_frames == 1
+    assert (journal.corrupt_frames, journal.lost) == (0, 0)
+    journal.close()
+
+
+def test_a_disk_that_does_not_answer_keeps_the_journal_from_opening_and_nothing_is_wiped() -> None:
+    files = FakeFiles()
+    journal = Journal.open(Path("journal"), files=files, segment_bytes=SEGMENT_BYTES)
+    batches = fill(journal, 40)
+    journal.close()
+    last = files.names[f"{journal._directory.segments[-1]:020}.seg"]
+    last.broken = True
+
+    with pytest.raises(JournalError, match=r"cannot read .*Input/output error; check its disk"):
+        Journal.open(Path("journal"), files=files, segment_bytes=SEGMENT_BYTES)
+
+    last.broken = False
+    journal = Journal.open(Path("journal"), files=files, segment_bytes=SEGMENT_BYTES)
+    assert list(journal.read_after(0)) == batches
     journal.close()

@@ -125,9 +125,23 @@ def test_a_reader_whose_place_was_trimmed_is_told_so(tmp_path: Path) -> None:
 
         with pytest.raises(JournalError, match="frame 1 is no longer kept"):
             late.read(1)
+        begun.read(len(batches))  # what is left of the segment that it holds open
         with pytest.raises(JournalError, match="no longer kept"):
-            begun.read(len(batches))
+            begun.read(1)
     assert (late.lost_seqs, begun.lost_seqs, journal.corrupt_frames) == (0, 0, 0)
+    journal.close()
+
+
+def test_the_first_number_is_where_a_reader_of_all_that_is_kept_starts(tmp_path: Path) -> None:
+    journal, batches = long_journal(tmp_path)
+    assert journal.first_number == 1
+
+    trim(journal, len(batches))
+
+    assert journal.first_number == first_numbers(tmp_path)[0] > 1
+    with journal.reader(journal.first_number - 1) as reader:
+        assert reader.read(100) == batches[journal.first_number - 1 :]
+        assert reader.lost_seqs == 0
     journal.close()
 
 

@@ -116,7 +116,7 @@ def text_is(wanted: Any, text: str, *, anywhere: bool) -> bool:
 def expression_is(wanted: Any, text: str) -> bool:
     if isinstance(wanted, SigmaRegularExpression):
         flags = sum(FLAGS[flag] for flag in wanted.flags)
-        return re.search(str(wanted.regexp), text, flags | re.ASCII) is not None
+        return re.search(str(wanted.regexp), text, flags) is not None
     if isinstance(wanted, SigmaCIDRExpression):
         try:
             return ipaddress.ip_address(text) in wanted.network

@@ -1,22 +1,52 @@
 """A document's correlation section → Correlation (Sigma correlation rules specification 2.1).
 
-Only event_count over single-event rules so far; the rest of the specification is refused, never ignored.
+Only event_count over single-event rules so far; the rest of the specification is refused, never ignored. pySigma reads
+what every rule has, type, rules and timespan; it knows no ranges and takes anything as a group: that is read here.
 """
 
+import operator
 from collections.abc import Callable, Mapping
-from typing import get_args
+from typing import Any
 
-from sigma.correlations import SigmaCorrelationCondition, SigmaCorrelationRule, SigmaCorrelationType
+from sigma.correlations import SigmaCorrelationRule, SigmaCorrelationType
 
 from socmon.event import SECOND_US
-from socmon.sigma.documents import Document, RefusedError
+from socmon.sigma.documents import Document, Place, RefusedError
 from socmon.sigma.rule import Correlation, CountOp, Rule
 
 _KEYS = frozenset({"type", "rules", "group-by", "timespan", "condition", "aliases", "generate"})
-_OPS: Mapping[str, CountOp] = {op: op for op in get_args(CountOp)}
-# The smallest value with which a condition is neither always true nor always false: a group is never empty.
+_OPS: Mapping[str, CountOp] = {"gt": "gt", "gte": "gte", "lt": "lt", "lte": "lte", "eq": "eq", "neq": "neq"}
+_COMPARE: Mapping[CountOp, Callable[[int, int], bool]] = {
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+    "eq": operator.eq,
+    "neq": operator.ne,
+}
+# The smallest value that can be meant. A group is never empty, so `gte: 1` and `gt: 0` are true for every group: that
+# alerts once for all that belongs together, and is useful. Below these, a comparison is always false or says nothing.
 _LEAST: Mapping[CountOp, int] = {"gt": 0, "gte": 1, "lt": 2, "lte": 1, "eq": 1, "neq": 1}
+_MAX_TIMESPAN_S = 100 * 366 * 24 * 3600  # beyond it is a mistake, and microseconds would not fit 64 bits much longer
 _SECTION = "correlation"
+
+
+def for_pysigma(data: dict[str, Any]) -> dict[str, Any]:
+    """A correlation document's data without what is read here.
+
+    Raises:
+        RefusedError: the type is not text, which pySigma does not expect.
+    """
+    section = data[_SECTION]
+    if not isinstance(section, Mapping):
+        return data
+    kind = section.get("type")
+    if not isinstance(kind, str | None):
+        raise RefusedError(f"the correlation type must be text, not {kind!r:.60}", (_SECTION, "type"))
+    left = {key: value for key, value in section.items() if key not in ("group-by", "generate")}
+    if kind and kind.lower() == "event_count":
+        left["condition"] = {"gte": 1}  # any will do
+    return data | {_SECTION: left}
 
 
 def correlation_of(
@@ -25,7 +55,7 @@ def correlation_of(
     """The correlation, and the rules that it refers to.
 
     Args:
-        parsed: pySigma's parse of `document`, without errors.
+        parsed: pySigma's parse of `for_pysigma(document.data)`, without errors.
         find: gives the loaded rule, or the parsed correlation, with an id or name.
 
     Raises:
@@ -33,16 +63,17 @@ def correlation_of(
     """
     section = document.data[_SECTION]
     _refuse_unknown(section, parsed)
-    op, value = _condition(section["condition"], parsed.condition)
+    (op, value), *also = _comparisons(section.get("condition"))
     bases = _bases(section["rules"], find)
     correlation = Correlation(
         type="event_count",
         rules=tuple(dict.fromkeys(base.id for base in bases)),
-        group_by=tuple(dict.fromkeys(parsed.group_by or ())),
+        group_by=_group_by(section.get("group-by")),
         timespan_us=parsed.timespan.seconds * SECOND_US,
         op=op,
         value=value,
-        generate=parsed.generate,
+        generate=_generate(document),
+        also=tuple(also),
     )
     return correlation, bases
 
@@ -57,18 +88,62 @@ def _refuse_unknown(section: Mapping[str, object], parsed: SigmaCorrelationRule)
         raise RefusedError(f"correlation type {name} is not supported yet; only event_count is", (_SECTION, "type"))
     if section.get("aliases"):
         raise RefusedError("field aliases are not supported yet", (_SECTION, "aliases"))
+    if parsed.timespan.seconds > _MAX_TIMESPAN_S:
+        raise RefusedError("the timespan is longer than 100 years; make it shorter", (_SECTION, "timespan"))
 
 
-def _condition(stated: Mapping[str, object], parsed: object) -> tuple[CountOp, int]:
+def _comparisons(stated: object) -> list[tuple[CountOp, int]]:
+    """All of them must hold, as in `gt: 100` and `lte: 200`."""
     place = (_SECTION, "condition")
-    if not isinstance(parsed, SigmaCorrelationCondition) or parsed.fieldref or parsed.percentile is not None:
-        raise RefusedError("event_count takes a number of events and nothing else, as in `gte: 5`", place)
-    op = _OPS[parsed.op.name.lower()]
-    if not isinstance(parsed.count, int) or isinstance(stated[op], (bool, str)):
-        raise RefusedError(f"{op} needs a whole number of events, not {str(stated[op])[:60]!r}", place)
-    if parsed.count < _LEAST[op]:
-        raise RefusedError(f"{op}: {parsed.count} is true or false for every group; use {_LEAST[op]} or more", place)
-    return op, parsed.count
+    if not isinstance(stated, Mapping) or not stated:
+        raise RefusedError("event_count needs a condition with a number of events, as in `gte: 5`", place)
+    comparisons = [_comparison(key, value, (*place, key)) for key, value in stated.items()]
+    # Between the numbers next to those stated, nothing changes.
+    numbers = {1} | {value + step for _, value in comparisons for step in (-1, 0, 1)} - {-1, 0}
+    if not any(all(_COMPARE[op](number, value) for op, value in comparisons) for number in numbers):
+        raise RefusedError("no number of events fulfils all of the condition; correct one of its comparisons", place)
+    return comparisons
+
+
+def _comparison(key: str, value: object, place: Place) -> tuple[CountOp, int]:
+    op = _OPS.get(key)
+    if op is None:
+        known = ", ".join(_OPS)
+        raise RefusedError(f"{key[:60]!r} is no comparison; event_count takes {known} and nothing else", place)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise RefusedError(f"{op} needs a whole number of events, not {value!r:.60}", place)
+    if value < _LEAST[op]:
+        raise RefusedError(f"{op}: {value} is true or false for every group; use {_LEAST[op]} or more", place)
+    return op, value
+
+
+def _group_by(stated: object) -> tuple[str, ...]:
+    place = (_SECTION, "group-by")
+    if stated is None:
+        return ()
+    names = [stated] if isinstance(stated, str) else stated
+    if not isinstance(names, list):
+        raise RefusedError(f"group-by takes a field's name or a list of them, not {stated!r:.60}", place)
+    for index, name in enumerate(names):
+        if not isinstance(name, str) or not name.strip():
+            raise RefusedError(f"group-by takes names of fields, not {name!r:.60}", (*place, index))
+    return tuple(dict.fromkeys(names))
+
+
+def _generate(document: Document) -> bool:
+    """Stated in the section, where pySigma and most rules have it, or beside it, where the specification has it."""
+    found: dict[bool, Place] = {}
+    for place, holder in (((_SECTION, "generate"), document.data[_SECTION]), (("generate",), document.data)):
+        stated = holder.get("generate")
+        if not isinstance(stated, bool | None):
+            raise RefusedError(f"generate is true or false, not {stated!r:.60}", place)
+        if stated is not None:
+            found[stated] = place
+    if len(found) > 1:
+        raise RefusedError("generate is true in one place and false in the other; state it once", ("generate",))
+    return next(iter(found), False)
 
 
 def _bases(stated: object, find: Callable[[str], Rule | SigmaCorrelationRule | None]) -> tuple[Rule, ...]:

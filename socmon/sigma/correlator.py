@@ -1,4 +1,4 @@
-"""Matches → alerts: watermarks, groups and alert identity, exact on event time and bounded (DESIGN.md §2 and §7).
+"""Matches → alerts: watermarks and groups, exact on event time and bounded (docs/semantics.md, "Correlation").
 
 The state is a function of the journal alone: nothing here reads a clock, the store, or what analysts did. A snapshot
 taken between two batches and restored continues exactly as the run it was taken from.
@@ -125,14 +125,6 @@ class Correlator:
         self._meta.clock_us = max(self._meta.clock_us, received_us - self.limits.max_skew_us)
         self._forget()
 
-    def hold(self, clock: Clock) -> None:
-        """Expect events of any age from `clock` (replay: a file not read yet), until `release`."""
-        self._clocks[clock] = NEVER_US
-
-    def release(self, clock: Clock) -> None:
-        """No longer wait for `clock`."""
-        self._clocks.pop(clock, None)
-
     def _advance(self, clock: Clock, high_us: int) -> None:
         self._clocks[clock] = max(high_us, self._clocks.get(clock, NEVER_US))
         self._touched_clocks.add(clock)
@@ -161,29 +153,32 @@ class Correlator:
         if event.time_us is None:
             return
         mark_us = max(self._clocks.get(clock_of(event), NEVER_US), match.high_us)
-        if event.time_us < mark_us - self.limits.lateness_us:
+        ahead_us = self.limits.ahead_us
+        # A mark in this record's future is of a time when our own clock ran ahead; nothing is late against that.
+        believed = ahead_us is None or mark_us <= event.record.received_us + ahead_us
+        if believed and event.time_us < mark_us - self.limits.lateness_us:
             self._meta.tally.late += 1
             return
         self._meta.clock_us = max(self._meta.clock_us, match.high_us)
-        for base in match.rules:
-            for keeper in self._fed_by.get(base, ()):
-                key = keeper.key_of(event)
-                if key is None:
-                    self._meta.tally.missing_field += 1
-                else:
-                    self._correlate(keeper, key, event, event.time_us)
+        # Once each: an event that two rules of one correlation match is still one event.
+        for keeper in dict.fromkeys(keeper for base in match.rules for keeper in self._fed_by.get(base, ())):
+            key = keeper.key_of(event)
+            if key is None:
+                self._meta.tally.missing_field += 1
+            else:
+                self._correlate(keeper, key, event, event.time_us)
 
     def _correlate(self, keeper: _Keeper, key: Key, event: Event, time_us: int) -> None:
         group = self._touch(keeper, key)
         seq, weight = event.record.seq, event.repeat
         if keeper.window is None:
-            alert = find(group, time_us, (), self.limits) or self._open(keeper, key, group, event, seq)
+            alert = find(group, time_us, (), self.limits) or self._open(keeper, key, group, event, (seq, time_us))
             self._join(keeper, key, alert, [Row(seq, time_us, weight)], event)
             return
         held = len(group)
         group.prune(self._meta.low_us - keeper.timespan_us)
-        for first, last in keeper.window.add(group, time_us, seq, weight):
-            self._fire(keeper, key, group, range(first, last + 1), event)
+        for window in keeper.window.add(group, time_us, seq, weight):
+            self._fire(keeper, key, group, window, event)
         keeper.members += len(group) - held
         self._members += len(group) - held
         if self._members > self.limits.max_members:
@@ -209,16 +204,21 @@ class Correlator:
     # ── alerts ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _fire(self, keeper: _Keeper, key: Key, group: Group, window: range, event: Event) -> None:
-        """The condition holds at the last event of `window`: open an alert with all of it, or join what is new."""
+        """The condition holds at the last event of `window`: open an alert with all of it, or join what is new.
+
+        An alert that has reached its greatest length while the condition stays true is followed by one that begins with
+        what is new.
+        """
         last = window[-1]
-        fresh = [index for index in window if not group.joined[index]]
+        fresh = group.fresh(window)
         if not fresh:
             return
-        near = {group.joined[last], group.joined[window[-2]] if len(window) > 1 else 0}
+        near = {group.joined[last], group.joined[last - 1] if len(window) > 1 else 0} - {0}
         alert = find(group, group.times[last], near, self.limits)
         if alert is None:
-            alert = self._open(keeper, key, group, event, group.seqs[last])
-            fresh = list(window)
+            alert = self._open(keeper, key, group, event, (group.seqs[last], group.times[last]))
+            if not near:
+                fresh = list(window)
         rows = [Row(group.seqs[index], group.times[index], group.weights[index]) for index in fresh]
         lost_us = max(group.lost_us, keeper.evicted_us)
         alert.approximate |= lost_us >= group.times[last] - keeper.timespan_us
@@ -226,18 +226,20 @@ class Correlator:
             group.joined[index] = alert.opened_seq
         self._join(keeper, key, alert, rows, event)
 
-    def _open(self, keeper: _Keeper, key: Key, group: Group, event: Event, seq: int) -> OpenAlert:
+    def _open(self, keeper: _Keeper, key: Key, group: Group, event: Event, opened: tuple[int, int]) -> OpenAlert:
+        seq, time_us = opened
         alert = OpenAlert(
             id=alert_id(self._incarnation, keeper.rule.id, key, seq),
             first_us=-NEVER_US,
             last_us=NEVER_US,
+            opened_us=time_us,
             opened_seq=seq,
             host=event.host,
             agency=event.agency,
         )
         group.alerts.append(alert)
-        opened = self._meta.tally.opened
-        opened[keeper.rule.level] = opened.get(keeper.rule.level, 0) + 1
+        by_level = self._meta.tally.opened
+        by_level[keeper.rule.level] = by_level.get(keeper.rule.level, 0) + 1
         return alert
 
     def _join(self, keeper: _Keeper, key: Key, alert: OpenAlert, rows: list[Row], event: Event) -> None:

@@ -4,6 +4,7 @@ pySigma reads values, modifiers and the grammar of conditions; linking items, va
 refusal can name the line of the value it is about.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -24,10 +25,11 @@ from sigma.modifiers import (
     modifier_mapping,
 )
 from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaDetections
-from sigma.types import SigmaCasedString, SigmaExpansion, SigmaType
+from sigma.types import SigmaCasedString, SigmaExpansion, SigmaNumber, SigmaType, type_map
 
+from socmon.sigma.always import always_true
 from socmon.sigma.documents import Place, RefusedError
-from socmon.sigma.ir import Node, Not, always_true, both, either
+from socmon.sigma.ir import Node, Not, both, either
 from socmon.sigma.regex import POLICY
 from socmon.sigma.terms import term_of
 
@@ -39,9 +41,23 @@ _MAX_CONDITION_CHARS = 10_000
 modifier_mapping.setdefault("utf16le", SigmaWideModifier)
 
 
+class _ExactNumber(SigmaNumber):
+    """An integer as the rule states it; pySigma's own becomes a floating point number beyond 2^53."""
+
+    def __post_init__(self, init_number: int) -> None:
+        super().__post_init__(init_number)
+        self.number = init_number
+
+
+type_map[int] = _ExactNumber
+# How pySigma prints a value that has no text, such as null.
+_OBJECT = re.compile(r"'?<[\w.]*\bSigma(\w+) object at 0x[0-9a-f]+>'?")
+
+
 def refusal(error: Exception, place: Place) -> RefusedError:
     """A RefusedError in one printable line that says what `error` says."""
     text = " ".join(str(error).split()) or type(error).__name__
+    text = _OBJECT.sub(lambda found: found[1].lower(), text)
     if isinstance(error, RecursionError):
         text = "nested too deep; make it flatter"
     return RefusedError("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:300]), place)

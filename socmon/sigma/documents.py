@@ -22,8 +22,10 @@ Place = tuple[str | int, ...]
 _TAG = "tag:yaml.org,2002:"
 MAX_BYTES = 4 << 20
 _MAX_DEPTH = 100
-# libyaml's composer recurses in C and would take the process with it; a smaller file cannot be deep enough for that.
-_DEEP_BYTES = 20_000
+# PyYAML's composer recurses in C, with half a KiB of stack for a level, and would take the process with it. Every level
+# needs one of these characters, so that most files need no look at their depth.
+_OPENERS = "[{-:?"
+_HARMLESS_DEPTH = 500
 # PyYAML's constructors raise any of these for scalars that do not fit their tag, such as `!!timestamp x`.
 _YAML_ERRORS = (
     yaml.YAMLError,
@@ -110,7 +112,7 @@ def read_documents(path: str, content: bytes) -> tuple[list[Document], list[Rule
 
 
 def _refuse_depth(text: str) -> None:
-    if len(text) < _DEEP_BYTES:
+    if sum(map(text.count, _OPENERS)) <= _HARMLESS_DEPTH:
         return
     depth = 0
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):

@@ -1,6 +1,6 @@
 """A rule's condition as we evaluate it: and, or, not over atoms, which test one field each."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -78,45 +78,3 @@ def atoms(node: Node) -> Iterator[Atom]:
     else:
         for part in node.nodes:
             yield from atoms(part)
-
-
-def always_true(node: Node, budget: int = 2000) -> bool:
-    """True if no combination of true and false atoms makes `node` false.
-
-    Atoms are taken as independent. A condition that needs more than `budget` combinations is taken as able to be false.
-    """
-    steps = 0
-    all_false = dict.fromkeys(atoms(node), False)  # tried first: it settles nearly every rule at once
-    pending: list[dict[Atom, bool]] = [{}, all_false]
-    while pending:
-        known = pending.pop()
-        steps += 1
-        result = _simplify(node, known)
-        if result is False or steps > budget:
-            return False
-        if result is not True:
-            atom = next(atoms(result))
-            pending += [known | {atom: True}, known | {atom: False}]
-    return True
-
-
-def _simplify(node: Node, known: Mapping[Atom, bool]) -> Node | bool:
-    """`node` with the `known` atoms put in."""
-    if isinstance(node, Atom):
-        if node.op == "any" and not node.names:
-            return True  # every event has some value
-        return known.get(node, node)
-    if isinstance(node, Not):
-        inner = _simplify(node.node, known)
-        return (not inner) if isinstance(inner, bool) else Not(inner)
-    decisive = isinstance(node, Or)
-    left: list[Node] = []
-    for part in node.nodes:
-        result = _simplify(part, known)
-        if result is decisive:
-            return decisive
-        if not isinstance(result, bool):
-            left.append(result)
-    if not left:
-        return not decisive
-    return Or(tuple(left)) if decisive else And(tuple(left))

@@ -1,4 +1,4 @@
-"""Alert identity: which open alert a match joins, and what a new one is called (DESIGN.md §2)."""
+"""Which open alert a match joins, and what a new one is called (docs/semantics.md, "Alert identity and joining")."""
 
 import uuid
 from collections.abc import Collection, Sequence
@@ -13,7 +13,7 @@ _MAX_ENTITIES = 20  # values of one kind that an alert lists; its evidence holds
 
 
 class Limits(NamedTuple):
-    """The bounds of correlation; DESIGN.md §7 has the defaults.
+    """The bounds of correlation; what each does: docs/semantics.md, "Correlation".
 
     Attributes:
         suppress_us: an event this close to an open alert's span joins it.
@@ -21,6 +21,7 @@ class Limits(NamedTuple):
         max_alert_us: an alert spans this much at most.
         max_skew_us: how far the slowest source holds back the forgetting of the others' events.
         keep_events: first and last sequences kept per alert; None keeps all (replay).
+        ahead_us: how far an event time may be ahead of its receipt; None where the receipt is not known (replay).
     """
 
     suppress_us: int = 300 * SECOND_US
@@ -30,6 +31,7 @@ class Limits(NamedTuple):
     max_groups: int = 200_000
     max_members: int = 1_000_000
     keep_events: int | None = 20
+    ahead_us: int | None = 600 * SECOND_US
 
 
 class Row(NamedTuple):
@@ -53,11 +55,7 @@ def find(group: Group, time_us: int, near: Collection[int], limits: Limits) -> O
         near: `opened_seq` of alerts that the match's own window is in already: while a condition stays true, its events
             join however long the timespan is. Else the oldest alert whose span ± `suppress` holds the time.
     """
-    fitting = [
-        alert
-        for alert in group.alerts
-        if max(alert.last_us, time_us) - min(alert.first_us, time_us) <= limits.max_alert_us
-    ]
+    fitting = [alert for alert in group.alerts if abs(time_us - alert.opened_us) <= limits.max_alert_us]
     for alert in fitting:
         if alert.opened_seq in near:
             return alert
@@ -73,12 +71,11 @@ def join(alert: OpenAlert, rows: Sequence[Row], event: Event, keep: int | None) 
     alert.count += sum(row.weight for row in rows)
     alert.first_us = min(alert.first_us, *(row.time_us for row in rows))
     alert.last_us = max(alert.last_us, *(row.time_us for row in rows))
-    for row in rows:
-        if keep is None or len(alert.first) < keep:
-            alert.first.append(row.seq)
-        else:
-            alert.last.append(row.seq)
-            del alert.last[:-keep]
+    kept = sorted([*alert.first, *alert.last, *(row.seq for row in rows)]) if keep else []
+    if keep is None:
+        alert.first.extend(row.seq for row in rows)
+    else:
+        alert.first, alert.last = kept[:keep], kept[keep:][-keep:]
     for kind, values in event.entities.items():
         known = alert.entities.setdefault(kind, [])
         known.extend(value for value in values if value not in known and len(known) < _MAX_ENTITIES)

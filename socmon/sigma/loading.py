@@ -10,7 +10,7 @@ from sigma.correlations import SigmaCorrelationRule
 from sigma.rule import SigmaRule
 
 from socmon.event import LogSource
-from socmon.sigma.correlations import correlation_of
+from socmon.sigma.correlations import correlation_of, for_pysigma
 from socmon.sigma.detection import ConditionReader, refusal
 from socmon.sigma.documents import MAX_BYTES, Document, RefusedError, read_documents
 from socmon.sigma.ir import Node
@@ -98,14 +98,14 @@ class Loader:
         if "correlation" in document.data:
             if "detection" in document.data:
                 raise RefusedError("a document has a detection or a correlation; make it two", ("correlation",))
-            correlation = parse(document, SigmaCorrelationRule)
+            correlation = parse(document, for_pysigma(document.data), SigmaCorrelationRule)
             if isinstance(correlation, list):
                 self._refuse(document, *correlation)
             else:
                 self._remember(document, correlation, correlation)
                 self._entries.append((document, correlation))
             return
-        parsed = parse(document, SigmaRule)
+        parsed = parse(document, document.data, SigmaRule)
         if isinstance(parsed, list):
             self._refuse(document, *parsed)
         else:

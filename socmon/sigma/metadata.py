@@ -2,7 +2,7 @@
 
 import uuid
 from pathlib import PurePath
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sigma.correlations import SigmaCorrelationRule
 from sigma.rule import SigmaRule
@@ -32,10 +32,13 @@ _PLACES: dict[str, Place] = {
 }
 
 
-def parse(document: Document, kind: type[_KindT]) -> _KindT | list[RefusedError]:
-    """What pySigma makes of a document, or all that is wrong with it."""
+def parse(document: Document, data: dict[str, Any], kind: type[_KindT]) -> _KindT | list[RefusedError]:
+    """What pySigma makes of a document's data, or all that is wrong with it."""
+    stated = data.get("id")
+    if not isinstance(stated, str | None):
+        return [RefusedError(f"the id must be a UUID in text, not {stated!r:.60}", ("id",))]
     try:
-        parsed: _KindT = kind.from_dict(document.data, collect_errors=True, policy=POLICY)
+        parsed: _KindT = kind.from_dict(data, collect_errors=True, policy=POLICY)
     except PYSIGMA_ERRORS as error:
         return [refusal(error, _place_in_detection(document) or _place_of(error))]
     problems = [refusal(error, _place_of(error)) for error in parsed.errors]

@@ -19,7 +19,10 @@ class _QuietRe2(RegexEngine):
 
     def compile(self, pattern: str, flags: int = 0) -> RegexPattern:
         letters = "".join(letter for flag, letter in _INLINE.items() if flags & flag)
-        compiled: RegexPattern = re2.compile(f"(?{letters}){pattern}" if letters else pattern, _options())
+        try:
+            compiled: RegexPattern = re2.compile(f"(?{letters}){pattern}" if letters else pattern, _options())
+        except re2.error as error:
+            raise re2.error(_reason(error)) from None  # pySigma prints it
         return compiled
 
     @property
@@ -32,6 +35,11 @@ def _options() -> re2.Options:
     options = re2.Options()
     options.log_errors = False
     return options
+
+
+def _reason(error: Exception) -> str:
+    reason = error.args[0] if error.args else error
+    return reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
 
 
 POLICY = SigmaPolicy(regex_engine=_QuietRe2())
@@ -47,9 +55,7 @@ def searcher(pattern: str) -> Callable[[str], bool]:
         # Bytes in, so that a lone surrogate in a value is replaced instead of raising.
         search = re2.compile(pattern.encode(), _options()).search
     except re2.error as error:
-        reason = error.args[0] if error.args else error
-        why = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-        raise ValueError(f"regular expression {pattern[:80]!r}: {why}; rules use the RE2 syntax") from error
+        raise ValueError(f"regular expression {pattern[:80]!r}: {_reason(error)}; rules use the RE2 syntax") from error
 
     def found(text: str) -> bool:
         return search(text.encode(errors="replace")) is not None

@@ -34,6 +34,7 @@ class Correlation(Struct, frozen=True):
         timespan_us: length of the window, in microseconds.
         value: what the number of events is compared with, by `op`.
         aliases: field aliases; always empty, as rules that use them are refused for now.
+        also: further comparisons of a range, which must hold as well.
         generate: the single-event rules alert as well.
     """
 
@@ -45,6 +46,7 @@ class Correlation(Struct, frozen=True):
     value: int
     aliases: tuple[()] = ()
     generate: bool = False
+    also: tuple[tuple[CountOp, int], ...] = ()
 
 
 class Rule(Struct, frozen=True):

@@ -38,6 +38,8 @@ _COMPARE: dict[CompareOperators, Op] = {
     CompareOperators.GTE: "gte",
 }
 _MANY = SpecialChars.WILDCARD_MULTI
+# What `?` stands for in folded text, where the one letter İ is two characters.
+_ONE_FOLDED = "(?:i\N{COMBINING DOT ABOVE}|.)"
 
 
 @singledispatch
@@ -149,7 +151,8 @@ def _text(names: _Names, parts: _Parts, *, cased: bool = False) -> Node:
         case [SpecialChars.WILDCARD_MULTI, str(arg), SpecialChars.WILDCARD_MULTI]:
             op = "has"
         case _:
-            inner = "".join(re2.escape(p) if isinstance(p, str) else ".*" if p is _MANY else "." for p in pieces)
+            one = "." if cased else _ONE_FOLDED
+            inner = "".join(re2.escape(p) if isinstance(p, str) else ".*" if p is _MANY else one for p in pieces)
             arg = rf"(?s)\A{inner}\z"
     return Atom(names, op, arg, cased)
 

@@ -1,6 +1,6 @@
 """One correlation group: its events in a sliding window on event time, and the alerts that they are in.
 
-Sigma correlation rules specification 2.1, event_count; the semantics of DESIGN.md §2: a window is inclusive
+Sigma correlation rules specification 2.1, event_count; docs/semantics.md, "Correlation": a window is inclusive
 (last − first ≤ timespan), the condition is evaluated at each event over [t − timespan, t] in (event time, sequence)
 order, and an event that comes late is put in its place and re-evaluates every window that holds it.
 """
@@ -9,6 +9,7 @@ import operator
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 
+import msgspec
 from msgspec import Struct
 
 from socmon.sigma.rule import Correlation
@@ -29,14 +30,16 @@ class OpenAlert(Struct, array_like=True):
     """An alert that later events may still join.
 
     Attributes:
+        opened_us: event time of the match that opened it; what its greatest length is measured from.
         clock_us: the global clock when it was last joined; it is forgotten once every source is well past that.
-        first, last: sequences of the first and the last events that joined, each at most as many as are kept.
+        first, last: the lowest and the highest sequences in it, each at most as many as are kept.
         handed: those of them that were handed out with the alert before.
     """
 
     id: str
     first_us: int
     last_us: int
+    opened_us: int
     opened_seq: int
     host: str
     agency: str
@@ -51,13 +54,14 @@ class OpenAlert(Struct, array_like=True):
 
 
 class Group(Struct, array_like=True):
-    """Events of one group in (event time, sequence) order, as parallel lists: a fifth of the memory of objects.
+    """Events of one group in (event time, sequence) order, as parallel columns: a fifth of the memory of objects.
 
     Attributes:
         touched: order of the last touch, the same in every run over the same journal.
         clock_us: the global clock at the last touch.
         clocks: per event, the global clock when it came: what pruning goes by, so a source far behind keeps its events.
         joined: per event, `opened_seq` of the alert it is in, or 0.
+        held: per event, 1 where the condition holds at it: every event of its window is then in an alert.
         start: index of the first event in the window that ends at the last event.
         total: sum of the weights from `start`.
         lost_us: the newest event time that a full group had to drop.
@@ -70,6 +74,7 @@ class Group(Struct, array_like=True):
     weights: list[int] = []
     clocks: list[int] = []
     joined: list[int] = []
+    held: bytearray = msgspec.field(default_factory=bytearray)
     start: int = 0
     total: int = 0
     lost_us: int = NEVER_US
@@ -82,43 +87,62 @@ class Group(Struct, array_like=True):
         """Forget the `count` oldest events."""
         self.total -= sum(self.weights[self.start : count])
         self.start = max(0, self.start - count)
-        for column in (self.times, self.seqs, self.weights, self.clocks, self.joined):
+        for column in (self.times, self.seqs, self.weights, self.clocks, self.joined, self.held):
             del column[:count]
 
     def prune(self, horizon_us: int) -> None:
-        """Forget the oldest events that came when the global clock was before `horizon_us`."""
-        gone = 0
-        for clock in self.clocks:
-            if clock >= horizon_us:
-                break
-            gone += 1
-        if gone:
-            self.drop_first(gone)
+        """Forget the oldest events that came when the global clock was before `horizon_us`, once they are the half.
+
+        Taking from the front of a list costs its length, so it is done seldom; none of them is in any window any more.
+        """
+        if not self.clocks or self.clocks[len(self) // 2] >= horizon_us:
+            return
+        kept = (index for index, clock in enumerate(self.clocks) if clock >= horizon_us)
+        self.drop_first(next(kept, len(self)))
+
+    def fresh(self, window: range) -> list[int]:
+        """Indexes in `window` of events that are in no alert yet, in order.
+
+        Looks back only to the last event before the end at which the condition held: all before that one have joined.
+        """
+        held = self.held.rfind(1, window.start, window.stop - 1)
+        return [index for index in range(max(held, window.start), window.stop) if not self.joined[index]]
 
 
 class EventCountWindow:
-    """event_count: the number of events, repeats added, compared with the rule's value."""
+    """event_count: the number of events, repeats added, compared with the rule's values."""
 
     def __init__(self, correlation: Correlation, max_events: int) -> None:
         self.timespan_us = correlation.timespan_us
-        self._compare = _COMPARE[correlation.op]
-        self._value = correlation.value
-        self._max_events = max(max_events, correlation.value + 1)
+        conditions = ((correlation.op, correlation.value), *correlation.also)
+        self._conditions = [(_COMPARE[op], value) for op, value in conditions]
+        self._rising = all(op in ("gt", "gte") for op, _ in conditions)  # more events never make it false
+        self._max_events = max(max_events, *(value + 1 for _, value in conditions))
 
-    def add(self, group: Group, time_us: int, seq: int, weight: int) -> Iterator[tuple[int, int]]:
-        """Put one event in; yield (first, last) index of each window with it where the condition holds, oldest first.
+    def add(self, group: Group, time_us: int, seq: int, weight: int) -> Iterator[range]:
+        """Put one event in; yield each window with it (as indexes) in which the condition holds, oldest first.
 
-        `group.clock_us` is the clock that the event is filed under. The caller may set `joined` between two windows.
+        `group.clock_us` is the clock that the event is filed under. A window in which nothing can be new to its alert
+        may be left out. The caller sets `joined` between two windows.
         """
-        self._make_room(group)
+        if len(group) >= self._max_events:
+            group.lost_us = max(group.lost_us, group.times[0])
+            group.drop_first(1)
         if group.times and time_us < group.times[-1]:
             yield from self._add_late(group, time_us, seq, weight)
             return
         self._insert(group, len(group), time_us, seq, weight)
         group.total += weight
-        self._advance(group)
-        if self._compare(group.total, self._value):
-            yield group.start, len(group) - 1
+        oldest_us = time_us - self.timespan_us
+        while group.times[group.start] < oldest_us:
+            group.total -= group.weights[group.start]
+            group.start += 1
+        if self._holds(group.total):
+            yield range(group.start, len(group))
+            group.held[-1] = 1
+
+    def _holds(self, total: int) -> bool:
+        return all(compare(total, value) for compare, value in self._conditions)
 
     def _insert(self, group: Group, place: int, time_us: int, seq: int, weight: int) -> None:
         group.times.insert(place, time_us)
@@ -126,25 +150,38 @@ class EventCountWindow:
         group.weights.insert(place, weight)
         group.clocks.insert(place, group.clock_us)
         group.joined.insert(place, 0)
+        group.held.insert(place, 0)
 
-    def _advance(self, group: Group) -> None:
-        """Move `start` up to the window of the last event."""
-        oldest = group.times[-1] - self.timespan_us
-        while group.times[group.start] < oldest:
-            group.total -= group.weights[group.start]
-            group.start += 1
-
-    def _add_late(self, group: Group, time_us: int, seq: int, weight: int) -> Iterator[tuple[int, int]]:
+    def _add_late(self, group: Group, time_us: int, seq: int, weight: int) -> Iterator[range]:
+        """Put an event between others, and evaluate every window that holds it."""
         place = bisect_right(group.times, time_us)
         self._insert(group, place, time_us, seq, weight)
-        group.start = bisect_left(group.times, group.times[-1] - self.timespan_us)
-        group.total = sum(group.weights[group.start :])
-        for last in range(place, bisect_right(group.times, time_us + self.timespan_us)):
-            first = bisect_left(group.times, group.times[last] - self.timespan_us)
-            if self._compare(sum(group.weights[first : last + 1]), self._value):
-                yield first, last
+        if time_us < group.times[-1] - self.timespan_us:
+            group.start += 1  # before the last window: its events moved up by one
+        else:
+            group.total += weight
+        end = bisect_right(group.times, time_us + self.timespan_us)
+        first, stop, total = place, place, 0  # a window that slides over `group`, and the sum of its weights
+        last = place
+        while last < end:
+            oldest_us = group.times[last] - self.timespan_us
+            total += sum(group.weights[stop : last + 1])
+            if last == place:
+                first = bisect_left(group.times, oldest_us)
+                total += sum(group.weights[first:place])
+            while group.times[first] < oldest_us:
+                total -= group.weights[first]
+                first += 1
+            stop = last + 1
+            holds = self._holds(total)
+            if holds:
+                yield range(first, last + 1)
+            group.held[last] = holds
+            last = self._next(group, place, last + 1, end)
 
-    def _make_room(self, group: Group) -> None:
-        if len(group) >= self._max_events:
-            group.lost_us = max(group.lost_us, group.times[0])
-            group.drop_first(1)
+    def _next(self, group: Group, place: int, last: int, end: int) -> int:
+        """The next window to look at: once the late event has joined, one that held before has nothing new in it."""
+        if not (self._rising and group.joined[place]):
+            return last
+        found = group.held.find(0, last, end)
+        return end if found < 0 else found

@@ -104,15 +104,15 @@ CORRELATIONS = st.fixed_dictionaries(
         "rules": VALUES | st.just(["base"]),
         "group-by": VALUES,
         "timespan": VALUES | st.just("5m"),
-        "condition": VALUES | st.dictionaries(st.sampled_from(["gt", "gte", "eq"]), SCALARS, max_size=2),
+        "condition": VALUES | st.dictionaries(st.sampled_from(["gt", "lte", "eq"]), SCALARS, max_size=3),
         "generate": VALUES,
     },
 )
 
 
 @settings(max_examples=200, deadline=None)
-@given(CORRELATIONS)
-def test_any_correlation(section: dict[str, Any]) -> None:
-    text = yaml.safe_dump({"title": "c", "correlation": section}, allow_unicode=True)
+@given(CORRELATIONS, VALUES)
+def test_any_correlation(section: dict[str, Any], generate: Any) -> None:
+    text = yaml.safe_dump({"title": "c", "correlation": section, "generate": generate}, allow_unicode=True)
 
     one_input(RULE.replace(b"title: t", b"title: t\nname: base") + b"---\n" + text.encode("utf-8", "surrogatepass"))

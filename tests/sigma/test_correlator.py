@@ -1,14 +1,16 @@
-"""Correlation and alert identity against DESIGN.md §2 and §7, and against a brute-force reference."""
+"""Correlation against a brute-force reference (docs/semantics.md, "Correlation"), and which alerts it makes of it."""
 
 import pytest
 from correlation_kit import BURST, START_US, brute_force, burst_rules, event, feed, made, rule
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from socmon.event import SECOND_US, Alert, Event
+from socmon.event import SECOND_US, Alert, Event, Match
 from socmon.sigma.correlator import Correlator
 from socmon.sigma.joining import Limits
 from socmon.sigma.rule import CountOp
+from socmon.sigma.windows import EventCountWindow
 
 HOUR_S = 3600
 
@@ -80,6 +82,85 @@ def test_an_alert_lasts_at_most_its_limit() -> None:
     spans_us = [alert.last_us - alert.first_us for alert in alerts_of(correlator)]
     assert len(spans_us) == 2
     assert max(spans_us) <= HOUR_S * SECOND_US
+
+
+def test_an_alert_that_is_full_is_followed_by_one_of_new_events_only() -> None:
+    correlator = made(burst_rules(value=3, timespan_s=24 * HOUR_S), Limits(keep_events=None))
+
+    feed(correlator, [event(n, n * 600) for n in range(1, 3 * 144)])
+
+    alerts = correlator.take_alerts()
+    seqs = [seq for _, taken in alerts for seq in taken]
+    assert len(alerts) == 3
+    assert seqs == list(range(1, 3 * 144))
+    assert len({alert.id for alert, _ in alerts}) == 3
+
+
+def test_an_event_that_two_rules_of_a_correlation_match_is_one_event() -> None:
+    other = "33333333-3333-4333-8333-333333333333"
+    base, burst = burst_rules(value=3)
+    assert burst.correlation is not None
+    both = replace(burst, correlation=replace(burst.correlation, rules=(base.id, other)))
+    correlator = made([base, rule(other, alerts=False), both])
+
+    for n in (1, 2):
+        item = event(n, n)
+        correlator.process([Match(item, [base.id, other], item.time_us or 0)], {})
+
+    assert alerts_of(correlator) == []
+
+
+def test_a_range_holds_between_its_ends_only() -> None:
+    base, burst = burst_rules(value=1, op="gt", timespan_s=10)
+    assert burst.correlation is not None
+    between = replace(burst, correlation=replace(burst.correlation, also=(("lte", 3),)))
+    correlator = made([base, between], Limits(suppress_us=0))
+
+    fired = []
+    for n in range(1, 6):
+        feed(correlator, [event(n, n)])
+        fired.append(bool(correlator.take_alerts()))
+
+    assert fired == [False, True, True, False, False]
+
+
+def test_a_mark_made_while_our_clock_ran_ahead_makes_nothing_late() -> None:
+    correlator = made(burst_rules())
+    feed(correlator, [event(1, 7 * HOUR_S)])
+
+    feed(correlator, [event(n, n) for n in range(2, 7)])
+
+    assert [alert.count for alert in alerts_of(correlator)] == [5]
+    assert correlator.tally.late == 0
+
+
+def test_evidence_is_the_lowest_and_highest_sequences_in_whatever_order_they_joined() -> None:
+    correlator = made(burst_rules(value=4, timespan_s=10), Limits(keep_events=2))
+    feed(correlator, [event(n, at_s) for n, at_s in ((1, 0), (2, 100), (3, 101), (4, 102), (5, 103))])
+    feed(correlator, [event(n, at_s) for n, at_s in ((6, 1), (7, 2), (8, 3))])
+
+    ((alert, seqs),) = correlator.take_alerts()
+
+    assert (alert.count, seqs) == (8, [1, 2, 7, 8])
+
+
+def test_late_events_cost_no_more_steps_than_the_windows_that_can_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = [0]
+    holds = EventCountWindow._holds
+
+    def counting(window: EventCountWindow, total: int) -> bool:
+        looked_at[0] += 1
+        return holds(window, total)
+
+    monkeypatch.setattr(EventCountWindow, "_holds", counting)
+    correlator = made(burst_rules())
+    feed(correlator, [event(n, n / 40) for n in range(1, 4001)])
+    looked_at[0] = 0
+
+    feed(correlator, [event(4000 + n, n / 20) for n in range(1, 1001)])
+
+    assert looked_at[0] <= 1010
+    assert sum(alert.count for alert in alerts_of(correlator)) == 5000
 
 
 def test_a_late_event_within_its_limit_is_put_in_its_place_and_fires() -> None:

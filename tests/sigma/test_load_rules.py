@@ -1,6 +1,8 @@
 """Loading: what can be used is, and every refusal names its file and line."""
 
 import os
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 
@@ -144,10 +146,39 @@ def test_a_correlation_is_read_and_its_base_rule_no_longer_alerts() -> None:
     assert (base.alerts, counted.alerts) == (False, True)
 
 
-def test_with_generate_the_base_rule_alerts_as_well() -> None:
-    base, _ = loaded(PAIR + "  generate: true\n").rules
+@pytest.mark.parametrize("text", [PAIR + "  generate: true\n", PAIR + "generate: true\n"])
+def test_with_generate_in_the_section_or_beside_it_the_base_rule_alerts_as_well(text: str) -> None:
+    base, counted = loaded(text).rules
 
     assert base.alerts
+    assert counted.correlation is not None
+    assert counted.correlation.generate
+
+
+@pytest.mark.parametrize(
+    ("condition", "first", "also"),
+    [
+        ("{gt: 100, lte: 200}", ("gt", 100), (("lte", 200),)),
+        ("{lt: 9, gte: 2, neq: 5}", ("lt", 9), (("gte", 2), ("neq", 5))),
+        ("{gte: 1}", ("gte", 1), ()),
+        ("{gt: 0}", ("gt", 0), ()),
+        ("{gte: 9007199254740993}", ("gte", 9007199254740993), ()),
+    ],
+)
+def test_all_comparisons_of_a_range_are_kept_in_order(
+    condition: str, first: tuple[str, int], also: tuple[tuple[str, int], ...]
+) -> None:
+    correlation = loaded(PAIR.replace("condition:\n    gte: 5", f"condition: {condition}")).rules[1].correlation
+
+    assert correlation is not None
+    assert ((correlation.op, correlation.value), correlation.also) == (first, also)
+
+
+def test_a_correlation_without_group_by_has_one_group() -> None:
+    correlation = loaded(PAIR.replace("  group-by: [G, F]\n", "")).rules[1].correlation
+
+    assert correlation is not None
+    assert correlation.group_by == ()
 
 
 def test_a_correlation_may_stand_before_its_rules_and_name_them_by_id() -> None:
@@ -191,12 +222,36 @@ def test_a_correlation_never_matches_an_event_itself() -> None:
         (("type: event_count", "type: counting"), "type:", "counting"),
         (("timespan: 5m", "timespan: 5x"), "timespan:", "5x"),
         (("timespan: 5m", "timespan: 300"), "timespan:", "300"),
-        (("gte: 5", "gte: 0"), "condition:", "use 1 or more"),
-        (("gte: 5", "lt: 1"), "condition:", "use 2 or more"),
-        (("gte: 5", "gte: 2.5"), "condition:", "whole number"),
-        (("gte: 5", "gte: true"), "condition:", "whole number"),
-        (("gte: 5", "gt: 5\n    lt: 9"), "condition:", "exactly one"),
-        (("gte: 5", "gte: 5\n    field: F"), "condition:", "nothing else"),
+        (("timespan: 5m", "timespan: 9999999999d"), "timespan:", "longer than 100 years"),
+        (("type: event_count", "type: 5"), "type:", "the correlation type must be text, not 5"),
+        (("gte: 5", "gte: 0"), "gte:", "use 1 or more"),
+        (("gte: 5", "lt: 1"), "lt:", "use 2 or more"),
+        (("gte: 5", "gte: 2.5"), "gte:", "whole number"),
+        (("gte: 5", "gte: true"), "gte:", "whole number"),
+        (("gte: 5", "gte: '5'"), "gte:", "whole number"),
+        (("gte: 5", "gte: 5\n    lt: 1"), "lt:", "use 2 or more"),
+        (("gte: 5", "gt: 5\n    lt: 3"), "condition:", "no number of events fulfils all of the condition"),
+        (("gte: 5", "gt: 5\n    lt: 6"), "condition:", "no number of events fulfils all of the condition"),
+        (("gte: 5", "eq: 5\n    neq: 5"), "condition:", "no number of events fulfils all of the condition"),
+        (("gte: 5", "gte: 5\n    field: F"), "field:", "nothing else"),
+        (("gte: 5", "foo: 1"), "foo:", "'foo' is no comparison; event_count takes gt, gte, lt, lte, eq, neq"),
+        (("condition:\n    gte: 5", "condition: 5"), "condition:", "needs a condition with a number of events"),
+        (("condition:\n    gte: 5", "condition: null"), "condition:", "needs a condition with a number of events"),
+        (("condition:\n    gte: 5", "condition: {}"), "condition:", "needs a condition with a number of events"),
+        (("condition:\n    gte: 5", "condition: a or b"), "condition:", "needs a condition with a number of events"),
+        (("[G, F]", "[u, [v]]"), "group-by:", "group-by takes names of fields, not ['v']"),
+        (("[G, F]", "[null]"), "group-by:", "group-by takes names of fields, not None"),
+        (("[G, F]", "['']"), "group-by:", "group-by takes names of fields, not ''"),
+        (("[G, F]", "\n    - u\n    - 5"), "- 5", "group-by takes names of fields, not 5"),
+        (("[G, F]", "' '"), "group-by:", "group-by takes names of fields, not ' '"),
+        (("[G, F]", "{G: F}"), "group-by:", "a field's name or a list of them"),
+        (("  timespan:", "  generate: 1\n  timespan:"), "generate:", "generate is true or false, not 1"),
+        (("correlation:", "generate: 'true'\ncorrelation:"), "generate:", "generate is true or false, not 'true'"),
+        (
+            ("correlation:", "generate: true\ncorrelation:\n  generate: false"),
+            "generate: true",
+            "true in one place and false in the other",
+        ),
         (("group-by:", "group_by:"), "group_by:", "'group_by' is not part of a correlation"),
         (("group-by: [G, F]", "aliases: {a: {base: F}}"), "aliases:", "aliases are not supported yet"),
         (("correlation:", "detection: {}\ncorrelation:"), "correlation:", "make it two"),
@@ -253,6 +308,26 @@ def test_yaml_that_is_nested_without_end_is_refused() -> None:
     assert "nested deeper than 100 levels on line 1" in error
 
 
+@pytest.mark.parametrize("text", ["[" * 19_000, "a: " * 1500, "- " * 9000, "{a: " * 4000])
+def test_a_small_file_that_is_nested_deep_does_not_overflow_a_small_stack(text: str) -> None:
+    code = """
+import sys, threading
+from socmon.sigma.ruleset import parse_rules
+threading.stack_size(256 << 10)
+told = []
+thread = threading.Thread(target=lambda: told.extend(parse_rules("rule.yml", sys.stdin.buffer.read()).errors))
+thread.start()
+thread.join(30)
+print(*told)
+"""
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=text.encode(), capture_output=True, check=True, timeout=60
+    )
+
+    assert done.stdout.decode().startswith("rule.yml:1: not valid YAML: ")
+
+
 def test_bytes_that_are_not_text_are_refused_with_their_line(tmp_path: Path) -> None:
     file = tmp_path / "a.yml"
     file.write_bytes(b"title: x\n# caf\xe9\n")
@@ -264,6 +339,13 @@ def test_all_that_is_wrong_with_a_rule_is_told() -> None:
     text = GOOD.replace("id: 5b0e", "level: huge\ntags: [nodot]\nid: zz").replace("F: x", "F|nope: x")
 
     assert [error.partition(":")[0] for error in refused(text)] == ["2", "3", "4", "9"]
+
+
+@pytest.mark.parametrize("value", ["5", "true", "[a]"])
+def test_an_id_that_is_not_text_is_refused(value: str) -> None:
+    (error,) = refused(GOOD.replace("id: 5b0e5a9c-7a67-4e0a-9d5c-0f2d7c1f3a11", f"id: {value}"))
+
+    assert error.startswith("2: the id must be a UUID in text, not ")
 
 
 def test_another_taxonomy_is_refused() -> None:

@@ -127,6 +127,10 @@ TRAPS = [
     Trap("lt and lte", one("5", "F|lt"), texts(4, "-10", "4.9"), [MISSING, *texts(5, "abc", None, True)]),
     Trap("lte takes the same number", one("5", "F|lte"), texts(5, "5"), texts(6)),
     Trap("large integers compare exactly", one("9007199254740992", "F|gt"), texts("9007199254740993"), texts(2**53)),
+    Trap("large integers are themselves", one("9007199254740993"), texts(2**53 + 1, str(2**53 + 1)), texts(2**53)),
+    Trap("integers of 64 bits are themselves", one("18446744073709551615"), texts(2**64 - 1), texts(2**64)),
+    Trap("large limits compare exactly", one("9007199254740993", "F|gte"), texts(2**53 + 1), texts(2**53)),
+    Trap("limits of any length compare exactly", one(f"{10**60 + 1}", "F|gte"), texts(f"{10**60 + 1}"), texts(10**60)),
     Trap("neq is none of them, so missing matches", one("[a, b]", "F|neq"), [MISSING, *texts("c")], texts("B")),
     Trap("neq turns contains round", one("a", "F|contains|neq"), [MISSING, *texts("b")], texts("xAx")),
     Trap(
@@ -183,6 +187,8 @@ TRAPS = [
         texts("İx", "İİX"),
         texts("xİ"),
     ),
+    Trap("that letter is one character to a question mark", one("'?x'"), texts("İx", "ix"), texts("İİx", "x")),
+    Trap("that letter is one character in any place", one("'a?*?x'"), texts("aİİx", "aİbx"), texts("ax", "ab")),
     Trap("that letter has no case", one("'İs'", "F|contains"), texts("aİSb", "ai\u0307sb"), texts("is")),
     Trap(
         "the Greek sigma has one form, in a word and at its end",
@@ -276,6 +282,31 @@ REFUSED = [
     ("a condition that is always true", "a: {F: 1}\ncondition: a or not a", 1, "true for every event"),
     ("a keyword that is everywhere", "a: ['*']\ncondition: a", 1, "true for every event"),
     ("exists and not exists", "a: {F|exists: true}\nb: {F|exists: false}\ncondition: a or b", 2, "every event"),
+    ("null or exists", "a: {F: null}\nb: {F|exists: true}\ncondition: a or b", 2, "every event"),
+    ("null or any value", "sel:\n  F: ['*', null]\ncondition: sel", 2, "every event"),
+    ("null or any value in two detections", "a: {F: null}\nb: {F: '*'}\ncondition: 1 of them", 2, "every event"),
+    ("not null or null", "a: {F: null}\nb: {F: null}\ncondition: a or not b", 2, "every event"),
+    ("not any value or exists", "a: {F: '*'}\nb: {F|exists: true}\ncondition: b or not a", 2, "every event"),
+    ("a part or not the whole", "a: {F|contains: b}\nb: {F: aBc}\ncondition: a or not b", 2, "every event"),
+    (
+        "a part or not the beginning",
+        "a: {F|contains: b}\nb: {F|startswith: ab}\ncondition: a or not b",
+        2,
+        "every event",
+    ),
+    ("the end or not a longer one", "a: {F|endswith: b}\nb: {F|endswith: ab}\ncondition: a or not b", 2, "every event"),
+    ("a wildcard or not the whole", "a: {F: 'a?c*'}\nb: {F: abc}\ncondition: a or not b", 2, "every event"),
+    ("a limit or not a number above it", "a: {F|gt: 3}\nb: {F: 5}\ncondition: a or not b", 2, "every event"),
+    (
+        "a network or not an address in it",
+        "a: {F|cidr: 10.0.0.0/8}\nb: {F: 10.1.2.3}\ncondition: a or not b",
+        2,
+        "every",
+    ),
+    ("any expression", "a:\n  '|re': '.*'\ncondition: a", 2, "every event"),
+    ("the empty expression", "a:\n  '|re': ''\ncondition: a", 2, "every event"),
+    ("the expression of one character", "a:\n  '|re': '.'\ncondition: a", 2, "every event"),
+    ("a keyword of one character", "a: ['?*']\ncondition: a", 1, "every event"),
     ("a placeholder", "sel:\n  F|expand: '%servers%'\ncondition: sel", 1, "%servers%"),
     ("look-around", "sel:\n  A: 1\n  F|re: '(?=a)b'\ncondition: sel", 2, "(?="),
     ("a back-reference", "sel:\n  F|re: '(a)\\1'\ncondition: sel", 1, "invalid escape"),
@@ -283,6 +314,10 @@ REFUSED = [
     ("an unknown modifier", "sel:\n  - A: 1\n  - F|nope: x\ncondition: sel", 2, "nope"),
     ("a time modifier", one("5", "F|hour"), 1, "not supported yet"),
     ("a time modifier with a comparison", one("5", "F|hour|gt"), 1, "hour"),
+    ("contains of null", one("null", "F|contains"), 1, "incompatible to value type of null"),
+    ("exists of null", one("null", "F|exists"), 1, "incompatible to value type of null"),
+    ("an expression that is not closed", one("'('", "F|re"), 1, "'(' is invalid: missing ): ("),
+    ("a number beyond reason", one("1" + "0" * 400), 1, "number"),
     ("gt of text", one("'5'", "F|gt"), 1, "incompatible"),
     ("re with startswith", one("a", "F|re|startswith"), 1, "startswith"),
     ("cased before base64", one("a", "F|cased|base64"), 1, "cased"),
@@ -291,6 +326,7 @@ REFUSED = [
     ("more than three dashes", one("'-a -b -c -d'", "F|windash"), 1, "windash"),
     ("a date as a value", one("2026-01-01"), 1, "type"),
     ("a condition that is no text", "sel: {F: 1}\ncondition: 5", 1, "text"),
+    ("a condition that is null", "sel: {F: 1}\ncondition: null", 1, "text"),
     ("no condition", "sel: {F: 1}", None, "condition"),
 ]
 
@@ -303,3 +339,35 @@ def test_refused_with_the_line_and_the_reason(detection: str, line: int | None, 
 
     assert reason in error
     assert error.startswith(f"{FIRST_LINE - 1 if line is None else FIRST_LINE + line}: ")
+
+
+@pytest.mark.parametrize(
+    ("detection", "miss"),
+    [
+        ("a: {F: null}\nb: {G|exists: true}\ncondition: a or b", {"F": "x"}),
+        ("a: {F: null}\nb: {F|exists: true}\ncondition: a and b", {"F": "x"}),
+        ("a: {F: null}\nb: {F: '?*'}\ncondition: a or b", {"F": ""}),
+        ("a: {F: '*'}\nb: {F|exists: true}\ncondition: a or not b", {"F": None}),
+        ("a: {F: abc}\nb: {F|contains: b}\ncondition: a or not b", {"F": "b"}),
+        ("a: {F|contains: b}\nb: {G: abc}\ncondition: a or not b", {"G": "abc"}),
+        ("a: {F|contains|cased: b}\nb: {F: abc}\ncondition: a or not b", {"F": "ABC"}),
+        ("a: {F|re: b}\nb: {F: abc}\ncondition: a or not b", {"F": "ABC"}),
+        ("a: {F|endswith: b}\nb: {F|startswith: ab}\ncondition: a or not b", {"F": "abc"}),
+        ("a: {F|gt: 5}\nb: {F|lte: 5}\ncondition: a or b", {"F": "x"}),
+        ("a: ['*.*']\ncondition: a", {"F": "x"}),
+        ("a: ['????']\ncondition: a", {"F": "x"}),
+        ("a:\n  '|re': '^[^%]*$'\ncondition: a", {"F": "%"}),
+        ("a:\n  '|re': '^.{0,300}$'\ncondition: a", {"F": "x" * 301}),
+        ("a: {F|re: '.*'}\ncondition: a", {}),
+    ],
+)
+def test_a_condition_that_an_event_can_miss_loads(detection: str, miss: dict[str, Any]) -> None:
+    assert not fires(loaded(rule_text(detection)), miss)
+
+
+def test_a_condition_with_thousands_of_values_is_decided_in_bounded_steps() -> None:
+    values = ", ".join(f"v{number}" for number in range(3000))
+
+    rules = loaded(rule_text(f"a: {{F: [{values}]}}\nb: {{F|contains: [{values}]}}\ncondition: b or not a"))
+
+    assert fires(rules, {})

@@ -54,8 +54,8 @@ class Changes:
                 return
             try:
                 self._inotify.add_watch(directory, _ENTRY | Mask.MODIFY)
-            except FileNotFoundError:
-                continue  # gone since it was listed
+            except (FileNotFoundError, NotADirectoryError, PermissionError):
+                continue  # gone since it was listed, or closed to this user; the others are watched all the same
             except OSError as error:
                 self.close()
                 self._cannot_watch(error)

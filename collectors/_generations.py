@@ -85,15 +85,25 @@ def find(path: str, position: Position, *, block_bytes: int) -> LogFile | None:
         renamed = False
         for generation in _candidates(path, position):
             file = open_generation(generation, block_bytes=block_bytes)
-            if file is not None and file.holds(position):
-                file.seek(position.offset)
+            if file is not None and _turned_to(file, position):
                 return file
             renamed = renamed or file is None
-            if file is not None:
-                file.close()
         if not renamed:
             break
     return None
+
+
+def _turned_to(file: LogFile, position: Position) -> bool:
+    """Whether `file` holds `position` and now stands there; closed if it does not, or cannot be read."""
+    found = False
+    try:
+        if file.holds(position):
+            file.seek(position.offset)
+            found = True
+    finally:
+        if not found:
+            file.close()
+    return found
 
 
 def _candidates(path: str, position: Position) -> list[Generation]:

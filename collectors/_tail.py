@@ -5,6 +5,7 @@ import os
 import pwd
 import stat
 import time
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from itertools import repeat
 from pathlib import Path
@@ -85,11 +86,18 @@ class Tail:
         """The next lines, in the order they were written; about BLOCK_BYTES of them at most. Blocks on the disk.
 
         Raises:
-            ComponentError: the file cannot be read.
+            ComponentError: the file cannot be read. The next call begins again after the last line that was returned,
+                as a restart would.
         """
         try:
             block = self._read_late() or self._read_next()
-        except UNREADABLE as error:
+        except (*UNREADABLE, ComponentError) as error:
+            self.close()
+            # What is written while it cannot be read is not to be skipped.
+            skip_before_us = min(self._start.skip_before_us, self._start.since_us)
+            self._start = self._start._replace(skip_before_us=skip_before_us)
+            if isinstance(error, ComponentError):
+                raise
             raise unreadable(self.path, error) from error
         troubles, self._troubles = self._troubles, []
         return block._replace(troubles=troubles)
@@ -126,24 +134,28 @@ class Tail:
 
     def _open(self) -> LogFile | None:
         """The first file to read."""
-        start, self._start = self._start, self._start._replace(position=None, skip_before_us=0)
-        if start.position is not None:
-            return self._reopen(start.position)
-        file = open_path(self.path, block_bytes=self._block_bytes)
-        if file is None:
-            return None
-        if file.modified_us < start.skip_before_us:
-            file.seek_last_line()
-        return self._use(file)
+        position, _, skip_before_us = self._start
+        file = self._reopen(position) if position else open_path(self.path, block_bytes=self._block_bytes)
+        if file is not None:
+            self._use(file)
+            if position is None and file.modified_us < skip_before_us:
+                file.seek_last_line()
+        self._reached(file)
+        return file
+
+    def _reached(self, file: LogFile | None) -> None:
+        """Keep where to begin again after a failure: where `file` is; None: in whatever appears."""
+        position = None if file is None else file.position(self._start.since_us)
+        self._start = self._start._replace(position=position, skip_before_us=0)
 
     def _reopen(self, position: Position) -> LogFile | None:
         """The file that was being read when socmon ended; if its content is gone, what stands in its place."""
         file = find(self.path, position, block_bytes=self._block_bytes)
         if file is None:
             emptied = next((age for age in generations(self.path) if age.id == position.id), None)
-            self._troubles.append("truncated" if emptied else "rest_gone")
             file = open_path(emptied.path if emptied else self.path, block_bytes=self._block_bytes)
-        return None if file is None else self._use(file)
+            self._troubles.append("truncated" if emptied else "rest_gone")
+        return file
 
     def _use(self, file: LogFile) -> LogFile:
         self._file = file
@@ -204,14 +216,19 @@ class Tail:
         if self._previous is not None and self._previous.compressed:
             self._previous.close()
             self._previous = None
-        if following is not None:
+        if following is None:
+            self._reached(None)
+        else:
             self._use(following)
 
     def _block(self, file: LogFile, lines: Lines) -> Block:
         """Records of `lines`; those of a late file leave the position where it is."""
         size_bytes = lines.ends[-1] - file.offset
+        if file.offset == 0:
+            lines.lines[0] = lines.lines[0].removeprefix(BOM_UTF8)
         file.advance(lines)
         current = self._file or file
+        self._reached(current)
         prefix = current.position(self._start.since_us).prefix()
         ends = lines.ends if file is current else repeat(current.offset, len(lines.ends))
         now_us = time.time_ns() // 1000

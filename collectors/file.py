@@ -4,7 +4,8 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from glob import glob
 from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
@@ -18,13 +19,19 @@ from collectors._tail import Block, Start, Tail, unreadable
 from socmon import failpoints
 from socmon.component import Collector, CollectorSettings, Context
 from socmon.errors import ComponentError
+from socmon.worker import Worker
 
 BATCH_RECORDS = 1000
 MAX_FILES = 500
-_STOP_S = 5.0
+HANG_S = 300.0  # finding a line again in a compressed file of many gigabytes takes minutes
+STOP_S = 5.0
 _EVER_US = 2**63
 
 T = TypeVar("T")
+
+
+class _HangError(ComponentError):
+    """Reading takes too long."""
 
 
 class FileSettings(CollectorSettings):
@@ -77,44 +84,104 @@ class FileCollector(Collector[FileSettings]):
     """
 
     settings_type: ClassVar[type[FileSettings]] = FileSettings
+    _left_hanging: ClassVar[dict[str, Worker]] = {}
+    """By name of the collector, so that a restart begins no second thread that hangs as well."""
 
     def __init__(self, context: Context[FileSettings]) -> None:
         super().__init__(context)
+        self._worker = Worker(f"collector {context.name}")
         self._tails: dict[str, Tail] = {}
+        self._troubles: dict[str, ComponentError] = {}
+        self._told: dict[str, str] = {}
+        self._left_out: set[str] = set()
+        self._left_out_told = 0
         self._renamed: dict[str, FileId] = {}
         self._nameless: set[str] = set()
         self._since_us = 0
+        self._quiet_us = 0
         self._forgets = False
 
     async def run(self) -> None:
-        """Follow the files until cancelled.
+        """Follow the files until cancelled; once.
 
         Raises:
-            ComponentError: a file cannot be read, its directory does not exist, or there are too many.
+            ComponentError: no file can be read, or reading hangs, still or again.
         """
-        self._since_us = 0
+        left = self._left_hanging.get(self.context.name)
+        if left is not None and left.busy:
+            paths = ", ".join(self.settings.paths)
+            raise ComponentError(f"cannot read {paths}: the last read still hangs; check the disk and its mount")
+        self._left_hanging.pop(self.context.name, None)
         self._forgets = failpoints.hit("file.position")
         changes = Changes(self.settings.poll_s, self._cannot_watch)
         try:
             await self._follow(changes)
         finally:
             changes.close()
-            await off_loop(self._close)
+            await self._let_go()
 
     async def _follow(self, changes: Changes) -> None:
-        directories = [fixed_part(path) for path in self.settings.paths]
+        paths = self.settings.paths
+        directories = [fixed_part(path) for path in paths]
         while True:
             if changes.look_due():
-                found = await off_loop(expand, self.settings.paths)
+                found, self._troubles = await self._off_loop(", ".join(paths), expand, paths)
                 self._adopt({path: file_id for path, file_id in found.items() if self._is_text(path)})
-                await off_loop(changes.watch, list(self._tails), directories)
+                await self._off_loop(", ".join(paths), changes.watch, list(self._tails), directories)
             more = False
-            for tail in list(self._tails.values()):
-                block = await off_loop(tail.read)
-                await self._pass_on(tail, block)
-                more = more or block.more
+            for path, tail in list(self._tails.items()):
+                if path not in self._troubles:
+                    more = await self._read(tail) or more
+            self._tell_troubles()
             if not more:
                 await changes.wait()
+
+    async def _read(self, tail: Tail) -> bool:
+        """Pass on the next lines of one file; whether there may be more. One that cannot be read waits for a look."""
+        try:
+            block = await self._off_loop(tail.path, tail.read)
+        except _HangError:
+            raise  # it still has the thread, or has moved on unheard: only a new start reads from where that was
+        except ComponentError as error:
+            self._troubles[tail.path] = error
+            return False
+        await self._pass_on(tail, block)
+        return block.more
+
+    async def _off_loop(self, path: str, work: Callable[..., T], *arguments: object) -> T:
+        try:
+            async with asyncio.timeout(HANG_S):
+                return await self._worker.run(work, *arguments)
+        except TimeoutError as error:
+            raise _HangError(f"cannot read {path}: no answer for {HANG_S:g} s; check the disk and its mount") from error
+
+    async def _let_go(self) -> None:
+        """Close the files, each after its read; one that hangs is left to its thread."""
+        closing = asyncio.ensure_future(self._worker.run(self._close))
+        try:
+            await asyncio.wait([closing], timeout=STOP_S)
+        finally:
+            self._worker.close()
+            if self._worker.busy:
+                self._left_hanging[self.context.name] = self._worker
+
+    def _tell_troubles(self) -> None:
+        """Tell each trouble once, and its end.
+
+        Raises:
+            ComponentError: all there is to follow is in trouble.
+        """
+        if self._troubles and not self._tails.keys() - self._troubles.keys():
+            raise min(self._troubles.values(), key=lambda error: not error.retry)
+        reasons = {path: str(error) for path, error in self._troubles.items()}
+        for path, reason in reasons.items():
+            if self._told.get(path) != reason:
+                self.context.log.warning("file cannot be read, the others go on", path=path, error=reason)
+                self.context.counters.error("unreadable")
+        for path in self._told.keys() - reasons.keys():
+            if path in self._tails or path in self.settings.paths:
+                self.context.log.info("file can be read again", path=path)
+        self._told = reasons
 
     async def _pass_on(self, tail: Tail, block: Block) -> None:
         for start in range(0, len(block.records), BATCH_RECORDS):
@@ -126,25 +193,44 @@ class FileCollector(Collector[FileSettings]):
             for _ in range(times):
                 self.context.counters.error(trouble)
 
-    def _adopt(self, found: dict[str, FileId | None]) -> None:
+    def _adopt(self, found: Mapping[str, FileId | None]) -> None:
         """Begin with the files that are new, and forget those that are gone."""
         for path in [path for path, tail in self._tails.items() if path not in found and not tail.ids]:
             del self._tails[path]
-        new = self._new(found)
-        if len(self._tails) + len(new) > MAX_FILES:
-            raise ComponentError(
-                f"more than {MAX_FILES} files match {self.settings.paths!r}; narrow paths", retry=False
-            )
-        positions = {path: self._position(path) for path in new}
-        skip_before_us = 0 if self._since_us else self._first_look(positions.values())
+        left_out = self._left_out
+        positions = self._chosen({path: self._position(path) for path in self._new(found)})
+        is_first = not self._since_us
+        skip_before_us = self._first_look(positions.values()) if is_first else self._quiet_us
         for path, position in positions.items():
+            was_there = found[path] is not None and (is_first or path in left_out)
             self._tails[path] = Tail(
                 self.source(path),
-                Start(position, self._since_us, 0 if found[path] is None else skip_before_us),
+                Start(position, self._since_us, skip_before_us if was_there else 0),
                 max_bytes=self.settings.max_bytes,
                 rotate_wait_s=self.settings.rotate_wait_s,
             )
             self.context.log.info("following file", path=path, exists=found[path] is not None)
+
+    def _chosen(self, new: Mapping[str, Position | None]) -> dict[str, Position | None]:
+        """As many of `new` as there is room for: named ones, then those that were followed before, then the others.
+
+        Whoever may make files in a folder may not end the collection of the logs that are followed.
+        """
+        ranked = sorted(new, key=lambda path: (path not in self.settings.paths, new[path] is None))
+        room = max(0, MAX_FILES - len(self._tails))
+        self._left_out = set(ranked[room:])
+        # Told again when it has doubled or is over: not for each file of a flood.
+        if len(self._left_out) >= max(1, 2 * self._left_out_told):
+            self._left_out_told = len(self._left_out)
+            self.context.log.error(
+                "too many files match, some are not followed; narrow paths",
+                followed=MAX_FILES,
+                not_followed=len(self._left_out),
+            )
+            self.context.counters.error("too_many_files")
+        elif not self._left_out:
+            self._left_out_told = 0
+        return {path: new[path] for path in ranked[:room]}
 
     def _is_text(self, path: str) -> bool:
         """Whether a path can be written down in UTF-8, as the journal must; told once when it cannot."""
@@ -155,7 +241,7 @@ class FileCollector(Collector[FileSettings]):
             self.context.counters.error("bad_name")
         return name == path
 
-    def _new(self, found: dict[str, FileId | None]) -> list[str]:
+    def _new(self, found: Mapping[str, FileId | None]) -> list[str]:
         """The paths of logs that are not followed yet."""
         unknown = {path: file_id for path, file_id in found.items() if path not in self._tails}
         taken = {file_id for tail in self._tails.values() for file_id in tail.ids}
@@ -178,13 +264,14 @@ class FileCollector(Collector[FileSettings]):
         self._since_us = min(starts, default=time.time_ns() // 1000)
         if self.settings.start == "beginning" or self._forgets:
             return 0
+        self._quiet_us = self._since_us
         return self._since_us if starts else _EVER_US
 
     def _position(self, path: str) -> Position | None:
         data = None if self._forgets else self.context.position(path)
         return None if data is None else Position.decode(data, path)
 
-    def _is_rotated(self, path: str, found: dict[str, FileId | None]) -> bool:
+    def _is_rotated(self, path: str, found: Mapping[str, FileId | None]) -> bool:
         """Whether `path` is an older generation of a log that is followed under its own name."""
         if path.endswith(COMPRESSED):
             return True
@@ -197,29 +284,42 @@ class FileCollector(Collector[FileSettings]):
 
     def _close(self) -> None:
         for tail in self._tails.values():
-            tail.close()
+            with suppress(OSError):  # it was only read
+                tail.close()
         self._tails.clear()
 
 
-def expand(patterns: list[str]) -> dict[str, FileId | None]:
-    """Path → file, None for one that is named without wildcards and does not exist yet. Blocks on the disk.
+def expand(patterns: list[str]) -> tuple[dict[str, FileId | None], dict[str, ComponentError]]:
+    """Path → file, and pattern → why it cannot be followed: no such directory, or closed. Blocks on the disk.
 
-    A file that several paths lead to stands under the first.
-
-    Raises:
-        ComponentError: the directory of a pattern does not exist or cannot be listed.
+    A file that several paths lead to stands under the first. It is None for one that is named without wildcards and
+    does not exist yet, and for one that cannot be looked at: reading it will say why.
     """
     found: dict[str, FileId | None] = {}
+    troubles: dict[str, ComponentError] = {}
     seen: set[FileId] = set()
     for pattern in patterns:
-        for path in _matches(pattern):
-            file = current_generation(path)
-            if file is None:
+        try:
+            matches = _matches(pattern)
+        except ComponentError as error:
+            troubles[pattern] = error
+            continue
+        for path in matches:
+            file_id = _id_of(path)
+            if file_id is None:
                 found.setdefault(path, None)
-            elif file.id not in seen:
-                found[path] = file.id
-                seen.add(file.id)
-    return found
+            elif file_id not in seen:
+                found[path] = file_id
+                seen.add(file_id)
+    return found, troubles
+
+
+def _id_of(path: str) -> FileId | None:
+    try:
+        file = current_generation(path)
+    except OSError:
+        return None
+    return None if file is None else file.id
 
 
 def _matches(pattern: str) -> list[str]:
@@ -230,13 +330,20 @@ def _matches(pattern: str) -> list[str]:
         if not _is_glob(pattern):
             return [pattern]
         found = glob(pattern, recursive=True)  # noqa: PTH207  pathlib's glob takes hidden files too
-        return sorted(path for path in found if Path(path).is_file())
+        return sorted(path for path in found if _may_be_file(path))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ComponentError(
             f"cannot follow {pattern}: directory {directory} does not exist; create it, or correct paths"
         ) from error
     except OSError as error:
         raise unreadable(pattern, error) from error
+
+
+def _may_be_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return True  # a link into a closed directory, say
 
 
 def fixed_part(pattern: str) -> str:
@@ -249,15 +356,3 @@ def fixed_part(pattern: str) -> str:
 
 def _is_glob(pattern: str) -> bool:
     return any(wildcard in pattern for wildcard in "*?[")
-
-
-async def off_loop(work: Callable[..., T], *arguments: object) -> T:
-    """Run `work` in a thread. A cancelled caller waits for its end: no file is closed while it is being read."""
-    task = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        ended, _ = await asyncio.wait([task], timeout=_STOP_S)
-        for late in ended:
-            late.exception()  # seen: the cancellation is what counts now
-        raise

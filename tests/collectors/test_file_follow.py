@@ -22,6 +22,15 @@ async def test_lines_are_emitted_as_they_are_written(tmp_path: Path) -> None:
     assert context.counts["received_bytes"] == log.stat().st_size
 
 
+async def test_a_byte_order_mark_at_the_start_of_a_file_is_no_part_of_its_first_line(tmp_path: Path) -> None:
+    log = tmp_path / "auth.log"
+    append_bytes(log, b"\xef\xbb\xbfone\n\xef\xbb\xbftwo\n")
+    context = file_context(log)
+    async with running(file_collector(context)):
+        await until(lambda: len(context.lines) == 2)
+    assert context.lines == [b"one", b"\xef\xbb\xbftwo"]
+
+
 async def test_records_say_where_they_come_from(tmp_path: Path) -> None:
     log = tmp_path / "auth.log"
     append(log, b"one")

@@ -1,10 +1,16 @@
-"""Appends alerts to a file, one JSON object a line (NDJSON), each once even if socmon is killed while it writes."""
+"""Appends alerts to a file, one JSON object a line (NDJSON), each once even if socmon is killed while it writes.
+
+Which are there already is read from the file's end: the last sequence of each stream and epoch in its last MiB. An
+alert whose epoch ended before that, and which is still sent again, would be written twice.
+"""
 
 import asyncio
 import fcntl
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,14 +18,19 @@ import msgspec
 from msgspec import Struct
 from pydantic import Field
 
+from forwarders._own_thread import in_own_thread
+from forwarders._rendering import rendering
 from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, Release, Released
 from socmon.errors import ComponentError
-from socmon.event import Alert, rfc3339
+from socmon.event import Alert, Evidence, rfc3339
 
 SCHEMA = "socmon.alert/1"
 _STREAM = "alerts"
-_BLOCK_BYTES = 64 * 1024
+_TAIL_BYTES = 1024 * 1024
 _MAX_LINE_BYTES = 64 * 1024 * 1024
+# A line is stored for each revision of its alert, so it must not grow with the attack.
+_EVIDENCE_AT_EACH_END = 5
+_MAX_RAW_BYTES = 4096
 
 
 class FileSettings(ForwarderSettings):
@@ -28,45 +39,61 @@ class FileSettings(ForwarderSettings):
     path: Path = Field(description="The file; made with mode 0640 if there is none. It may be rotated by renaming it.")
 
 
-class _Place(Struct, order=True, frozen=True):
-    """The place of a line in the stream; a greater one comes later."""
+class _Place(Struct, frozen=True):
+    """The place of a line: its sequence counts within its stream and epoch. Epochs have no order: clocks go back."""
 
     epoch: str
     seq: int
+    stream: str = _STREAM
 
 
 class FileForwarder(Forwarder[FileSettings]):
-    """Appends to a file. The file itself says how far it got: its last line carries epoch and sequence."""
+    """Appends to a file. The file itself says how far it got: its lines carry stream, epoch and sequence."""
 
     settings_type = FileSettings
 
     def __init__(self, context: Context[FileSettings]) -> None:
         super().__init__(context)
-        self._last = _Place("", 0)
+        self._last: dict[tuple[str, str], int] = {}  # (stream, epoch) → sequence
 
     def stream(self, alert: Alert) -> str:  # noqa: ARG002  the contract's signature
         """One stream: a file has one order."""
         return _STREAM
 
     def render(self, alert: Alert, release: Release) -> bytes:
-        """The line, with its newline; all of the alert, evidence too."""
-        return msgspec.json.encode(_line(alert, release)) + b"\n"
+        """The line, with its newline: the whole alert, with its first and last 5 events as evidence.
 
-    async def send(self, released: Sequence[Released]) -> Sequence[Outcome]:
-        """Append what the file does not have yet; return after fsync.
+        `raw` is cut at 4 KiB, `raw_cut` says so, and `sha256` is of all of it. `count` tells how many events there are.
 
         Raises:
-            ComponentError: the file cannot be written, or holds something else than alerts.
+            ValueError: the alert cannot be written as JSON.
         """
-        return await asyncio.to_thread(self._append, released)
+        with rendering(alert):
+            return msgspec.json.encode(_line(alert, release)) + b"\n"
+
+    async def send(self, released: Sequence[Released]) -> Sequence[Outcome]:
+        """Append what the file does not have yet; return after fsync, or after `timeout_s`.
+
+        Raises:
+            ComponentError: the file cannot be written, hangs, or holds something else than alerts.
+        """
+        path, timeout_s = self.settings.path, self.settings.timeout_s
+        remedy = "check its disk or mount"
+        # Not resolve(): it asks the disk, which may hang.
+        name = f"write to {path.absolute()}"
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await in_own_thread(partial(self._append, released), name=name, remedy=remedy)
+        except TimeoutError as error:
+            raise ComponentError(f"{path} was not written within {timeout_s:g} s; {remedy}") from error
 
     def _append(self, released: Sequence[Released]) -> list[Outcome]:
         path = self.settings.path
         try:
             with _open(path) as file:
-                # Only one may write: a batch that was given up on may still be on its way in another thread.
+                # Only one may write: another socmon, or another name of this file, would tear the lines.
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._last = max(self._last, _repair(file, path))
+                self._reach(_repair(file, path))
                 outcomes = [Outcome(item.id, "accepted" if self._is_new(item) else "duplicate") for item in released]
                 file.write(b"".join(item.body for item in released if self._is_new(item)))
                 file.flush()
@@ -77,15 +104,16 @@ class FileForwarder(Forwarder[FileSettings]):
             reason = (error.strerror or "error").lower()
             remedy = "see that its folder exists, that user socmon may write there, and that the disk is not full"
             raise ComponentError(f"cannot write {path}: {reason}; {remedy}") from error
-        self._last = max([self._last, *map(_place, released)])
+        self._reach(_Place(item.release.epoch, item.release.seq, item.release.stream) for item in released)
         return outcomes
 
     def _is_new(self, item: Released) -> bool:
-        return _place(item) > self._last
+        return item.release.seq > self._last.get((item.release.stream, item.release.epoch), 0)
 
-
-def _place(item: Released) -> _Place:
-    return _Place(item.release.epoch, item.release.seq)
+    def _reach(self, places: Iterable[_Place]) -> None:
+        for place in places:
+            numbering = (place.stream, place.epoch)
+            self._last[numbering] = max(place.seq, self._last.get(numbering, 0))
 
 
 def _line(alert: Alert, release: Release) -> dict[str, Any]:
@@ -110,19 +138,30 @@ def _line(alert: Alert, release: Release) -> dict[str, Any]:
         "last_seen": rfc3339(alert.last_us),
         "count": alert.count,
         "approximate": alert.approximate,
-        "evidence": [
-            {
-                "seq": evidence.seq,
-                "time": rfc3339(evidence.time_us),
-                "host": evidence.host,
-                "collector": evidence.collector,
-                "peer": evidence.peer,
-                "raw": evidence.raw,
-                "sha256": evidence.sha256,
-                "fields": evidence.fields,
-            }
-            for evidence in alert.evidence
-        ],
+        "evidence": [_shown(evidence) for evidence in _ends(alert.evidence)],
+    }
+
+
+def _ends(evidence: Sequence[Evidence]) -> Sequence[Evidence]:
+    """The first and the last, where there are more than can be shown."""
+    if len(evidence) <= 2 * _EVIDENCE_AT_EACH_END:
+        return evidence
+    return [*evidence[:_EVIDENCE_AT_EACH_END], *evidence[-_EVIDENCE_AT_EACH_END:]]
+
+
+def _shown(evidence: Evidence) -> Mapping[str, Any]:
+    raw = evidence.raw.encode()
+    cut = {"raw_cut": True} if len(raw) > _MAX_RAW_BYTES else {}
+    return {
+        "seq": evidence.seq,
+        "time": rfc3339(evidence.time_us),
+        "host": evidence.host,
+        "collector": evidence.collector,
+        "peer": evidence.peer,
+        "raw": raw[:_MAX_RAW_BYTES].decode(errors="ignore"),  # the cut may fall into a character
+        **cut,
+        "sha256": evidence.sha256,
+        "fields": evidence.fields,
     }
 
 
@@ -147,28 +186,28 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _repair(file: IO[bytes], path: Path) -> _Place:
-    """Cut off a line that a crash left without its end, and return the place of the last whole one.
+def _repair(file: IO[bytes], path: Path) -> list[_Place]:
+    """Cut off a line that a crash left without its end, and return the places of the last whole ones.
 
     Raises:
         ComponentError: what is there was not written by this forwarder; it is left as it is.
     """
     tail, start = _tail(file, path)
     end = tail.rfind(b"\n") + 1
-    last = tail[:end].rstrip(b"\n").rpartition(b"\n")[2]
-    place = _read_place(last, path) if last else _Place("", 0)
+    whole = tail[:end].split(b"\n")[1 if start else 0 :]  # the first one's beginning may be missing
+    places = _places([line for line in whole if line], path)
     if end < len(tail):
         os.ftruncate(file.fileno(), start + end)
     file.seek(0, os.SEEK_END)
-    return place
+    return places
 
 
 def _tail(file: IO[bytes], path: Path) -> tuple[bytes, int]:
-    """The file's end, from where it starts: the last whole line and whatever follows it are in it."""
+    """The file's end, from where it starts: the last MiB, or more until a whole line is in it."""
     size = file.seek(0, os.SEEK_END)
     length = 0
     while length < size:
-        length = min(max(length * 2, _BLOCK_BYTES), size)
+        length = min(max(length * 2, _TAIL_BYTES), size)
         file.seek(size - length)
         tail = file.read(length)
         if length == size or tail.count(b"\n") > 1:
@@ -178,9 +217,16 @@ def _tail(file: IO[bytes], path: Path) -> tuple[bytes, int]:
     return b"", 0
 
 
-def _read_place(line: bytes, path: Path) -> _Place:
+def _places(lines: Sequence[bytes], path: Path) -> list[_Place]:
+    """Of each line that can be read; the last one must be ours, or nothing is written behind it."""
+    if not lines:
+        return []
     try:
-        return msgspec.json.decode(line, type=_Place)
+        places = [msgspec.json.decode(lines[-1], type=_Place)]
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        text = f"the last line of {path} is not one that socmon wrote: {line[:60]!r}; move the file away"
+        text = f"the last line of {path} is not one that socmon wrote: {lines[-1][:60]!r}; move the file away"
         raise ComponentError(text) from error
+    for line in lines[:-1]:
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+            places.append(msgspec.json.decode(line, type=_Place))
+    return places

@@ -1,18 +1,26 @@
 """Delivers alerts to the national centre: batches over mutual TLS 1.3, each event answered for by the centre."""
 
 import asyncio
+import socket
+from collections import deque
 from collections.abc import Iterator, Sequence
 from email.utils import parsedate_to_datetime
+from functools import partial
 from io import BytesIO
+from itertools import chain
 from math import isfinite
 from pathlib import Path
+from ssl import SSLContext
 from time import time
 from typing import Annotated, Literal
 from uuid import uuid4
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 from pydantic import Field, StringConstraints, field_validator
 
+from forwarders._own_thread import in_own_thread
+from forwarders._rendering import rendering
 from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, OutcomeStatus, Release, Released
 from socmon.errors import ComponentError, ConfigError, ParseError
 from socmon.event import Alert
@@ -27,6 +35,8 @@ _MAX_REPLY_BYTES = 4 * 1024 * 1024
 _MAX_WAIT_S = 3600.0
 _TOO_LARGE = 413
 _BUSY = frozenset({429, 503})
+# A batch whose requests take more than so many times `timeout_s` in all is cut: what is answered must be written down.
+_SEND_TIMEOUTS = 3
 
 _STATUS: dict[ResultStatus, OutcomeStatus] = {
     "stored": "accepted",
@@ -66,6 +76,35 @@ class NcscSettings(ForwarderSettings):
         return url.rstrip("/")
 
 
+class _Resolver(AbstractResolver):
+    """Looks names up in a thread of its own: aiohttp's would take one of the pool that all of socmon shares."""
+
+    def __init__(self, forwarder: str) -> None:
+        self._forwarder = forwarder
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Addresses of `host`.
+
+        Raises:
+            ComponentError: the last lookup still hangs.
+            OSError: there is no such name, or nobody to ask.
+        """
+        look = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+        name = f"name lookup of {host} by {self._forwarder}"
+        found = await in_own_thread(look, name=name, remedy="check the name servers in /etc/resolv.conf")
+        return [
+            ResolveResult(
+                hostname=host, host=str(address[0]), port=port, family=kind, proto=proto, flags=socket.AI_NUMERICHOST
+            )
+            for kind, _, proto, _, address in found
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
 class NcscForwarder(Forwarder[NcscSettings]):
     """Sends to the national centre. One connection, kept open between batches."""
 
@@ -88,19 +127,48 @@ class NcscForwarder(Forwarder[NcscSettings]):
         return stream_of(alert.level)
 
     def render(self, alert: Alert, release: Release) -> bytes:
-        """The CloudEvents message, without raw log lines, user names, host names and internal addresses."""
-        return render(alert, release, self._sender)
+        """The CloudEvents message, without raw log lines, user names, host names and internal addresses.
+
+        Raises:
+            ValueError: the alert cannot be written as a message of the feed.
+        """
+        with rendering(alert):
+            return render(alert, release, self._sender)
 
     async def send(self, released: Sequence[Released]) -> Sequence[Outcome]:
         """Send one batch, as several requests where it is larger than `max_bytes` or than the centre takes.
 
+        Each request has `timeout_s`. Once something is answered, none is begun after three times that, so this returns
+        within four. What was answered before a request failed, or time was up, keeps its outcome; the rest is `retry`.
+
         Raises:
             ComponentError: the centre gave no answer that can be trusted; what it has stored it will call duplicate.
         """
+        now_s = asyncio.get_running_loop().time
+        until_s = now_s() + _SEND_TIMEOUTS * self.settings.timeout_s
         outcomes: list[Outcome] = []
-        for part in self._parts(released):
-            outcomes += await self._send_part(part)
+        parts = deque(self._parts(released))
+        while parts:
+            if outcomes and now_s() >= until_s:
+                return outcomes + self._left(parts, "the link is too slow for the whole batch")
+            try:
+                answered = await self._send_part(parts[0])
+            except ComponentError as error:
+                if not outcomes:
+                    raise
+                return outcomes + self._left(parts, str(error))
+            part = parts.popleft()
+            if answered is None:
+                half = len(part) // 2
+                parts.extendleft((part[half:], part[:half]))
+            else:
+                outcomes += answered
         return outcomes
+
+    def _left(self, parts: deque[Sequence[Released]], reason: str) -> list[Outcome]:
+        left = [Outcome(item.id, "retry") for item in chain(*parts)]
+        self.context.log.warning("batch answered for in part, the rest is sent again", alerts=len(left), error=reason)
+        return left
 
     async def close(self) -> None:
         """Close the connection; the next one reads certificate and key again."""
@@ -121,16 +189,14 @@ class NcscForwarder(Forwarder[NcscSettings]):
         if part:
             yield part
 
-    async def _send_part(self, part: Sequence[Released]) -> list[Outcome]:
+    async def _send_part(self, part: Sequence[Released]) -> list[Outcome] | None:
+        """The answers for `part`; None if it must be halved."""
         if len(part) == 1 and packed_size([part[0].body]) > self.settings.max_bytes:
             return [Outcome(part[0].id, "rejected", "oversize")]
         batch_id = str(uuid4())
         status, body, retry_after_s = await self._post(batch_id, [item.body for item in part])
-        if status == _TOO_LARGE and len(part) > 1:
-            half = len(part) // 2
-            return await self._send_part(part[:half]) + await self._send_part(part[half:])
         if status == _TOO_LARGE:
-            return [Outcome(part[0].id, "rejected", "too_large")]
+            return None if len(part) > 1 else [Outcome(part[0].id, "rejected", "too_large")]
         if status in _BUSY:
             text = f"{self.settings.url} takes nothing at the moment (HTTP {status})"
             raise ComponentError(text, wait_s=retry_after_s)
@@ -141,14 +207,15 @@ class NcscForwarder(Forwarder[NcscSettings]):
 
     async def _post(self, batch_id: str, messages: Sequence[bytes]) -> tuple[int, bytes, float]:
         """HTTP status, body, and the wait that the centre asked for in seconds."""
-        headers, body = await asyncio.to_thread(pack, messages, batch_id)
         url = self.settings.url
         try:
-            session = await self._connected()
-            request = session.post(url + BATCHES_PATH, data=BytesIO(body), headers=headers, allow_redirects=False)
-            async with request as response:
-                answer = await _bounded(response.content)
-                return response.status, answer, _wait_s(response.headers.get("Retry-After", ""))
+            async with asyncio.timeout(self.settings.timeout_s):
+                headers, body = await asyncio.to_thread(pack, messages, batch_id)
+                session = await self._connected()
+                request = session.post(url + BATCHES_PATH, data=BytesIO(body), headers=headers, allow_redirects=False)
+                async with request as response:
+                    answer = await _bounded(response.content)
+                    return response.status, answer, _wait_s(response.headers.get("Retry-After", ""))
         except TimeoutError as error:
             text = f"{url} did not answer within {self.settings.timeout_s:g} s; look at the link and at the centre"
             raise ComponentError(text) from error
@@ -164,20 +231,23 @@ class NcscForwarder(Forwarder[NcscSettings]):
 
     async def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:
-            settings = self.settings
-            try:
-                key = settings.key.path()
-            except ConfigError as error:
-                raise ComponentError(str(error), retry=False) from error
-            tls = await asyncio.to_thread(client_context, settings.ca, settings.cert, key)
+            name = f"read of the keys of {self.context.name}"
+            tls = await in_own_thread(self._tls, name=name, remedy="check the disk or mount that holds them")
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=tls, limit=1),
-                timeout=aiohttp.ClientTimeout(total=settings.timeout_s),
+                connector=aiohttp.TCPConnector(ssl=tls, limit=1, resolver=_Resolver(self.context.name)),
+                timeout=aiohttp.ClientTimeout(total=None),  # _post has its own, over all that it waits for
                 # A compressed reply could be a bomb, and it is small anyway.
                 auto_decompress=False,
                 headers={"Accept-Encoding": "identity"},
             )
         return self._session
+
+    def _tls(self) -> SSLContext:
+        try:
+            key = self.settings.key.path()
+        except ConfigError as error:
+            raise ComponentError(str(error), retry=False) from error
+        return client_context(self.settings.ca, self.settings.cert, key)
 
 
 def _outcomes(part: Sequence[Released], reply: Reply) -> list[Outcome]:

@@ -52,3 +52,25 @@ async def test_a_forwarder_keeps_its_contract(tmp_path: Path, opened: Opened) ->
         assert [outcome.status for outcome in sent_again] == ["duplicate", "duplicate", "accepted"]
         assert second.render(alert(1), places[0]) == batch[0].body
         assert issubclass(first.settings_type, type(first.settings))
+
+
+@pytest.mark.parametrize(
+    ("opened", "changes"),
+    [
+        (file_forwarder, {"title": "\ud800"}),
+        (file_forwarder, {"last_us": 10**19}),
+        (file_forwarder, {"first_us": 10**40}),
+        (file_forwarder, {"count": object()}),
+        (ncsc_forwarder, {"title": "\ud800"}),
+        (ncsc_forwarder, {"level": "mad"}),
+        (ncsc_forwarder, {"tags": [7]}),
+        (ncsc_forwarder, {"count": object()}),
+    ],
+)
+async def test_an_alert_that_cannot_be_rendered_is_named(
+    tmp_path: Path, opened: Opened, changes: dict[str, Any]
+) -> None:
+    async with opened(tmp_path) as make:
+        forwarder = make()
+        with pytest.raises(ValueError, match=rf"^alert '{alert(3).id}' cannot be rendered: \w+: .*; report it"):
+            forwarder.render(alert(3, **changes), release())

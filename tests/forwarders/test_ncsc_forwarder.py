@@ -1,19 +1,24 @@
 """Forwarder `ncsc` against a real centre, and against servers that lie."""
 
+import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from threading import Event
+from threading import enumerate as enumerate_threads
 from typing import Any
 
 import msgspec
 import pytest
 from aiohttp import web
 from feed_kit import ORG, alert, altered, centre_and_client, message, other_client, released, write
-from harness import FakeContext
+from harness import FakeContext, until
 from pydantic import ValidationError
 
+from forwarders import ncsc
+from forwarders._own_thread import workers
 from forwarders.ncsc import NcscForwarder, NcscSettings
 from socmon.component import Outcome
 from socmon.errors import ComponentError
@@ -168,13 +173,23 @@ async def test_a_centre_that_is_away_is_worth_another_try(tmp_path: Path) -> Non
 
 @asynccontextmanager
 async def lying(
-    context: ssl.SSLContext, seen: list[bytes], status: int = 200, headers: dict[str, str] | None = None, **changes: Any
+    context: ssl.SSLContext,
+    seen: list[bytes],
+    status: int | Sequence[int] = 200,
+    headers: dict[str, str] | None = None,
+    **changes: Any,
 ) -> AsyncIterator[str]:
-    """A server that answers each batch with an otherwise right reply that has `changes`; a callable is applied."""
+    """A server that answers each batch with an otherwise right reply that has `changes`; a callable is applied.
+
+    `status` may be one for each request, in order; 0 never answers.
+    """
 
     async def answer(request: web.Request) -> web.Response:
         body = unpack(await request.read(), request.headers.get("Content-Encoding", "identity"), 1 << 20)
         seen.append(body)
+        now = status if isinstance(status, int) else status[len(seen) - 1]
+        if now == 0:
+            await asyncio.Event().wait()
         events = msgspec.json.decode(body)
         reply = {
             "batch_id": request.headers["Batch-Id"],
@@ -187,7 +202,7 @@ async def lying(
         }
         for name, value in changes.items():
             reply[name] = value(reply[name]) if callable(value) else value
-        return web.Response(status=status, headers=headers, body=msgspec.json.encode(reply))
+        return web.Response(status=now, headers=headers, body=msgspec.json.encode(reply))
 
     app = web.Application()
     app.router.add_post(BATCHES_PATH, answer)
@@ -233,6 +248,91 @@ async def test_a_single_alert_that_is_too_large_for_the_centre_is_rejected(tmp_p
 
     assert said(outcomes) == [(1, "rejected", "too_large"), (2, "rejected", "too_large")]
     assert len(seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("statuses", "reason"),
+    [
+        ([200, 503], "takes nothing at the moment (HTTP 503)"),
+        ([413, 200, 500], "refused the batch with HTTP 500"),
+        ([200, 0], "did not answer within 1 s"),
+    ],
+)
+async def test_what_was_answered_counts_though_the_rest_of_the_batch_failed(
+    tmp_path: Path, statuses: list[int], reason: str
+) -> None:
+    keys = generate(tmp_path, ORG)
+    context = server_context(keys.ca, keys.centre, keys.centre_key)
+    max_bytes = 10_000 if statuses[0] == 200 else 1_000_000
+    batch = [released(seq) for seq in range(1, 11)]
+    async with (
+        lying(context, [], status=statuses) as url,
+        forwarding(url, keys, max_bytes=max_bytes, timeout_s=1) as made,
+    ):
+        outcomes = await made.send(batch)
+        (logged,) = made.context.logged  # type: ignore[attr-defined]  # a FakeContext
+
+    said_of = [outcome.status for outcome in outcomes]
+    answered = said_of.count("accepted")
+    assert [outcome.id for outcome in outcomes] == list(range(1, 11))
+    assert 0 < answered < 10
+    assert said_of == ["accepted"] * answered + ["retry"] * (10 - answered)
+    assert (logged["event"], logged["alerts"]) == ("batch answered for in part, the rest is sent again", 10 - answered)
+    assert reason in logged["error"]
+
+
+async def test_a_batch_that_takes_too_long_in_all_is_settled_as_far_as_it_got(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ncsc, "_SEND_TIMEOUTS", 0)
+    keys = generate(tmp_path, ORG)
+    seen: list[bytes] = []
+    context = server_context(keys.ca, keys.centre, keys.centre_key)
+    async with lying(context, seen) as url, forwarding(url, keys, max_bytes=10_000) as made:
+        outcomes = await made.send([released(seq) for seq in range(1, 11)])
+
+    assert len(seen) == 1
+    assert {outcome.status for outcome in outcomes} == {"accepted", "retry"}
+
+
+async def test_a_centre_is_found_by_its_name(tmp_path: Path) -> None:
+    authority, keys = other_client(tmp_path)
+    named = write(tmp_path, "named", authority.server(["localhost"]))
+    async with lying(server_context(keys.ca, *named), []) as url:
+        made = NcscForwarder(FakeContext(settings_for(url.replace("127.0.0.1", "localhost"), keys)))
+        outcomes = await made.send([released(1)])
+        await made.close()
+
+    assert said(outcomes) == [(1, "accepted", "")]
+
+
+async def test_a_name_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    async with forwarding("https://centre.invalid", generate(tmp_path, ORG)) as made:
+        with pytest.raises(ComponentError, match=r"cannot deliver to https://centre\.invalid") as failed:
+            await made.send([released(1)])
+    assert failed.value.retry
+
+
+async def test_a_name_server_that_hangs_costs_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = generate(tmp_path, ORG)
+    answered = Event()
+
+    def hang(*_: object, **__: object) -> list[Any]:
+        answered.wait(60)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    async with forwarding("https://centre.example", keys, timeout_s=0.5) as made:
+        with pytest.raises(ComponentError, match="did not answer within"):
+            await made.send([released(1)])
+    for _ in range(5):
+        async with forwarding("https://centre.example", keys) as made:
+            with pytest.raises(ComponentError, match=r"the last name lookup of centre\.example by test still hangs"):
+                await made.send([released(1)])
+
+    assert [thread.name for thread in enumerate_threads()].count("name lookup of centre.example by test") == 1
+    answered.set()
+    await until(lambda: not workers["name lookup of centre.example by test"].busy)
 
 
 @pytest.mark.parametrize(

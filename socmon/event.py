@@ -150,8 +150,9 @@ class Evidence(Struct, frozen=True):
     Attributes:
         seq: its journal sequence.
         raw: the record's bytes as text (UTF-8, undecodable bytes as backslash escapes).
-        sha256: of the record's bytes, in hex.
+        sha256: of all the record's bytes, in hex.
         fields: the fields that the rule reads, with this event's values.
+        cut: `raw` is only the beginning of a long record; the journal has the whole.
     """
 
     seq: int
@@ -162,13 +163,14 @@ class Evidence(Struct, frozen=True):
     raw: str
     sha256: str
     fields: dict[str, Any]
+    cut: bool = False
 
 
 class Alert(Struct):
     """A rule that fired for one group.
 
     Attributes:
-        id: UUID, stable for ever (DESIGN.md §2, "Alert identity").
+        id: UUID, stable for ever (docs/semantics.md, "Alert identity and joining").
         group: {field: value}, the group-by fields, or the host for a rule without correlation.
         count: events in it, repeats added.
         revision: matches joined; only grows.

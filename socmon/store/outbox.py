@@ -11,30 +11,42 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from socmon.component import Outcome, Release, Released
-from socmon.errors import SocmonError
-from socmon.event import Alert
+from socmon.event import LEVELS, Alert
 from socmon.store.rows import read_alert
 
 SETTLED = ("accepted", "duplicate", "stale")
 
-# An alert is released again only after the interval, unless its level or status changed (DESIGN.md §2).
+# The most urgent first. Again only after the interval, unless level or status changed; a release in the future is of a
+# clock that was set back since, and holds up nothing (docs/semantics.md, "Release and delivery").
 _DUE = """
 select pending.alert_id from pending
 join alert on alert.id = pending.alert_id
 left join released as last on last.id = (
     select max(id) from released where destination = pending.destination and alert_id = pending.alert_id)
 where pending.destination = :destination and pending.error is null
-  and (last.id is null or last.released_us <= :before_us or last.level <> alert.level or last.status <> alert.status)
-order by pending.since_us, alert.opened_seq limit :limit
+  and (last.id is null or last.released_us <= :before_us or last.released_us > :now_us
+       or last.level <> alert.level or last.status <> alert.status)
+order by pending.urgency desc, pending.since_us, alert.opened_seq limit :limit
 """
 _RELEASE = """
 insert into released
-    (destination, stream, epoch, seq, alert_id, revision, level, status, released_us, body, sha256, state)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting')
+    (destination, stream, epoch, seq, alert_id, revision, level, urgency, status, released_us, body, sha256, state)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting')
+"""
+_STREAMS_WAITING = """
+select stream from released where destination = ? and state = 'waiting'
+group by stream order by max(urgency) desc, min(id)
 """
 _WAITING = """
 select id, alert_id, stream, epoch, seq, revision, released_us, body from released
-where destination = ? and state = 'waiting' order by id limit ?
+where destination = ? and stream = ? and state = 'waiting' order by id limit ?
+"""
+# A newer revision says all that the older ones said: their bytes are not needed for sending anything again.
+_DROP_BODIES = """
+update released set body = x'' where state = 'acknowledged' and body <> x''
+  and (destination, alert_id) = (select destination, alert_id from released where id = ?1)
+  and id < (select max(id) from released as newer where newer.state = 'acknowledged'
+            and newer.destination = released.destination and newer.alert_id = released.alert_id)
 """
 
 
@@ -57,21 +69,21 @@ class Undelivered(Struct, frozen=True):
 
 
 def release(db: sqlite3.Connection, routing: Routing, *, limit: int, now_us: int, before_us: int) -> list[str]:
-    """Give up to `limit` pending alerts their sequence and body; return what could not be rendered, one line each.
+    """Give pending alerts their sequence and body; return what could not be rendered, one line each.
+
+    A stream in which something waits for an answer gets nothing new; any other gets up to `limit`, the most urgent
+    alerts first. So an urgent alert never waits behind a backlog that was released before it.
 
     Args:
         before_us: an alert last released after this stays pending.
     """
-    due = db.execute(_DUE, {"destination": routing.destination, "before_us": before_us, "limit": limit}).fetchall()
+    room = dict.fromkeys(streams_waiting(db, routing.destination), 0)
+    parameters = {"destination": routing.destination, "before_us": before_us, "now_us": now_us, "limit": 2 * limit}
     problems = []
-    for (alert_id,) in due:
-        alert = read_alert(db, alert_id)
-        if alert is None:
-            continue
+    for (alert_id,) in db.execute(_DUE, parameters).fetchall():
         try:
-            _release_one(db, routing, alert, now_us)
-        except (SocmonError, ValueError, TypeError, KeyError) as error:
-            # One alert that cannot be rendered must not hold back the rest; a newer revision tries again.
+            _release_one(db, routing, alert_id, room, limit, now_us)
+        except Exception as error:  # noqa: BLE001  a forwarder's own code: one alert must not hold back the rest
             problems.append(f"alert {alert_id}: {error!r}")
             db.execute(
                 "update pending set error = ? where destination = ? and alert_id = ?",
@@ -80,8 +92,17 @@ def release(db: sqlite3.Connection, routing: Routing, *, limit: int, now_us: int
     return problems
 
 
-def _release_one(db: sqlite3.Connection, routing: Routing, alert: Alert, now_us: int) -> None:
+def _release_one(
+    db: sqlite3.Connection, routing: Routing, alert_id: str, room: dict[str, int], limit: int, now_us: int
+) -> None:
+    """Release one alert if there is still room in its stream; `room` is per stream, `limit` where it is not in it."""
+    alert = read_alert(db, alert_id)
+    if alert is None:
+        return
     stream = routing.stream(alert)
+    if room.setdefault(stream, limit) <= 0:
+        return
+    room[stream] -= 1
     place = db.execute(
         "select epoch, next_seq from stream where destination = ? and stream = ?", (routing.destination, stream)
     ).fetchone()
@@ -94,20 +115,29 @@ def _release_one(db: sqlite3.Connection, routing: Routing, alert: Alert, now_us:
         (routing.destination, stream, epoch, seq + 1),
     )
     digest = hashlib.sha256(body).hexdigest()
-    db.execute(
-        _RELEASE,
-        (routing.destination, stream, epoch, seq, alert.id, revision, alert.level, alert.status, now_us, body, digest),
-    )
+    content = (alert.level, LEVELS.index(alert.level), alert.status, now_us, body, digest)
+    db.execute(_RELEASE, (routing.destination, stream, epoch, seq, alert.id, revision, *content))
     db.execute("delete from pending where destination = ? and alert_id = ?", (routing.destination, alert.id))
 
 
-def waiting(db: sqlite3.Connection, destination: str, limit: int) -> list[Released]:
-    """Released rows without an answer, in the order of their release, at most `limit`."""
+def streams_waiting(db: sqlite3.Connection, destination: str) -> list[str]:
+    """Streams with released rows that have no answer, the one with the most urgent alert first."""
+    return [stream for (stream,) in db.execute(_STREAMS_WAITING, (destination,))]
+
+
+def waiting(db: sqlite3.Connection, destination: str, limit: int) -> list[list[Released]]:
+    """Released rows without an answer: one list a stream, the most urgent stream first, each at most `limit` long.
+
+    Within a stream they stand in the order of their release.
+    """
     return [
-        Released(number, alert_id, Release(destination, stream, epoch, seq, revision, released_us), body)
-        for number, alert_id, stream, epoch, seq, revision, released_us, body in db.execute(
-            _WAITING, (destination, limit)
-        )
+        [
+            Released(number, alert_id, Release(destination, stream, epoch, seq, revision, released_us), body)
+            for number, alert_id, stream, epoch, seq, revision, released_us, body in db.execute(
+                _WAITING, (destination, name, limit)
+            )
+        ]
+        for name in streams_waiting(db, destination)
     ]
 
 
@@ -119,6 +149,7 @@ def settle(db: sqlite3.Connection, outcomes: Sequence[Outcome], now_us: int) -> 
         if outcome.status != "retry"
     ]
     db.executemany("update released set state = ?, code = ?, settled_us = ? where id = ? and state = 'waiting'", rows)
+    db.executemany(_DROP_BODIES, [(number,) for *_, number in rows])
 
 
 def backlog(db: sqlite3.Connection, destination: str) -> Undelivered:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from socmon.event import Alert, Evidence
+from socmon.event import LEVELS, Alert, Evidence
 
 # Absolute, not added to: writing the same alert twice, as a replayed journal does, changes nothing, and an older
 # revision never overwrites a newer one. What analysts own (status, analyst_revision) is not touched.
@@ -20,12 +20,12 @@ on conflict (id) do update set
 where excluded.revision > alert.revision
 """
 _UPSERT_PENDING = """
-insert into pending (destination, alert_id, since_us, error) values (?, ?, ?, null)
-on conflict (destination, alert_id) do update set error = null
+insert into pending (destination, alert_id, urgency, since_us, error) values (?, ?, ?, ?, null)
+on conflict (destination, alert_id) do update set urgency = excluded.urgency, error = null
 """
 _INSERT_EVIDENCE = """
-insert or ignore into evidence (alert_id, seq, time_us, host, collector, peer, raw, sha256, fields)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+insert or ignore into evidence (alert_id, seq, time_us, host, collector, peer, raw, sha256, fields, cut)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 # Between the first and the last `keep` of an alert's evidence nothing is kept.
 _TRIM_EVIDENCE = """
@@ -65,8 +65,9 @@ def write_alert(db: sqlite3.Connection, alert: Alert, now_us: int, destinations:
         now_us,
     )
     stored = db.execute(_UPSERT_ALERT, values).rowcount > 0
+    urgency = LEVELS.index(alert.level)
     if stored:
-        db.executemany(_UPSERT_PENDING, [(name, alert.id, now_us) for name in destinations])
+        db.executemany(_UPSERT_PENDING, [(name, alert.id, urgency, now_us) for name in destinations])
     db.executemany(_INSERT_EVIDENCE, [_evidence_row(alert.id, item) for item in alert.evidence])
     db.execute(_TRIM_EVIDENCE, (alert.id, keep - 1))
     return stored
@@ -74,7 +75,8 @@ def write_alert(db: sqlite3.Connection, alert: Alert, now_us: int, destinations:
 
 def _evidence_row(alert_id: str, item: Evidence) -> tuple[object, ...]:
     fields = msgspec.json.encode(item.fields).decode()
-    return (alert_id, item.seq, item.time_us, item.host, item.collector, item.peer, item.raw, item.sha256, fields)
+    origin = (item.host, item.collector, item.peer)
+    return (alert_id, item.seq, item.time_us, *origin, item.raw, item.sha256, fields, item.cut)
 
 
 def read_alert(db: sqlite3.Connection, alert_id: str) -> Alert | None:
@@ -97,11 +99,12 @@ def _alert(db: sqlite3.Connection, row: Sequence[object]) -> Alert:
     values["approximate"] = bool(values["approximate"])
     alert = msgspec.convert(values, Alert)
     found = db.execute(
-        "select seq, time_us, host, collector, peer, raw, sha256, fields from evidence where alert_id = ? order by seq",
+        "select seq, time_us, host, collector, peer, raw, sha256, fields, cut from evidence where alert_id = ?"
+        " order by seq",
         (alert.id,),
     )
     alert.evidence = [
-        Evidence(seq, time_us, host, collector, peer, raw, sha256, msgspec.json.decode(fields))
-        for seq, time_us, host, collector, peer, raw, sha256, fields in found
+        Evidence(seq, time_us, host, collector, peer, raw, sha256, msgspec.json.decode(fields), bool(cut))
+        for seq, time_us, host, collector, peer, raw, sha256, fields, cut in found
     ]
     return alert

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable
 
 import sqlite_utils
-from sqlite_utils.db import Table
+from sqlite_utils.db import DescIndex, Table
 
 from socmon.errors import StoreError
 
@@ -56,6 +56,7 @@ def _create_alerts(db: sqlite_utils.Database) -> None:
             "raw": str,
             "sha256": str,
             "fields": str,
+            "cut": int,
         },
         pk=("alert_id", "seq"),
     )
@@ -64,8 +65,10 @@ def _create_alerts(db: sqlite_utils.Database) -> None:
 def _create_outbox(db: sqlite_utils.Database) -> None:
     # At most one row a destination and alert: a newer revision overwrites it until it is released.
     _table(db, "pending").create(
-        {"destination": str, "alert_id": str, "since_us": int, "error": str}, pk=("destination", "alert_id")
+        {"destination": str, "alert_id": str, "urgency": int, "since_us": int, "error": str},
+        pk=("destination", "alert_id"),
     )
+    _table(db, "pending").create_index(["destination", DescIndex("urgency"), "since_us"])
     # A released row never changes, but for what became of it.
     _table(db, "released").create(
         {
@@ -77,6 +80,7 @@ def _create_outbox(db: sqlite_utils.Database) -> None:
             "alert_id": str,
             "revision": int,
             "level": str,
+            "urgency": int,
             "status": str,
             "released_us": int,
             "body": bytes,

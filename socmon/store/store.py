@@ -21,7 +21,7 @@ from socmon.store.rows import read_alerts, write_alert
 from socmon.store.schema import prepare
 
 T = TypeVar("T")
-_KEPT_EVIDENCE = 20  # first and last; DESIGN.md §7
+_KEPT_EVIDENCE = 20  # first and last; docs/semantics.md, "Evidence"
 
 
 class Checkpoint(Struct):
@@ -109,7 +109,7 @@ class Store:
 
         return await self._in_thread(work)
 
-    async def waiting(self, destination: str, limit: int) -> list[Released]:
+    async def waiting(self, destination: str, limit: int) -> list[list[Released]]:
         """See `outbox.waiting`."""
         return await self._in_thread(lambda: outbox.waiting(self._db, destination, limit))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from socmon.component import Outcome, OutcomeStatus, Release
+from socmon.component import Outcome, OutcomeStatus, Release, Released
 from socmon.errors import StoreError
 from socmon.event import Alert, Evidence, Level
 from socmon.ledger import Account, Ledger
@@ -48,12 +48,15 @@ async def commit(store: Store, *alerts: Alert, now_us: int = 0) -> int:
 
 async def release(store: Store, *, now_us: int, interval_s: int = 30, limit: int = 100) -> list[bytes]:
     await store.release(routing(), limit=limit, now_us=now_us, interval_us=interval_s * S)
-    return [item.body for item in await store.waiting("up", 100)]
+    return [item.body for item in await waiting(store)]
+
+
+async def waiting(store: Store) -> list[Released]:
+    return [item for batch in await store.waiting("up", 100) for item in batch]
 
 
 async def acknowledge_all(store: Store) -> None:
-    waiting = await store.waiting("up", 100)
-    await store.settle([Outcome(item.id, "accepted") for item in waiting], 5)
+    await store.settle([Outcome(item.id, "accepted") for item in await waiting(store)], 5)
 
 
 @pytest.fixture
@@ -113,11 +116,11 @@ async def test_a_changed_level_is_released_at_once(store: Store) -> None:
 
 async def test_sequences_have_no_holes_within_a_stream(store: Store) -> None:
     await commit(store, *(alert(name=f"a{n}") for n in range(5)))
-    await release(store, now_us=1, limit=2)
-    await release(store, now_us=1, limit=2)
-    await release(store, now_us=1)
-
-    released = await store.waiting("up", 100)
+    released = []
+    for _ in range(3):
+        await release(store, now_us=1, limit=2)
+        released += await waiting(store)
+        await acknowledge_all(store)
 
     assert [item.release.seq for item in released] == [1, 2, 3, 4, 5]
     assert len({item.release.epoch for item in released}) == 1
@@ -131,21 +134,53 @@ async def test_an_alert_that_cannot_be_rendered_holds_back_no_other(store: Store
     problems = await store.release(routing(), limit=10, now_us=1, interval_us=0)
 
     assert problems == ["alert bad: ValueError('no words for this')"]
-    assert [item.body for item in await store.waiting("up", 10)] == [b"good r1 s1"]
+    assert [item.body for item in await waiting(store)] == [b"good r1 s1"]
     assert (await store.backlog("up")).pending == 1
+
+
+async def test_an_urgent_alert_does_not_wait_behind_a_backlog(store: Store) -> None:
+    await commit(store, *(alert(name=f"a{n}", level="low") for n in range(50)))
+    await release(store, now_us=1, limit=10)
+
+    await commit(store, alert(name="now", level="critical"))
+    await release(store, now_us=2, limit=10)
+
+    batches = await store.waiting("up", 100)
+    assert [[item.alert_id for item in batch][:2] for batch in batches] == [["now"], ["a0", "a1"]]
+    assert [len(batch) for batch in batches] == [1, 10]
+
+
+async def test_a_clock_that_was_set_back_holds_up_nothing(store: Store) -> None:
+    await commit(store, alert(revision=1))
+    await release(store, now_us=7 * 3600 * S)
+    await acknowledge_all(store)
+    await commit(store, alert(revision=2))
+
+    assert await release(store, now_us=60 * S) == [b"a1 r2 s2"]
+
+
+async def test_only_the_newest_acknowledged_revision_keeps_its_bytes(store: Store) -> None:
+    for revision in (1, 2, 3):
+        await commit(store, alert(revision=revision))
+        await release(store, now_us=revision, interval_s=0)
+        await acknowledge_all(store)
+
+    bodies = [body for (body,) in store._db.execute("select body from released order by id")]
+
+    assert bodies == [b"", b"", b"a1 r3 s3"]
 
 
 async def test_outcomes_settle_rows_and_retry_leaves_them(store: Store) -> None:
     await commit(store, *(alert(name=f"a{n}") for n in range(4)))
     await release(store, now_us=1)
-    ids = [item.id for item in await store.waiting("up", 10)]
+    ids = [item.id for item in await waiting(store)]
 
     statuses: tuple[OutcomeStatus, ...] = ("accepted", "duplicate", "rejected", "retry")
     await store.settle([Outcome(number, status) for number, status in zip(ids, statuses, strict=True)], 9)
 
     backlog = await store.backlog("up")
     assert (backlog.acknowledged, backlog.dead, backlog.waiting) == (2, 1, 1)
-    assert [item.id for item in await store.waiting("up", 10)] == [ids[3]]
+    assert [item.id for item in await waiting(store)] == [ids[3]]
 
 
 async def test_the_first_and_last_twenty_events_stay_as_evidence(store: Store) -> None:

@@ -1,6 +1,6 @@
 """The configuration: one YAML file and its `conf.d/`, validated as a whole, every problem with its path and line.
 
-Two passes: the `kind` of a component names its class, and the class says what its part may hold (DESIGN.md, section 4).
+Two passes: the `kind` of a component names its class, and the class says what its part may hold (docs/adr/0004).
 """
 
 import re

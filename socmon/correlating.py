@@ -9,6 +9,7 @@ import copy
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from socmon import failpoints, log, metrics
 from socmon.errors import JournalError, StoreError
@@ -21,8 +22,9 @@ from socmon.sigma import RuleSet
 from socmon.sigma.correlator import Correlator, Tally
 from socmon.store import Checkpoint, Store
 
-MAX_UNCOMMITTED = 10_000  # alerts; DESIGN.md §5, "Disk full"
+MAX_UNCOMMITTED = 10_000  # alerts; docs/semantics.md, "Disk full"
 MAX_FAILING_S = 60.0
+MAX_EVIDENCE_BYTES = 8192  # of a record: whoever writes long lines must not fill the disk
 _READ_AHEAD = 8  # batches
 _RETRY_S = 1.0
 
@@ -63,6 +65,10 @@ class Correlating:
         self._room = asyncio.Event()
         self._room.set()
         self._draining = self._finishing = False
+        # Threads of its own: a shared pool could be full of somebody's calls that hang.
+        self._reading = ThreadPoolExecutor(1, "journal-read")
+        self._looking_up = ThreadPoolExecutor(1, "journal-lookup")
+        self._moved_s = time.monotonic()
         self._damaged = 0  # records that this run's reading of the journal found lost
         self.number = 0  # the last journal frame that the state includes
         self.committed = 0  # the last journal frame that a durable checkpoint includes
@@ -93,10 +99,16 @@ class Correlating:
 
     async def run(self) -> None:
         """Match and correlate the journal in its order, until `drain` and its end."""
+        loop = asyncio.get_running_loop()
+        kept = self._journal.first_number
+        if not self.number and kept > 1:
+            _log.warning("the journal's beginning was trimmed, starting from its oldest frame", frame=kept)
+            self.number = kept - 1
         reader = self._journal.reader(after=self.number)
         while True:
             self._intake.appended.clear()
-            batches = await asyncio.to_thread(reader.read, _READ_AHEAD)
+            batches = await loop.run_in_executor(self._reading, reader.read, _READ_AHEAD)
+            metrics.PIPELINE_LAG.set(self._journal.last_number - self.number)
             if not batches and self._draining:
                 return
             if not batches:
@@ -115,6 +127,16 @@ class Correlating:
             self._ledger.add_dropped("journal", "damaged", lost - self._damaged)
             self._damaged = lost
 
+    @property
+    def stalled_s(self) -> float:
+        """Seconds since detection has moved, while the journal holds more; 0 when it is at its end."""
+        return time.monotonic() - self._moved_s if self._journal.last_number > self.number else 0.0
+
+    def shutdown(self) -> None:
+        """Let go of the threads."""
+        self._reading.shutdown()
+        self._looking_up.shutdown()
+
     def drain(self) -> None:
         """Let `run` end at the end of the journal."""
         self._draining = True
@@ -130,9 +152,9 @@ class Correlating:
         for drop in matched.drops:
             self._ledger.add_dropped(drop.collector, drop.reason, drop.count)
         self.number = matched.number
+        self._moved_s = time.monotonic()
         self._work.set()
         metrics.matched(matched.evaluated, matched.unparsed, (rule for m in matched.matches for rule in m.rules))
-        metrics.PIPELINE_LAG.set(self._journal.last_number - matched.number)
 
     # ── commits ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -218,7 +240,8 @@ class Correlating:
     async def _with_evidence(self, unsaved: Sequence[tuple[Alert, list[int]]]) -> list[Alert]:
         """The alerts, each with those of its events that are not stored yet; a trimmed journal may lack some."""
         wanted = {seq for _, fresh in unsaved for seq in fresh}
-        records = await asyncio.to_thread(self._journal.lookup, wanted) if wanted else {}
+        loop = asyncio.get_running_loop()
+        records = await loop.run_in_executor(self._looking_up, self._journal.lookup, wanted) if wanted else {}
         for alert, fresh in unsaved:
             names = self._rules.fields_of(alert.rule_id)
             alert.evidence = [self._evidence(records[seq], names) for seq in fresh if seq in records]
@@ -232,13 +255,14 @@ class Correlating:
             host=event.host,
             collector=record.source.collector,
             peer=record.source.peer,
-            raw=record.data.decode("utf-8", "backslashreplace"),
+            raw=record.data[:MAX_EVIDENCE_BYTES].decode("utf-8", "backslashreplace"),
+            cut=len(record.data) > MAX_EVIDENCE_BYTES,
             sha256=hashlib.sha256(record.data).hexdigest(),
             fields={name: event.fields[name] for name in names if name in event.fields},
         )
 
     def _fail(self, reason: str) -> None:
-        """Nothing can be stored: go on in memory until that is too much, then make the senders wait (DESIGN.md §5)."""
+        """Nothing can be stored: go on in memory, then make the senders wait (docs/semantics.md, "Disk full")."""
         if not self.failing:
             self._failing_since_s = time.monotonic()
             _log.error("alerts cannot be stored, they are kept in memory", error=reason)

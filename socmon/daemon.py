@@ -34,6 +34,7 @@ _TIDY_S = 10.0  # between two looks at the journal's size
 _COLLECTORS_STOP_S = 5.0
 _FORWARDERS_STOP_S = 5.0
 _DRAIN_S = 10.0  # for the intake buffer, and again for what is journalled and not yet matched
+_STALLED_S = 30.0
 _DAY_US = 86_400 * SECOND_US
 
 _log = log.get("daemon")
@@ -136,9 +137,13 @@ class Daemon:
     def __init__(self, config: Config, stop: asyncio.Event) -> None:
         self._config = config
         self._stop = stop
+        self._given_up: list[str] = []
         self._rules = _load_rules(config)
         journal = config.journal
         self._journal = Journal.open(config.state_dir / "journal", segment_bytes=journal.segment_bytes)
+        if self._journal.torn_bytes:
+            # The last run was cut in the middle of a write; nobody was told that these records are safe.
+            _log.warning("the journal's torn end was set aside", size_bytes=self._journal.torn_bytes)
         self._intake = Intake(self._journal, config.intake, journal)
         self._store = Store(
             config.state_dir / "socmon.db",
@@ -182,6 +187,7 @@ class Daemon:
         finally:
             await self._console.close()
             await self._store.close()
+            self._correlating.shutdown()
             self._intake.shutdown()
             self._journal.close()
         _log.info("stopped", frame=self._correlating.committed)
@@ -224,6 +230,13 @@ class Daemon:
             _log.error("the stop could not store everything, the next start reads it again", error=str(error))
             await _cancel(running.forwarders, _FORWARDERS_STOP_S)
         await _cancel(running.housekeeping, None)
+        # Whoever swallowed the first cancellation gets more of them; the stop must not hang on a component.
+        left = [task for task in (*running.collectors, *running.forwarders) if not task.done()]
+        for task in left:
+            _log.error("component does not stop, it is cancelled again", component=task.get_name())
+        while left:
+            await _cancel(left, 1.0)
+            left = [task for task in left if not task.done()]
 
     async def _collect(self, wiring: Wiring) -> None:
         door = self._door(wiring)
@@ -232,6 +245,7 @@ class Daemon:
             await cast("Collector[Any]", wiring.cls(door)).run()
 
         await supervise(wiring.name, run, backoff=Backoff(), log=door.log)
+        self._given_up.append(wiring.name)
 
     async def _tidy(self) -> None:
         """Compress and trim the journal, never past the last durable checkpoint."""
@@ -260,6 +274,10 @@ class Daemon:
 
     def _ready(self) -> tuple[bool, list[str]]:
         reasons = [reason for reason in (self._intake.failing, self._correlating.failing) if reason]
+        if (stalled_s := self._correlating.stalled_s) > _STALLED_S:
+            reasons.append(f"detection has not moved for {stalled_s:.0f} s, and the journal holds more")
+        gone = [*self._given_up, *(each.name for each in self._deliverings if each.gave_up)]
+        reasons += (f"component {name} gave up, a person is needed" for name in gone)
         return not reasons, reasons
 
 

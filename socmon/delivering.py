@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any, cast
 
 from structlog.typing import FilteringBoundLogger
@@ -13,12 +12,14 @@ from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, Rel
 from socmon.config import DeliverySettings, Wiring
 from socmon.errors import ComponentError
 from socmon.event import SECOND_US
+from socmon.intake import until
 from socmon.store import Routing, Store
 from socmon.supervisor import Backoff, supervise
 
 _LOOK_S = 1.0  # a pending alert may become due without a wake-up
 _KEEP_SETTLED_US = 7 * 24 * 3600 * SECOND_US
 _PRUNE_S = 3600.0
+_SEND_TIMEOUTS = 10  # `timeout_s` that a whole batch may take: it may need several requests
 
 
 class Delivering:
@@ -36,6 +37,7 @@ class Delivering:
         self._timeout_s = limits.timeout_s
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()  # nothing is due
+        self.gave_up = False  # only a person can help: it is not tried any more
         self._next_prune_s = time.monotonic() + _PRUNE_S
 
     @property
@@ -49,6 +51,7 @@ class Delivering:
     async def run(self) -> None:
         """Deliver until cancelled; a destination that fails is tried again, for ever, with backoff."""
         await supervise(self.name, self._deliver, backoff=self._backoff, log=self._log)
+        self.gave_up = True
 
     async def drain(self) -> None:
         """Return when all that is due has been answered for; the caller bounds the wait."""
@@ -62,9 +65,9 @@ class Delivering:
         try:
             while True:
                 self._wake.clear()
-                batch = await self._due(routing)
-                if batch:
-                    await self._send(forwarder, batch)
+                batches = await self._due(routing)
+                if batches:
+                    await self._send_all(forwarder, batches)
                     continue
                 if not self._wake.is_set():
                     self._idle.set()
@@ -72,39 +75,47 @@ class Delivering:
         finally:
             await forwarder.close()
 
-    async def _due(self, routing: Routing) -> list[Released]:
-        """What is on its way already, else what is released now."""
-        batch = await self._store.waiting(self.name, self._max_events)
-        if batch:
-            return batch
-        now_us = time.time_ns() // 1000
+    async def _due(self, routing: Routing) -> list[list[Released]]:
+        """What waits for an answer and what is released now: a batch a stream, the most urgent stream first."""
         problems = await self._store.release(
-            routing, limit=self._max_events, now_us=now_us, interval_us=self._interval_us
+            routing, limit=self._max_events, now_us=time.time_ns() // 1000, interval_us=self._interval_us
         )
         for problem in problems:
             self._log.error("alert cannot be rendered, it waits for its next revision", problem=problem)
             self._context.counters.error("render")
+        backlog = await self._store.backlog(self.name)
+        metrics.backlog(self.name, backlog.pending, backlog.waiting, backlog.oldest_us)
         return await self._store.waiting(self.name, self._max_events)
 
-    async def _send(self, forwarder: Forwarder[Any], batch: Sequence[Released]) -> None:
-        retry = False
-        by_stream = sorted(batch, key=lambda item: item.release.stream)  # stable: the order within a stream stays
-        for _, rows in groupby(by_stream, key=lambda item: item.release.stream):
-            sent = list(rows)
+    async def _send_all(self, forwarder: Forwarder[Any], batches: Sequence[Sequence[Released]]) -> None:
+        """Send each stream's batch; one that fails does not keep the others from being tried."""
+        failure: ComponentError | None = None
+        for batch in batches:
             try:
-                outcomes = await asyncio.wait_for(forwarder.send(sent), self._timeout_s)
-            except TimeoutError as error:
-                raise ComponentError(f"no answer within {self._timeout_s:g} s; the batch is sent again") from error
-            failpoints.die("outbox.replied")
-            answered = {outcome.id for outcome in outcomes}
-            if answered != {item.id for item in sent}:
-                raise ComponentError(f"{len(sent)} alerts sent, {len(answered)} answered for; the batch is sent again")
-            await self._store.settle(outcomes, time.time_ns() // 1000)
-            self._count(outcomes)
-            retry = retry or any(outcome.status == "retry" for outcome in outcomes)
-        if retry:
-            raise ComponentError("the destination asked for some alerts again")
-        self._backoff.reset()
+                await self._send(forwarder, batch)
+            except ComponentError as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
+    async def _send(self, forwarder: Forwarder[Any], batch: Sequence[Released]) -> None:
+        try:
+            # A forwarder bounds each of its requests by timeout_s; this is for one that hangs elsewhere.
+            async with asyncio.timeout(self._timeout_s * _SEND_TIMEOUTS):
+                outcomes = await forwarder.send(batch)
+        except TimeoutError as error:
+            raise ComponentError("no answer to a batch in time; it is sent again") from error
+        failpoints.die("outbox.replied")
+        answered = {outcome.id for outcome in outcomes}
+        if answered != {item.id for item in batch}:
+            raise ComponentError(f"{len(batch)} alerts sent, {len(answered)} answered for; the batch is sent again")
+        await self._store.settle(outcomes, time.time_ns() // 1000)
+        self._count(outcomes)
+        again = sum(outcome.status == "retry" for outcome in outcomes)
+        if again < len(outcomes):
+            self._backoff.reset()
+        if again:
+            raise ComponentError(f"{again} of {len(outcomes)} alerts are to be sent again")
 
     def _count(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
@@ -113,12 +124,7 @@ class Delivering:
                 self._log.error("alert refused, kept as a dead letter", code=outcome.code)
 
     async def _rest(self) -> None:
-        backlog = await self._store.backlog(self.name)
-        metrics.backlog(self.name, backlog.pending, backlog.waiting, backlog.oldest_us)
         if time.monotonic() >= self._next_prune_s:
             self._next_prune_s = time.monotonic() + _PRUNE_S
             await self._store.prune(time.time_ns() // 1000 - _KEEP_SETTLED_US)
-        try:
-            await asyncio.wait_for(self._wake.wait(), _LOOK_S)
-        except TimeoutError:
-            return
+        await until(self._wake, _LOOK_S)

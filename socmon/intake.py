@@ -12,14 +12,14 @@ from socmon import log, metrics, parsers
 from socmon.config import IntakeSettings, JournalSettings
 from socmon.errors import JournalError
 from socmon.event import Record, Source
-from socmon.journal import Drop, Journal
+from socmon.journal import Drop, Journal, UnwritableError
 
 MAX_BATCH = 1000
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 _MAX_SOURCES = 10_000
 _SAMPLES = 20  # records that a source's format is settled from
-_DROPS_LATE_S = 1.0  # DESIGN.md §7, "Ledger"
-_COALESCE_S = 0.005  # DESIGN.md §7, "Durability order"
+_DROPS_LATE_S = 1.0  # docs/semantics.md, "Ledger"
+_COALESCE_S = 0.005  # docs/semantics.md, "Durability order"
 _RETRY_S = 1.0  # a full disk is looked at again this often
 
 _log = log.get("intake")
@@ -43,7 +43,9 @@ class Intake:
         self._tick_s = intake.tick_s
         self._fsync_each_batch = journalling.fsync == "batch"
         self._fsync_interval_s = _COALESCE_S if self._fsync_each_batch else journalling.fsync_interval_s
+        # Threads of its own: a shared pool could be full of somebody's calls that hang.
         self._thread = ThreadPoolExecutor(1, "journal")
+        self._sync_thread = ThreadPoolExecutor(1, "journal-sync")
         self._queue: deque[_Offering] = deque()
         self._held = 0
         self._drops: dict[tuple[str, str], int] = {}
@@ -53,7 +55,7 @@ class Intake:
         self._room.set()
         self._dirty = asyncio.Event()
         self._unsynced: dict[str, dict[str, bytes]] = {}  # collector → stream → newest position
-        self._waiting_sync: list[asyncio.Future[None]] = []
+        self._waiting_sync: list[_Offering] = []
         self._savers: dict[str, list[_Saved]] = {}
         self._closing = False
         self._paused = False
@@ -83,7 +85,7 @@ class Intake:
             self._held -= len(offering.records)
             self._room.set()
         else:
-            await offering.written
+            await asyncio.shield(offering.written)
 
     def offer(self, batch: Sequence[Record]) -> int:
         """See Context.offer; the caller counts what was not taken, with `no_room` as the reason."""
@@ -100,10 +102,12 @@ class Intake:
 
     def drop(self, collector: str, reason: str, records: int) -> None:
         """Enter records lost before the journal into the ledger, at most a second late."""
+        if not self._drops:
+            asyncio.get_running_loop().call_later(_DROPS_LATE_S, self._work.set)
         self._drops[collector, reason] = self._drops.get((collector, reason), 0) + records
 
     def pause(self) -> None:
-        """Make senders wait (emit) or lose (offer), as long as alerts cannot be stored (DESIGN.md §5)."""
+        """Make senders wait (emit) or lose (offer), while alerts cannot be stored (docs/semantics.md, "Disk full")."""
         self._paused = True
 
     def resume(self) -> None:
@@ -135,19 +139,23 @@ class Intake:
             JournalError: the disk failed; the process must end, and open the journal anew.
         """
         idle_since_s = time.monotonic()
-        while not (self._closing and not self._queue):
-            wait_s = min(self._tick_s, _DROPS_LATE_S) if self._drops else self._tick_s
-            await until(self._work, wait_s)
-            self._work.clear()
-            offerings, records = self._take()
-            tick = not records and time.monotonic() - idle_since_s >= self._tick_s
-            if records or self._drops or tick:
-                await self._append(records, tick=tick)
-                idle_since_s = time.monotonic()
-            for offering in offerings:
-                self._acknowledge(offering)
-            if self._queue:
-                self._work.set()
+        taken: list[_Offering] = []
+        try:
+            while not (self._closing and not self._queue and not self._drops):
+                await until(self._work, self._tick_s)
+                self._work.clear()
+                taken, records = self._take()
+                tick = not records and time.monotonic() - idle_since_s >= self._tick_s
+                if records or self._drops or tick:
+                    await self._append(records, tick=tick)
+                    idle_since_s = time.monotonic()
+                for offering in taken:
+                    self._acknowledge(offering)
+                if self._queue:
+                    self._work.set()
+        finally:
+            for offering in (*taken, *self._queue, *self._waiting_sync):
+                offering.written.cancel()  # nobody will answer for it any more
 
     def _take(self) -> tuple[list[_Offering], list[Record]]:
         offerings: list[_Offering] = []
@@ -163,10 +171,36 @@ class Intake:
     async def _append(self, records: list[Record], *, tick: bool) -> None:
         drops, self._drops = self._drops, {}
         rows = [Drop(collector, reason, count) for (collector, reason), count in drops.items()]
+        self._held -= len(records)
+        await self._append_parts(records, rows, tick=tick)
+        self._room.set()
+        self.appended.set()
+        self._dirty.set()
+
+    async def _append_parts(self, records: list[Record], drops: Sequence[Drop], *, tick: bool) -> None:
+        """Append one frame; a record that no frame can hold is dropped, counted, and the others go on."""
+        try:
+            await self._append_frame(records, drops, tick=tick)
+        except UnwritableError as error:
+            if len(records) <= 1:
+                for record in records:
+                    _log.error("a record cannot be journalled, it is dropped", error=str(error))
+                    self.drop(record.source.collector, "unwritable", record.count)
+                return
+            half = len(records) // 2
+            await self._append_parts(records[:half], drops, tick=tick)
+            await self._append_parts(records[half:], (), tick=False)
+        for record in records:
+            if record.position is not None:
+                self._unsynced.setdefault(record.source.collector, {})[record.position[0]] = record.position[1]
+
+    async def _append_frame(self, records: list[Record], drops: Sequence[Drop], *, tick: bool) -> None:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                batch = await loop.run_in_executor(self._thread, lambda: self._write(records, rows, tick=tick))
+                number = await loop.run_in_executor(self._thread, lambda: self._write(records, drops, tick=tick))
+            except UnwritableError:
+                raise
             except JournalError as error:
                 if self._journal.broken:
                     raise
@@ -179,16 +213,9 @@ class Intake:
         if self.failing:
             _log.info("the journal can be written again")
         self.failing = ""
-        self._held -= len(records)
-        self._room.set()
-        for record in records:
-            if record.position is not None:
-                self._unsynced.setdefault(record.source.collector, {})[record.position[0]] = record.position[1]
-        metrics.JOURNAL_LAST.set(batch)
-        self.appended.set()
-        self._dirty.set()
+        metrics.JOURNAL_LAST.set(number)
 
-    def _write(self, records: list[Record], drops: list[Drop], *, tick: bool) -> int:
+    def _write(self, records: list[Record], drops: Sequence[Drop], *, tick: bool) -> int:
         batch = self._journal.append(records, written_us=time.time_ns() // 1000, drops=drops, tick=tick)
         metrics.JOURNAL_RECORDS.inc(len(records))
         metrics.JOURNAL_BYTES.inc(sum(len(record.data) for record in records))
@@ -196,8 +223,8 @@ class Intake:
 
     def _acknowledge(self, offering: _Offering) -> None:
         if self._fsync_each_batch:
-            self._waiting_sync.append(offering.written)
-        else:
+            self._waiting_sync.append(offering)
+        elif not offering.written.done():
             offering.written.set_result(None)
 
     def _settled(self, records: list[Record]) -> list[Record]:
@@ -221,7 +248,8 @@ class Intake:
             self._sources[key] = known
             while len(self._sources) > _MAX_SOURCES:
                 del self._sources[next(iter(self._sources))]
-        return known
+        # Only the format was found out; zone and the rest are the configuration's, which may have changed.
+        return msgspec.structs.replace(source, format=known.format, chosen=known.chosen)
 
     async def sync(self) -> None:
         """Make the journal durable as configured, and tell who waits for that, until cancelled."""
@@ -232,10 +260,10 @@ class Intake:
             self._dirty.clear()
             waiting, self._waiting_sync = self._waiting_sync, []
             positions, self._unsynced = self._unsynced, {}
-            await loop.run_in_executor(None, self.durable)
-            for future in waiting:
-                if not future.done():
-                    future.set_result(None)
+            await loop.run_in_executor(self._sync_thread, self.durable)
+            for offering in waiting:
+                if not offering.written.done():
+                    offering.written.set_result(None)
             for collector, streams in positions.items():
                 for saver in self._savers.get(collector, ()):
                     saver.put(streams)
@@ -252,8 +280,9 @@ class Intake:
         self._work.set()
 
     def shutdown(self) -> None:
-        """Let go of the writer thread."""
+        """Let go of the threads."""
         self._thread.shutdown()
+        self._sync_thread.shutdown()
 
 
 class _Saved:
@@ -292,8 +321,10 @@ def _parts(batch: Sequence[Record]) -> Iterator[Sequence[Record]]:
 
 async def until(event: asyncio.Event, timeout_s: float) -> bool:
     """Whether `event` is set before `timeout_s` is over."""
+    # Not wait_for: before Python 3.12 it loses a cancellation that comes in the same turn as the event.
     try:
-        await asyncio.wait_for(event.wait(), timeout_s)
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
     except TimeoutError:
         return False
     return True

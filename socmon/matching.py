@@ -10,7 +10,7 @@ from socmon.event import SECOND_US, Event, Match, Record, clock_of
 from socmon.journal import Batch, Drop
 from socmon.sigma import RuleSet
 
-FUTURE_US = 600 * SECOND_US  # DESIGN.md §7: an event time further ahead of its receipt is not believed
+FUTURE_US = 600 * SECOND_US  # further ahead of its receipt no event time is believed (docs/semantics.md, "Dating")
 
 
 class Matched(Struct):

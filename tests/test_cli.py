@@ -283,7 +283,7 @@ def test_check_of_what_is_right_says_ok_and_changes_nothing(tmp_path: Path) -> N
     result = socmon("check", "-c", str(path))
 
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == f"{path}: ok, 1 collectors, 1 rules, 1 forwarders\n"
+    assert result.stdout == f"{path}: ok, 1 collector, 1 rule, 1 forwarder\n"
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -1,5 +1,6 @@
 """The daemon as a process: one instance a folder, an orderly stop, clear errors."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from field import Field, field_in, wait_for
+from harness import until as until_true
 
 from socmon import config, daemon
 from socmon.errors import JournalError
@@ -109,3 +111,25 @@ def test_a_bad_configuration_ends_with_78_and_every_problem(place: Field) -> Non
     assert result.returncode == 78
     assert "did you mean 'file'?" in result.stderr
     assert "did you mean 'journal'?" in result.stderr
+
+
+async def test_a_stop_while_the_journal_cannot_be_written_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socmon.daemon._COLLECTORS_STOP_S", 0.1)
+    monkeypatch.setattr("socmon.daemon._DRAIN_S", 0.1)
+    place = Field(tmp_path / "province")
+    place.configure(["auth"], forwarders={})
+    place.write("auth", 0, 5)
+    stop = asyncio.Event()
+    one = daemon.Daemon(config.load(place.root / "config.yaml"), stop)
+
+    def full(*_args: object, **_options: object) -> None:
+        raise JournalError("no space left on device")
+
+    monkeypatch.setattr(one._journal, "append", full)
+    serving = asyncio.create_task(one.serve())
+    await until_true(lambda: one._intake.failing)
+    assert one._ready() == (False, ["no space left on device"])
+
+    stop.set()
+
+    await asyncio.wait_for(serving, 10)

@@ -98,6 +98,85 @@ async def test_drops_enter_the_journal() -> None:
         assert [drop for batch in journalled(journal) for drop in batch.drops] == [Drop("logs", "buffer_full", 7)]
 
 
+async def test_drops_are_journalled_a_second_after_they_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socmon.intake._DROPS_LATE_S", 0.01)
+    async with running(tick_s=3600) as (intake, journal):
+        await intake.emit(records(1))
+        intake.drop("logs", "buffer_full", 3)
+
+        await until_true(lambda: any(batch.drops for batch in journalled(journal)))
+
+
+async def test_drops_of_the_last_moment_are_journalled_before_the_end() -> None:
+    journal = Journal.open(Path("journal"), files=FakeFiles(), segment_bytes=64 * 1024)
+    intake = Intake(journal, IntakeSettings(), JournalSettings())
+    running_intake = asyncio.create_task(intake.run())
+    await asyncio.sleep(0)
+
+    intake.close()
+    intake.drop("logs", "buffer_full", 3)
+    await asyncio.wait_for(running_intake, 5)
+    intake.shutdown()
+
+    assert [drop for batch in journalled(journal) for drop in batch.drops] == [Drop("logs", "buffer_full", 3)]
+
+
+async def test_a_record_that_cannot_be_written_down_is_dropped_and_the_others_go_on() -> None:
+    bad = Record(b"x", Source("logs", "\udcff"), time.time_ns() // 1000)
+    async with running() as (intake, journal):
+        await asyncio.wait_for(intake.emit([*records(3), bad, *records(4)]), 5)
+        await intake.emit(records(1))
+
+        batches = journalled(journal)
+        assert sum(len(batch.records) for batch in batches) == 8
+        assert [drop for batch in batches for drop in batch.drops] == [Drop("logs", "unwritable", 1)]
+
+
+async def test_a_time_zone_that_is_changed_in_the_configuration_counts_from_then_on() -> None:
+    async with running() as (intake, journal):
+        await intake.emit(records(1))
+        moved = Source("logs", "/f", zone="Asia/Ho_Chi_Minh")
+        await intake.emit([Record(SSHD, moved, time.time_ns() // 1000)])
+
+        sources = [record.source for batch in journalled(journal) for record in batch.records]
+        assert [source.zone for source in sources] == ["UTC", "Asia/Ho_Chi_Minh"]
+        assert sources[1].format == "rfc3164"
+
+
+async def test_a_wait_that_is_cancelled_twice_does_not_end_the_intake() -> None:
+    async with running() as (intake, journal):
+        for turns in range(8):
+            emitting = asyncio.create_task(intake.emit(records(5)))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            emitting.cancel()
+            await asyncio.sleep(0)
+            emitting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await emitting
+        await asyncio.wait_for(intake.emit(records(1, peer="/last")), 5)
+
+        assert journal.position("logs", "/last") == b"0"
+
+
+async def test_an_intake_that_ends_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socmon.intake._RETRY_S", 0.01)
+    files = FakeFiles()
+    journal = Journal.open(Path("journal"), files=files, segment_bytes=64 * 1024)
+    intake = Intake(journal, IntakeSettings(), JournalSettings())
+    running_intake = asyncio.create_task(intake.run())
+    files.failing = {"write"}
+    emitting = asyncio.create_task(intake.emit(records(5)))
+    await until_true(lambda: bool(intake.failing))
+
+    emitting.cancel()
+    running_intake.cancel()
+    done, _ = await asyncio.wait([emitting, running_intake], timeout=5)
+    intake.shutdown()
+
+    assert len(done) == 2
+
+
 async def test_idle_time_is_journalled_as_a_tick() -> None:
     async with running(tick_s=0.01) as (_intake, journal):
         await until_true(lambda: any(batch.tick for batch in journalled(journal)))

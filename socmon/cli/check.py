@@ -126,5 +126,6 @@ def _print(found: Findings, options: Options) -> None:
     if found.problems:
         click.echo(f"{options.config}: {len(found.problems)} to be mended", err=True)
     elif not options.quiet:
-        counts = f"{len(found.collectors)} collectors, {found.rules} rules, {len(found.forwarders)} forwarders"
-        click.echo(f"{options.config}: {click.style('ok', fg='green')}, {counts}")
+        counts = {"collector": len(found.collectors), "rule": found.rules, "forwarder": len(found.forwarders)}
+        told = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items())
+        click.echo(f"{options.config}: {click.style('ok', fg='green')}, {told}")

@@ -1,26 +1,24 @@
 """`socmon parse`: only the parsers, one object a line; what the daemon would read from the same bytes."""
 
-import csv
-import io
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 import msgspec
 
 from socmon.cli import PROBLEMS, Options
-from socmon.cli.reading import format_option, timezone_option, year_option
+from socmon.cli.reading import csv_row, format_option, tell_cut, timezone_option, year_option
 from socmon.errors import ParseError
 from socmon.event import Event, Record, Source, rfc3339
 from socmon.parsers import detect, parse
+from socmon.parsers.lines import Lines
 from socmon.text import printable
 
 _STDIN = "-"
-_MAX_LINE_BYTES = 65_536
 _COLUMNS = ("n", "format", "time", "host", "logsource", "fields", "entities", "repeat", "error")
 
 
@@ -34,52 +32,36 @@ def command(options: Options, path: str, format_name: str, year: int | None, tim
     """Show what the parsers make of each line of FILE, or of standard input.
 
     A stamp without a year gets the latest one that puts it at most a day after FILE was last written; on standard
-    input its time is unknown, unless --year is given. Exits with 1 when some lines could not be read.
+    input its time is unknown, unless --year is given. Lines are numbered from 0; an empty one has its number, but
+    nothing is shown for it. Of a line over 64 KiB only that much is read. Exits with 1 when some lines could not be
+    read.
     """
     source = Source(collector="parse", peer=path, format=format_name, zone=timezone)
     if path == _STDIN:
-        lines = _told(sys.stdin.buffer, source, time.time_ns() // 1000, year=year, undated=True)
-        return _write(lines, options.output, flush=True)
-    with Path(path).open("rb") as stream:
-        written_us = os.fstat(stream.fileno()).st_mtime_ns // 1000
-        return _write(_told(stream, source, written_us, year=year, undated=False), options.output, flush=False)
+        lines = Lines(sys.stdin.buffer)
+        told = _told(lines, source, time.time_ns() // 1000, year=year, undated=True)
+        code = _write(told, options.output, flush=True)
+    else:
+        with Path(path).open("rb") as stream:
+            lines = Lines(stream)
+            told = _told(lines, source, os.fstat(stream.fileno()).st_mtime_ns // 1000, year=year, undated=False)
+            code = _write(told, options.output, flush=False)
+    tell_cut(path, lines.cut)
+    return code
 
 
-def _told(
-    stream: BinaryIO, source: Source, anchor_us: int, *, year: int | None, undated: bool
-) -> Iterator[dict[str, Any]]:
+def _told(lines: Lines, source: Source, anchor_us: int, *, year: int | None, undated: bool) -> Iterator[dict[str, Any]]:
     """What can be told of each line that is not empty."""
-    for n, line in _lines(stream):
+    for n, line in enumerate(lines):
+        if not line:
+            continue
+        name = source.format if source.format != "auto" else detect([line]) or "auto"
+        record = Record(line, msgspec.structs.replace(source, format=name), anchor_us)
         try:
-            name = _format(line, source.format)
-            record = Record(line, msgspec.structs.replace(source, format=name), anchor_us)
             told = _row(name, parse(record, year=year, undated=undated))
         except ParseError as error:
             told = {"error": str(error)}
         yield {"n": n, **told}
-
-
-def _format(line: bytes, name: str) -> str:
-    """The format to read `line` in.
-
-    Raises:
-        ParseError: the line is too long to be read in any.
-    """
-    if len(line) > _MAX_LINE_BYTES:
-        raise ParseError(f"the line is longer than {_MAX_LINE_BYTES} bytes: {line[:80]!r}")
-    return name if name != "auto" else detect([line]) or "auto"
-
-
-def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """(number from 0, bytes) of each line that is not empty; of one that is too long, its start."""
-    n = 0
-    while line := stream.readline(_MAX_LINE_BYTES + 2):
-        more = line
-        while not more.endswith(b"\n") and (more := stream.readline(_MAX_LINE_BYTES)):
-            pass
-        if told := line.rstrip(b"\r\n"):
-            yield n, told
-        n += 1
 
 
 def _row(format_name: str, event: Event) -> dict[str, Any]:
@@ -99,12 +81,7 @@ def _ndjson(row: dict[str, Any]) -> bytes:
 
 
 def _csv(row: dict[str, Any]) -> bytes:
-    cells = [row.get(column, "") for column in _COLUMNS]
-    text = io.StringIO()
-    csv.writer(text).writerow(
-        [msgspec.json.encode(cell).decode() if isinstance(cell, dict) else cell for cell in cells]
-    )
-    return text.getvalue().encode()
+    return csv_row(row.get(column, "") for column in _COLUMNS).encode()
 
 
 def _human(row: dict[str, Any]) -> bytes:

@@ -1,10 +1,16 @@
-"""How a command is told to read log lines: the options that `parse` and `replay` share."""
+"""How `parse` and `replay` are told to read log lines, and what both say of lines and write as a table."""
 
+import csv
+import io
+from collections.abc import Iterable
 from zoneinfo import ZoneInfo
 
 import click
+import msgspec
 
 from socmon.parsers import FORMATS
+from socmon.parsers.lines import MAX_LINE_BYTES
+from socmon.text import printable
 
 
 def _zone(_context: click.Context, _option: click.Parameter, name: str) -> str:
@@ -23,3 +29,19 @@ year_option = click.option("--year", type=click.IntRange(1970, 9998), help="Date
 timezone_option = click.option(
     "--timezone", default="UTC", callback=_zone, help="IANA zone of stamps that state none (default: UTC)."
 )
+
+
+def tell_cut(name: str, cut: int) -> None:
+    """Say on standard error that `cut` lines of a file were too long, if any was."""
+    if cut:
+        what = f"{printable(name)}: {cut} line{'s' if cut > 1 else ''} longer than {MAX_LINE_BYTES} bytes"
+        click.echo(f"{what}; only that much of each was read", err=True)
+
+
+def csv_row(cells: Iterable[object]) -> str:
+    """A row of RFC 4180; an object or a list becomes JSON."""
+    text = io.StringIO()
+    csv.writer(text).writerow(
+        [msgspec.json.encode(cell).decode() if isinstance(cell, dict | list) else cell for cell in cells]
+    )
+    return text.getvalue()

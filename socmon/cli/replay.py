@@ -1,18 +1,25 @@
 """`socmon replay`: old log files through the real engine."""
 
+import errno
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from resource import RLIMIT_NOFILE, getrlimit, setrlimit
+from typing import Any, NamedTuple
 
 import click
 import msgspec
 
 from socmon.cli import PROBLEMS, Options
-from socmon.cli.reading import format_option, timezone_option, year_option
+from socmon.cli.reading import csv_row, format_option, tell_cut, timezone_option, year_option
 from socmon.errors import ConfigError
 from socmon.event import rfc3339
-from socmon.replaying import STDIN, Found, Replay
+from socmon.replaying import LATENESS_S, STDIN, Found, Reading, Replay
 from socmon.resources import shipped
 from socmon.sigma import load_rules
 from socmon.text import printable
+
+_Row = dict[str, Any]
 
 
 @click.command("replay")
@@ -37,51 +44,103 @@ def command(
 ) -> int:
     """Run log files (.gz too) through the rules and show the alerts; needs no daemon, no store and no clock.
 
-    A stamp without a year gets the latest one that puts it at most a day after FILE was last written; standard input
-    (-) needs --year. Exits with 1 when a rule was refused; what could be loaded has run all the same.
+    Several files are read side by side, in the order of time, however they are named; alerts come in the order of
+    their first event. A stamp without a year gets the latest one that puts it at most a day after FILE was last
+    written; standard input (-) needs --year for that. Of a line over 64 KiB only that much is read.
+
+    Exits with 1 when the answer may lack something: a rule was refused, a file could not be read to its end, or events
+    could not be correlated. What could be used has run all the same.
     """
     for name in files:
-        if name != STDIN and not Path(name).is_file():
-            raise click.UsageError(f"cannot read {name}: no such file")
+        _check(name)
     rules = load_rules(rule_paths or [shipped("rules")])
     for error in rules.errors:
         click.echo(f"rule refused: {printable(str(error))}", err=True)
     if not rules.rules:
         raise ConfigError(["no rule could be loaded; name a folder with Sigma rules by --rules"])
+    _allow_many_files()
     replay = Replay(files, rules, format=format_name, year=year, zone=timezone)
     if matches:
-        _print_matches(replay, options.output)
+        rows: Iterable[_Row] = ({"file": file, "n": n, "rules": ids} for (file, n), ids in replay.matches())
+        _write(rows, options.output, _MATCHES)
     else:
-        _print_alerts(replay, options.output)
-    if replay.unparsed:
-        click.echo(f"{replay.unparsed} of {replay.lines} lines could not be read as {format_name}", err=True)
-    return PROBLEMS if rules.errors else 0
+        found = replay.alerts()
+        _write(map(_row, found), options.output, _ALERTS)
+        if options.output == "human" and not options.quiet:
+            click.echo(f"{replay.lines} lines, {len(found)} alerts", err=True)
+    for reading in replay.readings:
+        _tell(reading, "in any known format" if format_name == "auto" else f"as {format_name}")
+    _tell_unused(replay)
+    broken = any(reading.trouble for reading in replay.readings)
+    lacking = rules.errors or broken or replay.undated or replay.late or replay.evicted
+    return PROBLEMS if lacking else 0
 
 
-def _print_matches(replay: Replay, form: str) -> None:
-    rows = ({"file": place.file, "n": place.n, "rules": ids} for place, ids in replay.matches())
-    if form == "json":
-        click.echo(_json({"schema": "socmon.replay.matches/v1", "matches": list(rows)}))
-    elif form == "ndjson":
-        for row in rows:
-            click.echo(_json(row))
-    else:
-        for place, ids in replay.matches():
-            click.echo(f"{printable(place.file)}:{place.n}  {' '.join(ids)}")
-
-
-def _print_alerts(replay: Replay, form: str) -> None:
-    found = replay.alerts()
-    if form == "json":
-        click.echo(_json({"schema": "socmon.replay/v1", "alerts": [_row(item) for item in found]}))
+def _check(name: str) -> None:
+    """Refuse what cannot be a log, before anything is read; a pipe can be one."""
+    if name == STDIN:
         return
-    for item in found:
-        click.echo(_json(_row(item)) if form == "ndjson" else _line(item))
-    if form == "human":
-        click.echo(f"{replay.lines} lines, {len(found)} alerts", err=True)
+    if Path(name).is_dir():
+        raise click.UsageError(f"cannot read {printable(name)}: is a directory; name the files in it")
+    if not Path(name).exists():
+        raise click.UsageError(f"cannot read {printable(name)}: no such file")
+    if not os.access(name, os.R_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
 
 
-def _row(item: Found) -> dict[str, object]:
+def _allow_many_files() -> None:
+    """Raise the number of files that may be open, as all of them are at once; the usual 1,024 are soon too few."""
+    _, hard = getrlimit(RLIMIT_NOFILE)
+    setrlimit(RLIMIT_NOFILE, (hard, hard))
+
+
+def _tell(reading: Reading, form: str) -> None:
+    """Say on standard error what was wrong with a file."""
+    name = printable(reading.name)
+    if reading.trouble:
+        used = f"the {reading.lines} lines before that are used"
+        click.echo(f"cannot read all of {name}: {printable(reading.trouble)}; {used}", err=True)
+    if reading.unparsed:
+        click.echo(f"{name}: {reading.unparsed} of {reading.lines} lines could not be read {form}", err=True)
+    tell_cut(reading.name, reading.cut)
+
+
+def _tell_unused(replay: Replay) -> None:
+    """Say on standard error what the alerts do not count."""
+    unused = "they are matched, not correlated"
+    if replay.undated:
+        click.echo(f"{replay.undated} events have no time (standard input without --year); {unused}", err=True)
+    if replay.late:
+        behind = f"more than {LATENESS_S} s behind earlier lines of their file and host"
+        click.echo(f"{replay.late} events are {behind}; {unused}", err=True)
+    if replay.evicted:
+        click.echo(f"{replay.evicted} groups were too many to hold; some alerts may lack events", err=True)
+
+
+class _Kind(NamedTuple):
+    """What is printed: the key of all rows in the one object of `-o json`, the columns of CSV, and a row for people."""
+
+    schema: str
+    key: str
+    columns: tuple[str, ...]
+    human: Callable[[_Row], str]
+
+
+def _write(rows: Iterable[_Row], form: str, kind: _Kind) -> None:
+    """Write every row to standard output as it comes; as JSON all at once."""
+    if form == "json":
+        click.echo(_json({"schema": kind.schema, kind.key: list(rows)}))
+        return
+    if form == "csv":
+        click.echo(csv_row(kind.columns), nl=False)
+    for row in rows:
+        if form == "csv":
+            click.echo(csv_row(row[column] for column in kind.columns), nl=False)
+        else:
+            click.echo(_json(row) if form == "ndjson" else printable(kind.human(row)))
+
+
+def _row(item: Found) -> _Row:
     alert = item.alert
     return {
         "rule_id": alert.rule_id,
@@ -95,11 +154,23 @@ def _row(item: Found) -> dict[str, object]:
     }
 
 
-def _line(item: Found) -> str:
-    alert = item.alert
-    span = f"{rfc3339(alert.first_us)} … {rfc3339(alert.last_us)}"
-    group = " ".join(f"{name}={value}" for name, value in alert.group.items())
-    return printable(f"{span}  {alert.level:<13} {alert.count:>6}×  {alert.title}  {group}")
+def _alert_line(row: _Row) -> str:
+    group = " ".join(f"{name}={value}" for name, value in row["group"].items())
+    span = f"{row['first_seen']} … {row['last_seen']}"
+    return f"{span}  {row['level']:<13} {row['count']:>6}×  {row['title']}  {group}"
+
+
+def _match_line(row: _Row) -> str:
+    return f"{row['file']}:{row['n']}  {' '.join(row['rules'])}"
+
+
+_ALERTS = _Kind(
+    "socmon.replay/v1",
+    "alerts",
+    ("rule_id", "title", "level", "group", "first_seen", "last_seen", "count"),
+    _alert_line,
+)
+_MATCHES = _Kind("socmon.replay.matches/v1", "matches", ("file", "n", "rules"), _match_line)
 
 
 def _json(value: object) -> str:

@@ -1,4 +1,4 @@
-"""The recount: every number taken anew from log, journal, store and centre, never from a counter (DESIGN.md §7)."""
+"""The recount: every number taken anew from log, journal, store and centre, never from a counter."""
 
 import sqlite3
 from collections import Counter

@@ -99,12 +99,25 @@ def test_empty_input_is_an_empty_result() -> None:
     assert (done.returncode, json.loads(done.stdout)["lines"]) == (0, [])
 
 
-def test_line_without_end_is_refused_and_the_next_is_read() -> None:
-    done = run("-", "-o", "ndjson", "--year", "2026", stdin=b"x" * 3_000_000 + b"\n" + FAILED)
-    long, failed = objects(done.stdout)
+def test_line_that_is_too_long_is_cut_and_the_next_is_read() -> None:
+    long = b"Dec 10 06:55:48 web01 app: ".ljust(3_000_000, b"x") + b"\n"
 
-    assert "longer than 65536" in long["error"]
-    assert (failed["n"], done.returncode) == (1, 1)
+    done = run("-", "-o", "ndjson", "--year", "2026", stdin=long + FAILED)
+    cut, failed = objects(done.stdout)
+
+    assert len(cut["fields"]["message"]) == 65_536 - 27
+    assert (failed["n"], failed["host"], done.returncode) == (1, "web01", 0)
+    assert done.stderr == b"-: 1 line longer than 65536 bytes; only that much of each was read\n"
+
+
+def test_byte_order_mark_before_the_first_line_is_left_out() -> None:
+    done = run("-", "-o", "ndjson", "--year", "2026", stdin=b"\xef\xbb\xbf" + FAILED)
+
+    assert [line["host"] for line in objects(done.stdout)] == ["web01"]
+
+
+def test_help_says_that_an_empty_line_has_its_number() -> None:
+    assert b"an empty one has its number" in b" ".join(run("--help").stdout.split())
 
 
 def test_line_of_64_kib_is_read() -> None:

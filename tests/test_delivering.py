@@ -1,0 +1,133 @@
+"""Delivering: each destination for itself, in order, until it has answered; nothing is forgotten and nothing hangs."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import ClassVar
+
+from harness import FakeContext
+from harness import until as until_true
+
+from socmon.component import Forwarder, ForwarderSettings, Outcome, OutcomeStatus, Release, Released, Settings
+from socmon.config import DeliverySettings, Wiring
+from socmon.delivering import Delivering
+from socmon.errors import ComponentError
+from socmon.event import Alert, Level
+from socmon.store import Store
+
+
+class Scripted(Forwarder[ForwarderSettings]):
+    """Answers as `answers` says, one word a send; afterwards it accepts."""
+
+    settings_type: ClassVar[type[Settings]] = ForwarderSettings
+    answers: ClassVar[list[str]] = []
+    sent: ClassVar[list[list[str]]] = []
+    hang: ClassVar[asyncio.Event | None] = None
+
+    def stream(self, alert: Alert) -> str:
+        return "urgent" if alert.level == "critical" else "normal"
+
+    def render(self, alert: Alert, release: Release) -> bytes:
+        return f"{alert.id}/{release.revision}".encode()
+
+    async def send(self, released: Sequence[Released]) -> list[Outcome]:
+        self.sent.append([item.body.decode() for item in released])
+        if self.hang is not None:
+            await self.hang.wait()
+        answer = self.answers.pop(0) if self.answers else "accepted"
+        if answer == "down":
+            raise ComponentError("connection refused")
+        if answer == "silent":
+            return []
+        statuses: dict[str, OutcomeStatus] = {"retry": "retry", "rejected": "rejected", "accepted": "accepted"}
+        return [Outcome(item.id, statuses[answer]) for item in released]
+
+
+def alert(name: str, revision: int = 1, level: Level = "high") -> Alert:
+    return Alert(name, "rule", "Rule", level, [], {}, 1, 2, revision, revision, opened_seq=1)
+
+
+@asynccontextmanager
+async def delivering(root: Path, *answers: str, timeout_s: float = 30) -> AsyncIterator[tuple[Delivering, Store]]:
+    Scripted.answers, Scripted.sent, Scripted.hang = list(answers), [], None
+    store = Store(root / "s.db", destinations=["up"])
+    wiring = Wiring("up", "scripted", Scripted, ForwarderSettings(timeout_s=timeout_s))
+    settings = DeliverySettings(release_interval_s=0, backoff_first_s=0.001, backoff_limit_s=0.01)
+    one = Delivering(wiring, FakeContext(wiring.settings, name="up"), store, settings)
+    task = asyncio.create_task(one.run())
+    try:
+        yield one, store
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait_for(task, 5)
+        await store.close()
+
+
+async def put(one: Delivering, store: Store, *alerts: Alert) -> None:
+    await store.commit(alerts, depends_on=0, now_us=1)
+    one.wake()
+
+
+async def test_what_fails_is_sent_again_until_it_is_answered_for(tmp_path: Path) -> None:
+    async with delivering(tmp_path, "down", "silent", "retry") as (one, store):
+        await put(one, store, alert("a"), alert("b"))
+        await asyncio.wait_for(one.drain(), 5)
+
+        assert Scripted.sent == [["a/1", "b/1"]] * 4
+        assert (await store.backlog("up")).acknowledged == 2
+
+
+async def test_a_refused_alert_is_kept_and_the_next_goes_on(tmp_path: Path) -> None:
+    async with delivering(tmp_path, "rejected") as (one, store):
+        await put(one, store, alert("a"))
+        await asyncio.wait_for(one.drain(), 5)
+        await put(one, store, alert("b"))
+        await asyncio.wait_for(one.drain(), 5)
+
+        backlog = await store.backlog("up")
+        assert (backlog.dead, backlog.acknowledged) == (1, 1)
+
+
+async def test_one_stream_that_fails_does_not_keep_the_other_from_being_tried(tmp_path: Path) -> None:
+    async with delivering(tmp_path, "down") as (one, store):
+        await put(one, store, alert("low", level="low"), alert("now", level="critical"))
+        await asyncio.wait_for(one.drain(), 5)
+
+        assert Scripted.sent == [["now/1"], ["low/1"], ["now/1"]]
+
+
+async def test_a_send_that_hangs_is_given_up_and_tried_again(tmp_path: Path) -> None:
+    async with delivering(tmp_path, timeout_s=0.01) as (one, store):
+        Scripted.hang = asyncio.Event()
+        await put(one, store, alert("a"))
+        await until_true(lambda: len(Scripted.sent) >= 2)
+
+        Scripted.hang.set()
+        await asyncio.wait_for(one.drain(), 5)
+
+        assert (await store.backlog("up")).acknowledged == 1
+
+
+async def test_it_ends_whenever_it_is_cancelled(tmp_path: Path) -> None:
+    for turns in range(6):
+        folder = tmp_path / str(turns)
+        folder.mkdir()
+        async with delivering(folder) as (one, store):
+            await put(one, store, alert("a"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            one.wake()
+
+
+async def test_drain_waits_for_what_is_due_and_not_for_what_is_not(tmp_path: Path) -> None:
+    async with delivering(tmp_path) as (one, store):
+        one._interval_us = 3600 * 1_000_000
+        await put(one, store, alert("a", revision=1))
+        await asyncio.wait_for(one.drain(), 5)
+        await put(one, store, alert("a", revision=2))
+
+        await asyncio.wait_for(one.drain(), 5)
+
+        assert (await store.backlog("up")).pending == 1

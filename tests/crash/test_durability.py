@@ -1,4 +1,4 @@
-"""The durability order (DESIGN.md §7): whatever the power cut takes, no durable row refers to a lost journal entry."""
+"""Whatever the power cut takes, no durable row refers to a lost entry (docs/semantics.md, "Durability order")."""
 
 import random
 import sqlite3

@@ -1,0 +1,121 @@
+# ruff: noqa: INP001  a script; docs is no package
+"""Writes docs/configuration.md: every option of every section, and of every kind that ships with socmon."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from socmon import registry
+from socmon.component import Settings
+from socmon.config import Config, TopSettings
+from socmon.secrets import SecretRef
+
+PAGE = Path(__file__).with_name("configuration.md")
+
+_HEAD = """\
+# Configuration
+
+Every option. Written by `docs/generate.py` from the settings themselves; do not edit. `config.example.yaml` shows them
+all in their places, with their defaults.
+
+One YAML file, by default `/etc/socmon/config.yaml`, and the files `conf.d/*.yaml` beside it, in the order of their
+names. Sections are merged; nothing may be set twice. Relative paths count from the folder of the main file.
+`socmon check` tells every mistake at once, with file and line. A change takes effect at the next start.
+
+A *reference to a secret* is `file:PATH`, a file that socmon can read, or `credential:NAME`, a systemd credential.
+"""
+_COLLECTORS = """\
+A block a source: a name of your own (1 to 40 of a-z, 0-9, _ and -; no forwarder may have the same), its `kind`, and the
+options of that kind.
+"""
+_FORWARDERS = """\
+A block a destination, in the same form. Destinations do not wait for each other.
+"""
+_GROUPS: Mapping[str, tuple[registry.Group, str]] = {
+    "collectors": ("socmon.collectors", _COLLECTORS),
+    "forwarders": ("socmon.forwarders", _FORWARDERS),
+}
+_TABLE = "| Option | Value | Default | Meaning |\n|---|---|---|---|\n"
+_TYPES: Mapping[str, str] = {
+    "string": "text",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "`true` or `false`",
+}
+_BOUNDS: Mapping[str, str] = {
+    "exclusiveMinimum": "more than {}",
+    "minimum": "at least {}",
+    "maximum": "at most {}",
+    "minLength": "at least {} characters",
+    "maxLength": "at most {} characters",
+    "minItems": "at least {}",
+    "pattern": "as `{}`",
+}
+
+
+def reference() -> str:
+    """The page."""
+    return "\n".join([_HEAD, *_sections()])
+
+
+def _sections() -> Iterator[str]:
+    defaults = Config(Path(), Path())
+    for section in [each.name for each in fields(Config) if each.name != "path"]:
+        if section in _GROUPS:
+            yield from _kinds(section)
+        elif section == "state_dir":
+            yield f"## Outside every section\n\n{_table(TopSettings)}"
+        else:
+            yield f"## {section}\n\n{_table(type(getattr(defaults, section)))}"
+
+
+def _kinds(section: str) -> Iterator[str]:
+    group, text = _GROUPS[section]
+    yield f"## {section}\n\n{text}"
+    for kind in registry.kinds(group):
+        if registry.owner(registry.registered(group, kind)) == "socmon":
+            yield f"### {section}: kind {kind}\n\n{_table(registry.find(group, kind).settings_type)}"
+
+
+def _table(model: type[Settings]) -> str:
+    schema = model.model_json_schema()
+    required = schema.get("required", [])
+    rows = []
+    for name, option in schema["properties"].items():
+        secret = model.model_fields[name].annotation is SecretRef
+        value = "reference to a secret" if secret else _value(option)
+        default = "required" if name in required else _default(option["default"])
+        rows.append(f"| `{name}` | {value} | {default} | {option['description']} |\n")
+    return _TABLE + "".join(rows)
+
+
+def _value(option: Mapping[str, Any]) -> str:
+    if "anyOf" in option:
+        return "; or ".join(_value(choice) for choice in option["anyOf"])
+    if "enum" in option:
+        return ", ".join(f"`{choice}`" for choice in option["enum"])
+    if option["type"] == "null":
+        return "`null`"
+    if option["type"] == "array":
+        kind = f"list of {_value(option['items'])}"
+    else:
+        kind = "path" if option.get("format") == "path" else _TYPES[option["type"]]
+    return ", ".join([kind, *_bounds(option)])
+
+
+def _bounds(option: Mapping[str, Any]) -> Iterator[str]:
+    for key, text in _BOUNDS.items():
+        if key in option:
+            shown = option[key]
+            yield text.format(f"{shown:,}" if isinstance(shown, int) else shown)
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return f"`{value}`".lower().replace("none", "null")
+    return f"`{value}`" if value not in ("", []) else "empty"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(reference(), encoding="utf-8")

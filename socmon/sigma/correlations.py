@@ -4,7 +4,6 @@ Only event_count over single-event rules so far; the rest of the specification i
 what every rule has, type, rules and timespan; it knows no ranges and takes anything as a group: that is read here.
 """
 
-import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,18 +11,10 @@ from sigma.correlations import SigmaCorrelationRule, SigmaCorrelationType
 
 from socmon.event import SECOND_US
 from socmon.sigma.documents import Document, Place, RefusedError
-from socmon.sigma.rule import Correlation, CountOp, Rule
+from socmon.sigma.rule import COMPARE, Correlation, CountOp, Rule
 
 _KEYS = frozenset({"type", "rules", "group-by", "timespan", "condition", "aliases", "generate"})
-_OPS: Mapping[str, CountOp] = {"gt": "gt", "gte": "gte", "lt": "lt", "lte": "lte", "eq": "eq", "neq": "neq"}
-_COMPARE: Mapping[CountOp, Callable[[int, int], bool]] = {
-    "gt": operator.gt,
-    "gte": operator.ge,
-    "lt": operator.lt,
-    "lte": operator.le,
-    "eq": operator.eq,
-    "neq": operator.ne,
-}
+_OPS: Mapping[str, CountOp] = {op: op for op in COMPARE}
 # The smallest value that can be meant. A group is never empty, so `gte: 1` and `gt: 0` are true for every group: that
 # alerts once for all that belongs together, and is useful. Below these, a comparison is always false or says nothing.
 _LEAST: Mapping[CountOp, int] = {"gt": 0, "gte": 1, "lt": 2, "lte": 1, "eq": 1, "neq": 1}
@@ -100,7 +91,7 @@ def _comparisons(stated: object) -> list[tuple[CountOp, int]]:
     comparisons = [_comparison(key, value, (*place, key)) for key, value in stated.items()]
     # Between the numbers next to those stated, nothing changes.
     numbers = {1} | {value + step for _, value in comparisons for step in (-1, 0, 1)} - {-1, 0}
-    if not any(all(_COMPARE[op](number, value) for op, value in comparisons) for number in numbers):
+    if not any(all(COMPARE[op](number, value) for op, value in comparisons) for number in numbers):
         raise RefusedError("no number of events fulfils all of the condition; correct one of its comparisons", place)
     return comparisons
 

@@ -1,5 +1,7 @@
 """What a Sigma rule is once it is loaded; its compiled condition stays inside the rule set."""
 
+import operator
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from msgspec import Struct
@@ -7,6 +9,14 @@ from msgspec import Struct
 from socmon.event import Level, LogSource
 
 CountOp = Literal["gt", "gte", "lt", "lte", "eq", "neq"]
+COMPARE: Mapping[CountOp, Callable[[int, int], bool]] = {
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+    "eq": operator.eq,
+    "neq": operator.ne,
+}
 
 
 class RuleError(Struct, frozen=True):

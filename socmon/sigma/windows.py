@@ -5,25 +5,15 @@ Sigma correlation rules specification 2.1, event_count; docs/semantics.md, "Corr
 order, and an event that comes late is put in its place and re-evaluates every window that holds it.
 """
 
-import operator
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 from msgspec import Struct
 
-from socmon.sigma.rule import Correlation
+from socmon.sigma.rule import COMPARE, Correlation
 
 NEVER_US = -(1 << 62)
-
-_COMPARE: dict[str, Callable[[int, int], bool]] = {
-    "gt": operator.gt,
-    "gte": operator.ge,
-    "lt": operator.lt,
-    "lte": operator.le,
-    "eq": operator.eq,
-    "neq": operator.ne,
-}
 
 
 class OpenAlert(Struct, array_like=True):
@@ -115,7 +105,7 @@ class EventCountWindow:
     def __init__(self, correlation: Correlation, max_events: int) -> None:
         self.timespan_us = correlation.timespan_us
         conditions = ((correlation.op, correlation.value), *correlation.also)
-        self._conditions = [(_COMPARE[op], value) for op, value in conditions]
+        self._conditions = [(COMPARE[op], value) for op, value in conditions]
         self._rising = all(op in ("gt", "gte") for op, _ in conditions)  # more events never make it false
         self._max_events = max(max_events, *(value + 1 for _, value in conditions))
 

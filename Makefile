@@ -34,10 +34,9 @@ format: venv
 bench: venv
 	$(BIN)/python bench/ssh_bruteforce/run.py
 
-# CONFIG=/path/to/config.yaml make run
-CONFIG ?= config.example.yaml
 run: venv
-	$(BIN)/socmon -c $(CONFIG) run
+	@test -n "$(CONFIG)" || { echo "say which configuration: make run CONFIG=/path/to/config.yaml" >&2; exit 2; }
+	$(BIN)/socmon -c "$(CONFIG)" run
 
 docs: venv
 	$(BIN)/python -m socmon.metrics > docs/metrics.md

@@ -191,5 +191,12 @@ class Forwarder(Component[SettingsT]):
             ComponentError: nothing is known about any of them; all are sent again later. Never retry inside.
         """
 
+    async def open(self) -> None:
+        """Make ready to send; called once before the first batch, so that what is missing shows before an alert comes.
+
+        Raises:
+            ComponentError: the destination cannot be used as configured.
+        """
+
     async def close(self) -> None:
         """Let go of connections and files; called once, at the stop or before a restart."""

@@ -144,6 +144,8 @@ class Daemon:
         if self._journal.torn_bytes:
             # The last run was cut in the middle of a write; nobody was told that these records are safe.
             _log.warning("the journal's torn end was set aside", size_bytes=self._journal.torn_bytes)
+        if not self._journal.preallocated:
+            _log.warning("no room could be set aside for the next journal segment", size_bytes=journal.segment_bytes)
         self._intake = Intake(self._journal, config.intake, journal)
         self._store = Store(
             config.state_dir / "socmon.db",

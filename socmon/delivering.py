@@ -63,6 +63,8 @@ class Delivering:
         forwarder = cast("Forwarder[Any]", self._wiring.cls(self._context))
         routing = Routing(self.name, forwarder.stream, forwarder.render)
         try:
+            await self._measure()
+            await forwarder.open()
             while True:
                 self._wake.clear()
                 batches = await self._due(routing)
@@ -83,8 +85,7 @@ class Delivering:
         for problem in problems:
             self._log.error("alert cannot be rendered, it waits for its next revision", problem=problem)
             self._context.counters.error("render")
-        backlog = await self._store.backlog(self.name)
-        metrics.backlog(self.name, backlog.pending, backlog.waiting, backlog.oldest_us)
+        await self._measure()
         return await self._store.waiting(self.name, self._max_events)
 
     async def _send_all(self, forwarder: Forwarder[Any], batches: Sequence[Sequence[Released]]) -> None:
@@ -122,6 +123,10 @@ class Delivering:
             metrics.answered(self.name, outcome.status)
             if outcome.status == "rejected":
                 self._log.error("alert refused, kept as a dead letter", code=outcome.code)
+
+    async def _measure(self) -> None:
+        backlog = await self._store.backlog(self.name)
+        metrics.backlog(self.name, backlog.pending, backlog.waiting, backlog.oldest_us)
 
     async def _rest(self) -> None:
         if time.monotonic() >= self._next_prune_s:

@@ -24,6 +24,12 @@ class Scripted(Forwarder[ForwarderSettings]):
     answers: ClassVar[list[str]] = []
     sent: ClassVar[list[list[str]]] = []
     hang: ClassVar[asyncio.Event | None] = None
+    closed_doors: ClassVar[int] = 0  # times that `open` fails
+
+    async def open(self) -> None:
+        if Scripted.closed_doors:
+            Scripted.closed_doors -= 1
+            raise ComponentError("no key")
 
     def stream(self, alert: Alert) -> str:
         return "urgent" if alert.level == "critical" else "normal"
@@ -77,6 +83,17 @@ async def test_what_fails_is_sent_again_until_it_is_answered_for(tmp_path: Path)
 
         assert Scripted.sent == [["a/1", "b/1"]] * 4
         assert (await store.backlog("up")).acknowledged == 2
+
+
+async def test_a_destination_that_cannot_be_used_fails_before_an_alert_comes(tmp_path: Path) -> None:
+    Scripted.closed_doors = 3
+    async with delivering(tmp_path) as (one, store):
+        await until_true(lambda: not Scripted.closed_doors)
+
+        await put(one, store, alert("a"))
+        await asyncio.wait_for(one.drain(), 5)
+
+        assert Scripted.sent == [["a/1"]]
 
 
 async def test_a_refused_alert_is_kept_and_the_next_goes_on(tmp_path: Path) -> None:

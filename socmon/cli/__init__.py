@@ -5,6 +5,7 @@ A command is the attribute `command` of `socmon.cli.NAME`; it may return its exi
 invalid, 130 interrupted (70, 77 and 78 as in sysexits.h).
 """
 
+import errno
 import os
 import sys
 import traceback
@@ -121,6 +122,9 @@ def report(error: Exception, *, verbose: bool) -> int:
         case PermissionError():
             _complain(f"{error.filename or error}: permission denied; run as user socmon, or give this user the right")
             return NO_PRIVILEGE
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
+        _complain("cannot write the result: no space left on device; free some, or write it elsewhere")
+        return PROBLEMS
     if verbose:
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
     remedy = "report it" if verbose else "run it again with -v and report what it prints"

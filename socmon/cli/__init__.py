@@ -117,19 +117,19 @@ def report(error: Exception, *, verbose: bool) -> int:
                 _complain(problem)
             return BAD_CONFIG
         case SocmonError():
-            _complain(str(error))
-            return PROBLEMS
+            text, code = str(error), PROBLEMS
         case PermissionError():
-            _complain(f"{error.filename or error}: permission denied; run as user socmon, or give this user the right")
-            return NO_PRIVILEGE
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
-        _complain("cannot write the result: no space left on device; free some, or write it elsewhere")
-        return PROBLEMS
-    if verbose:
-        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-    remedy = "report it" if verbose else "run it again with -v and report what it prints"
-    _complain(f"{type(error).__name__}: {str(error)[:500]}; this is a bug of socmon, {remedy}")
-    return BUG
+            text = f"{error.filename or error}: permission denied; run as user socmon, or give this user the right"
+            code = NO_PRIVILEGE
+        case OSError(errno=errno.ENOSPC):
+            text, code = "cannot write the result: no space left on device; free some, or write it elsewhere", PROBLEMS
+        case _:
+            if verbose:
+                click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+            remedy = "report it" if verbose else "run it again with -v and report what it prints"
+            text, code = f"{type(error).__name__}: {str(error)[:500]}; this is a bug of socmon, {remedy}", BUG
+    _complain(text)
+    return code
 
 
 def _complain(text: str) -> None:

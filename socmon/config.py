@@ -344,6 +344,15 @@ class _Loading:
         self.problems.append(": ".join(part for part in (document.at(place), where, what) if part))
 
 
+# Plainer words than pydantic's, for what is most often mistaken.
+_PLAIN = {
+    "list_type": "input should be a list: write [ONE, OTHER]",
+    "path_type": "input should be a path",
+    "float_parsing": "input should be a number",
+    "int_parsing": "input should be a whole number",
+}
+
+
 def _explained(error: ErrorDetails, model: type[Settings]) -> str:
     """What is wrong with an option and what to do, without its value where that may be a secret."""
     last = str(error["loc"][-1]) if error["loc"] else ""
@@ -353,7 +362,7 @@ def _explained(error: ErrorDetails, model: type[Settings]) -> str:
     option = model.model_fields.get(last)
     if error["type"] == "missing":
         return f"missing; {_lower(option.description)}" if option and option.description else "missing"
-    text = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    text = _PLAIN.get(error["type"]) or error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     value = error["input"]
     shown = f", not {value!r}" if isinstance(value, int | float) or error["type"] == "literal_error" else ""
     return _lower(text) + shown[:80]

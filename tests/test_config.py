@@ -248,9 +248,24 @@ def test_nested_settings_are_told_by_their_whole_place(tmp_path: Path) -> None:
 
     (problem,) = problems(path)
 
-    assert problem.startswith("config.yaml:4: rules.paths.1: input is not a valid path")
+    assert problem.startswith("config.yaml:4: rules.paths.1: input should be a path")
 
 
 def test_shipped_file_that_does_not_exist_is_a_clear_error() -> None:
     with pytest.raises(Exception, match=r"nothing\.yaml is missing from this installation .*install socmon again"):
         shipped("nothing.yaml")
+
+
+def test_a_mistaken_type_is_told_in_plain_words(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("state_dir: 5\nrules: {paths: one.yml}\nintake: {tick_s: soon}\njournal: {keep_days: many}\n")
+
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+
+    assert caught.value.problems == [
+        f"{path}:1: state_dir: input should be a path, not 5",
+        f"{path}:2: rules.paths: input should be a list: write [ONE, OTHER]",
+        f"{path}:3: intake.tick_s: input should be a number",
+        f"{path}:4: journal.keep_days: input should be a whole number",
+    ]

@@ -38,6 +38,22 @@ class FileSettings(ForwarderSettings):
 
     path: Path = Field(description="The file; made with mode 0640 if there is none. It may be rotated by renaming it.")
 
+    def problems(self) -> list[str]:
+        """What keeps the file from being written, a line each; there are none if it can be made."""
+        problem = self._problem()
+        return [f"path: {problem}"] if problem else []
+
+    def _problem(self) -> str:
+        path, folder = self.path, self.path.parent
+        if not os.access(folder, os.X_OK) or not folder.is_dir():
+            return f"folder {folder} does not exist, or is closed to this user; make it, or name another one"
+        if path.exists() and not path.is_file():
+            return f"{path} is not a regular file; choose another path"
+        written = path if path.exists() else folder
+        if not os.access(written, os.W_OK):
+            return f"this user may not write {written}; check as the user that runs socmon, or give this one the right"
+        return ""
+
 
 class _Place(Struct, frozen=True):
     """The place of a line: its sequence counts within its stream and epoch. Epochs have no order: clocks go back."""

@@ -1,9 +1,11 @@
 """Delivers alerts to the national centre: batches over mutual TLS 1.3, each event answered for by the centre."""
 
 import asyncio
+import os
 import socket
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from functools import partial
 from io import BytesIO
@@ -19,6 +21,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from pydantic import Field, StringConstraints, field_validator
 
+from forwarders._centre_advice import Advisor, shown
 from forwarders._own_thread import in_own_thread
 from forwarders._rendering import rendering
 from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, OutcomeStatus, Release, Released
@@ -29,7 +32,7 @@ from socmon.feed.message import ORG_ID, Sender, event_id, render
 from socmon.feed.vocabulary import stream_of
 from socmon.secrets import SecretRef
 from socmon.text import printable
-from socmon.tls import client_context
+from socmon.tls import client_context, uris
 
 _MAX_REPLY_BYTES = 4 * 1024 * 1024
 _MAX_WAIT_S = 3600.0
@@ -37,6 +40,7 @@ _TOO_LARGE = 413
 _BUSY = frozenset({429, 503})
 # A batch whose requests take more than so many times `timeout_s` in all is cut: what is answered must be written down.
 _SEND_TIMEOUTS = 3
+_KEYS_REMEDY = "check the disk or mount that holds them"
 
 _STATUS: dict[ResultStatus, OutcomeStatus] = {
     "stored": "accepted",
@@ -74,6 +78,38 @@ class NcscSettings(ForwarderSettings):
         if scheme != "https" or not rest or any(char in rest for char in "/?#@ "):
             raise ValueError(f"{url[:80]!r} is not the centre's address; write https://HOST:PORT and nothing after it")
         return url.rstrip("/")
+
+    def tls(self) -> SSLContext:
+        """For the connection; reads the three files.
+
+        Raises:
+            ComponentError: one of them cannot be used.
+        """
+        try:
+            key = self.key.path()
+        except ConfigError as error:
+            raise ComponentError(str(error), retry=False) from error
+        return client_context(self.ca, self.cert, key)
+
+    def problems(self) -> list[str]:
+        """What keeps the keys from working, a line each; reads them, asks nobody. Keys that are not there are none."""
+        with suppress(ConfigError):
+            if all(os.access(path, os.R_OK) for path in (self.ca, self.cert, self.key.path())):
+                return list(self._problems())
+        return []
+
+    def _problems(self) -> Iterator[str]:
+        try:
+            self.tls()
+        except ComponentError as error:
+            yield str(error)
+        ours = "urn:vn:soc:"
+        with suppress(OSError, ValueError):  # said above
+            named = [uri.removeprefix(ours) for uri in uris(self.cert) if uri.startswith(ours)]
+            if named != [self.org_id]:
+                stated = " and ".join(repr(name[:64]) for name in named) or "no organisation"
+                remedy = "set org_id to that of the certificate" if named else "ask the centre for one that names ours"
+                yield f"org_id is {self.org_id}, and {self.cert} names {stated}; {remedy}"
 
 
 class _Resolver(AbstractResolver):
@@ -120,7 +156,21 @@ class NcscForwarder(Forwarder[NcscSettings]):
             system_level=settings.system_level,
             tlp=settings.tlp,
         )
+        self._advisor = Advisor(url=settings.url, ca=settings.ca, cert=settings.cert)
         self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Read the keys, so that one which is missing or expired shows before there is an alert; connects to nobody.
+
+        Raises:
+            ComponentError: they cannot be used, or were not read within `timeout_s`.
+        """
+        timeout_s = self.settings.timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._connected()
+        except TimeoutError as error:
+            raise ComponentError(f"the keys were not read within {timeout_s:g} s; {_KEYS_REMEDY}") from error
 
     def stream(self, alert: Alert) -> str:
         """`urgent` for high and critical alerts, which then wait behind no backlog; else `normal`."""
@@ -201,8 +251,7 @@ class NcscForwarder(Forwarder[NcscSettings]):
             text = f"{self.settings.url} takes nothing at the moment (HTTP {status})"
             raise ComponentError(text, wait_s=retry_after_s)
         if status != 200:
-            text = f"{self.settings.url} refused the batch with HTTP {status}: {_shown(body)}"
-            raise ComponentError(text, wait_s=retry_after_s)
+            raise ComponentError(self._advisor.on_refusal(status, body), wait_s=retry_after_s)
         return _outcomes(part, self._reply(body, batch_id, part))
 
     async def _post(self, batch_id: str, messages: Sequence[bytes]) -> tuple[int, bytes, float]:
@@ -220,19 +269,19 @@ class NcscForwarder(Forwarder[NcscSettings]):
             text = f"{url} did not answer within {self.settings.timeout_s:g} s; look at the link and at the centre"
             raise ComponentError(text) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise ComponentError(f"cannot deliver to {url}: {_shown(error)}") from error
+            raise ComponentError(self._advisor.on_failure(error)) from error
 
     def _reply(self, body: bytes, batch_id: str, part: Sequence[Released]) -> Reply:
         sent = {event_id(item.release): item.release.seq for item in part}
         try:
             return read_reply(body, batch_id, sent)
         except ParseError as error:
-            raise ComponentError(f"{self.settings.url} answered what cannot be trusted: {_shown(error)}") from error
+            raise ComponentError(f"{self.settings.url} answered what cannot be trusted: {shown(error)}") from error
 
     async def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:
             name = f"read of the keys of {self.context.name}"
-            tls = await in_own_thread(self._tls, name=name, remedy="check the disk or mount that holds them")
+            tls = await in_own_thread(self.settings.tls, name=name, remedy=_KEYS_REMEDY)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=tls, limit=1, resolver=_Resolver(self.context.name)),
                 timeout=aiohttp.ClientTimeout(total=None),  # _post has its own, over all that it waits for
@@ -241,13 +290,6 @@ class NcscForwarder(Forwarder[NcscSettings]):
                 headers={"Accept-Encoding": "identity"},
             )
         return self._session
-
-    def _tls(self) -> SSLContext:
-        try:
-            key = self.settings.key.path()
-        except ConfigError as error:
-            raise ComponentError(str(error), retry=False) from error
-        return client_context(self.settings.ca, self.settings.cert, key)
 
 
 def _outcomes(part: Sequence[Released], reply: Reply) -> list[Outcome]:
@@ -275,9 +317,3 @@ def _wait_s(retry_after: str) -> float:
         except (ValueError, OverflowError):
             return 0.0
     return min(max(wait_s, 0.0), _MAX_WAIT_S) if isfinite(wait_s) else 0.0
-
-
-def _shown(said: object) -> str:
-    """What the other side said, safe to print and cut."""
-    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said) or type(said).__name__
-    return printable(text[:200])

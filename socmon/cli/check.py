@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from glob import escape, glob
 from pathlib import Path
 
@@ -72,8 +72,20 @@ def inspect(path: Path) -> Findings:
         if not wirings:
             found.warnings.append(f"{role}: none is configured; see section `{role}`")
         for wiring in wirings:
-            _check_files(f"{role}.{wiring.name}", wiring.settings, found)
+            where = f"{role}.{wiring.name}"
+            _check_files(where, wiring.settings, found)
+            found.problems += (f"{where}: {problem}" for problem in _problems(wiring.settings, config.state_dir))
     return found
+
+
+def _problems(settings: BaseModel, state_dir: Path) -> list[str]:
+    """What the component itself finds wrong with its settings, if their class has a method `problems`: a line each."""
+    paths = [value for key in type(settings).model_fields if isinstance(value := getattr(settings, key), Path)]
+    if not os.access(state_dir, os.W_OK) and any(path.is_relative_to(state_dir) for path in paths):
+        # The daemon makes the folder at its start; whether it can is a problem of `state_dir`.
+        return []
+    problems: Callable[[], list[str]] = getattr(settings, "problems", list)
+    return problems()
 
 
 def _state_dir_problems(state_dir: Path) -> Iterator[str]:

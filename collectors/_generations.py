@@ -1,8 +1,8 @@
-"""The generations of a rotated log: told by the names that logrotate, logback and Python give them, and by content."""
+"""The generations of a rotated log: told by their names (of logrotate, logback, Python), by content and by time."""
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ class Generation(NamedTuple):
     path: str
     id: FileId
     size_bytes: int
+    modified_ns: int
 
 
 def base_of(name: str) -> str:
@@ -34,19 +35,43 @@ def base_of(name: str) -> str:
 
 def generations(path: str) -> list[Generation]:
     """The rotated files of the log at `path`, oldest first, then `path` itself if it exists."""
+    rotated = _rotated(path)
+    current = current_generation(path)
+    return [*rotated, current] if current else rotated
+
+
+def newer(path: str, left: FileId, modified_ns: int, read: Collection[FileId]) -> list[Generation] | None:
+    """What was begun after the file `left`, a rotated one, oldest first; None if `left` has no name of this log.
+
+    Args:
+        modified_ns: when `left` was last modified, as known when its rotation was noticed. A writer that has not
+            reopened its log may have made it younger than its successor since.
+        read: rotated files that are not newer, whatever their times say.
+    """
+    rotated = _rotated(path)
+    found = next((age for age in rotated if age.id == left), None)
+    if found is None:
+        return None
+    since = _age(found._replace(modified_ns=min(found.modified_ns, modified_ns)))
+    ages = [age for age in rotated if _age(age) > since and age.id not in {left, *read}]
+    current = current_generation(path)
+    return [*ages, current] if current else ages
+
+
+def _rotated(path: str) -> list[Generation]:
+    """Oldest first."""
     name = Path(os.path.realpath(path)).name
     named = {
         Path(generation.path).name: generation
         for generation in _entries(path, lambda entry: entry.name != name and base_of(entry.name) == name)
     }
     # While gzip works, a file stands beside its unfinished copy.
-    rotated = [
-        named[name]
-        for name in sorted(named, key=_age)
+    finished = [
+        generation
+        for name, generation in named.items()
         if _uncompressed(name) == name or _uncompressed(name) not in named
     ]
-    current = current_generation(path)
-    return [*rotated, current] if current else rotated
+    return sorted(finished, key=_age)
 
 
 def current_generation(path: str) -> Generation | None:
@@ -55,7 +80,7 @@ def current_generation(path: str) -> Generation | None:
         status = Path(path).stat()
     except FileNotFoundError:
         return None
-    return Generation(path, (status.st_dev, status.st_ino), status.st_size)
+    return Generation(path, (status.st_dev, status.st_ino), status.st_size, status.st_mtime_ns)
 
 
 def open_generation(generation: Generation, *, block_bytes: int) -> LogFile | None:
@@ -129,12 +154,15 @@ def _entries(path: str, wanted: Callable[[os.DirEntry[str]], bool]) -> list[Gene
     return [file for file in found if file]
 
 
-def _age(name: str) -> tuple[int, str]:
-    """Sorts oldest first: a greater number is older, an earlier date is."""
-    rotated = _ROTATED.fullmatch(_uncompressed(name))
-    if rotated is None:
-        return (0, "")
-    return (-int(rotated["number"] or 0), rotated["date"] or "")
+def _age(rotated: Generation) -> tuple[int, int, str]:
+    """Sorts oldest first: by modification time, which gzip keeps; if equal, a greater number or earlier date is older.
+
+    Names alone do not tell: some programs give the newest file the greatest number, and a NAME.bak may be years old.
+    """
+    named = _ROTATED.fullmatch(_uncompressed(Path(rotated.path).name))
+    if named is None:
+        return (rotated.modified_ns, 0, "")
+    return (rotated.modified_ns, -int(named["number"] or 0), named["date"] or "")
 
 
 def _uncompressed(name: str) -> str:

@@ -214,6 +214,10 @@ class LogFile:
         """Seconds since the file was written, by the wall clock."""
         return time.time() - os.fstat(self._raw.fileno()).st_mtime
 
+    def written_ns(self) -> int:
+        """The modification time as it is now."""
+        return os.fstat(self._raw.fileno()).st_mtime_ns
+
     def unlinked(self) -> bool:
         """Whether the file has no name any more."""
         return os.fstat(self._raw.fileno()).st_nlink == 0

@@ -11,7 +11,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from collectors._generations import Generation, current_generation, find, generations, open_generation, open_path
+from collectors._generations import Generation, current_generation, find, generations, newer, open_generation, open_path
 from collectors._logfile import BLOCK_BYTES, OFFSET, UNREADABLE, FileId, Lines, LogFile, Position
 from socmon.errors import ComponentError
 from socmon.event import Record, Source
@@ -68,6 +68,7 @@ class Tail:
         self._file: LogFile | None = None
         self._previous: LogFile | None = None
         self._rotated_s: float | None = None
+        self._written_ns = 0
         self._troubles: list[Trouble] = []
 
     @property
@@ -184,24 +185,23 @@ class Tail:
         if current is not None and current.id == file.id:
             return False, None
         waited = self._waited(file)
-        ages = generations(self.path)
-        place = next((place for place, age in enumerate(ages) if age.id == file.id), None)
-        if place is not None:
-            newer = [age for age in ages[place + 1 :] if age.size_bytes]
-        elif not waited or (file.unlinked() and self._use_copy(file)):
-            return False, None  # it may have been compressed; or it was, and that copy is what is read now
-        elif current is None:
-            return file.unlinked(), None
-        else:
-            newer = [current] if current.size_bytes else []
+        ages = newer(self.path, file.id, self._written_ns, self.ids)
+        if ages is None:
+            if not waited or (file.unlinked() and self._use_copy(file)):
+                return False, None  # it may have been compressed; or it was, and that copy is what is read now
+            if current is None:
+                return file.unlinked(), None
+            ages = [current]
+        ages = [age for age in ages if age.size_bytes]
         # Only the youngest of the rotated files can still be written to.
-        over = len(newer) > 1 or (bool(newer) and waited)
-        return over, newer[0] if over else None
+        over = len(ages) > 1 or (bool(ages) and waited)
+        return over, ages[0] if over else None
 
     def _waited(self, file: LogFile) -> bool:
         """Whether `file`, which was rotated, may be left: unwritten for long enough, or read for long enough."""
         if self._rotated_s is None:
             self._rotated_s = time.monotonic()
+            self._written_ns = file.written_ns()
         read_s = time.monotonic() - self._rotated_s
         return file.compressed or max(read_s, file.quiet_s()) >= self._rotate_wait_s
 

@@ -39,7 +39,8 @@ class FileSettings(CollectorSettings):
 
     paths: list[str] = Field(
         min_length=1,
-        description="Files to follow, absolute; * ? [ ] and ** match several. Rotated files are found by themselves.",
+        description="Files to follow, absolute; * ? [ ] and ** match several. "
+        "Rotated files beside them are found by themselves: by name, content and modification time.",
     )
     start: Literal["beginning", "end"] = Field(
         default="end",

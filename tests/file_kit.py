@@ -44,18 +44,26 @@ def numbered(first: int, last: int) -> list[bytes]:
     return [b"Nov 22 10:00:%02d web1 sshd[%d]: line %d" % (n % 60, n, n) for n in range(first, last + 1)]
 
 
-def rotate(path: Path, *, compress: bool = False) -> None:
-    """Rename as logrotate does: .1 becomes .2 and so on, `path` becomes .1; `compress` what is then .1."""
-    _shift(path)
-    path.rename(_generation(path, 1))
+def rotate(path: Path, *, compress: bool = False, upward: bool = False) -> None:
+    """Rename as logrotate does: .1 becomes .2 and so on, `path` becomes .1; `compress` what is then .1.
+
+    Args:
+        upward: no file but `path` is renamed, to the number after the greatest.
+    """
+    number = _make_room(path, upward=upward)
+    if upward:
+        _make_newest(path, path)
+    path.rename(_generation(path, number))
     if compress:
-        compress_generation(path, 1)
+        compress_generation(path, number)
 
 
-def copy_truncate(path: Path) -> None:
-    """Copy to .1, then empty the file in its place."""
-    _shift(path)
-    shutil.copyfile(path, _generation(path, 1))
+def copy_truncate(path: Path, *, upward: bool = False) -> None:
+    """Copy to .1, or to the number after the greatest, then empty the file in its place."""
+    copy = _generation(path, _make_room(path, upward=upward))
+    shutil.copyfile(path, copy)
+    if upward:
+        _make_newest(path, copy)
     os.truncate(path, 0)
 
 
@@ -75,12 +83,24 @@ def rotated_numbers(path: Path) -> Iterable[int]:
     return sorted((int(name) for name in names if name.isdigit()), reverse=True)
 
 
-def _shift(path: Path) -> None:
+def _make_room(path: Path, *, upward: bool) -> int:
+    """The number for the newest generation; the others give way unless they are numbered `upward`."""
+    if upward:
+        return max(rotated_numbers(path), default=0) + 1
     for number in rotated_numbers(path):
         for suffix in ("", ".gz"):
             old = path.with_name(f"{path.name}.{number}{suffix}")
             if old.exists():
                 old.rename(path.with_name(f"{path.name}.{number + 1}{suffix}"))
+    return 1
+
+
+def _make_newest(path: Path, file: Path) -> None:
+    """Date `file` after the rotated files, as time does: a test rotates twice within a tick of the kernel's clock."""
+    others = (other for other in path.parent.glob(f"{path.name}.*") if other != file)
+    latest_ns = max((other.stat().st_mtime_ns for other in others), default=0)
+    status = file.stat()
+    os.utime(file, ns=(status.st_atime_ns, max(status.st_mtime_ns, latest_ns + 1)))
 
 
 def _generation(path: Path, number: int) -> Path:

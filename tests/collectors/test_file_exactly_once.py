@@ -37,6 +37,9 @@ class Throttled(FakeContext[FileSettings]):
 class World:
     """A log, all that was ever written to it, and the journal of the process that follows it.
 
+    Args:
+        upward: the newest rotated file has the greatest number.
+
     Attributes:
         losable: indices in `written`, which may be missing from the journal.
         drained: how many of `written` are journalled for certain.
@@ -45,8 +48,9 @@ class World:
             (`older`), perhaps destroyed, but its inode is known (`emptied`), or perhaps untraceable (`gone`).
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, upward: bool) -> None:
         self.log = directory / "auth.log"
+        self._upward = upward
         self.written: list[bytes] = []
         self.losable: set[int] = set()
         self.partial = b""
@@ -78,7 +82,7 @@ class World:
             self._may_lose(self.drained)
         elif self.vouched == "current":
             self.vouched = "older"
-        rotate(self.log, compress=compress)
+        rotate(self.log, compress=compress, upward=self._upward)
         self.content = len(self.written)
 
     async def copy_and_truncate(self) -> None:
@@ -89,7 +93,7 @@ class World:
             self.vouched = "older"
         else:
             self._may_lose(self.drained)
-        copy_truncate(self.log)
+        copy_truncate(self.log, upward=self._upward)
         self.content = len(self.written)
 
     def truncate(self) -> None:
@@ -167,10 +171,10 @@ async def play(world: World, script: Sequence[Step]) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(script=st.lists(steps, max_size=20))
-async def test_each_line_is_journalled_once_and_in_order(script: list[Step]) -> None:
+@given(script=st.lists(steps, max_size=20), upward=st.booleans())
+async def test_each_line_is_journalled_once_and_in_order(script: list[Step], *, upward: bool) -> None:
     with tempfile.TemporaryDirectory() as directory, patch.object(file_module, "BATCH_RECORDS", TWO_LINES):
-        world = World(Path(directory))
+        world = World(Path(directory), upward=upward)
         try:
             await world.drain()
             await play(world, script)

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import pytest
 from file_kit import append, append_bytes, copy_truncate, file_collector, file_context, numbered, rotate
 from harness import running, until
 
@@ -209,6 +210,73 @@ async def test_an_empty_new_file_does_not_end_the_old_one(tmp_path: Path) -> Non
             writer.write(b"three\n")
             await until(lambda: len(context.lines) == 3)
     assert context.lines == [b"one", b"two", b"half three"]
+
+
+@pytest.mark.parametrize("compress", [False, True])
+async def test_rotated_files_numbered_upward_are_read_once(tmp_path: Path, *, compress: bool) -> None:
+    log = tmp_path / "auth.log"
+    context = file_context(log)
+    async with running(file_collector(context)):
+        for number in range(1, 13):
+            append(log, *numbered(number, number))
+            await until(lambda: context.lines[-1:] == numbered(number, number))  # noqa: B023  awaited in its round
+            rotate(log, compress=compress, upward=True)
+        append(log, *numbered(13, 13))
+        await until(lambda: context.lines[-1:] == numbered(13, 13))
+    assert context.lines == numbered(1, 13)
+
+
+async def test_copies_numbered_upward_are_read_once(tmp_path: Path) -> None:
+    log = tmp_path / "auth.log"
+    append(log.with_name("auth.log.1"), b"from before socmon")
+    context = file_context(log)
+    async with running(file_collector(context)):
+        for number in range(1, 5):
+            append(log, *numbered(number, number))
+            await until(lambda: context.lines[-1:] == numbered(number, number))  # noqa: B023  awaited in its round
+            copy_truncate(log, upward=True)
+        append(log, *numbered(5, 5))
+        await until(lambda: context.lines[-1:] == numbered(5, 5))
+    assert context.lines == numbered(1, 5)
+    assert context.counts["error.truncated"] == 0
+
+
+@pytest.mark.parametrize("name", ["auth.log.bak", "auth.log.old", "auth.log-20261122", "auth.log.1.gz"])
+async def test_older_file_under_a_rotated_name_is_not_taken_for_a_newer_one(tmp_path: Path, name: str) -> None:
+    log, old = tmp_path / "auth.log", tmp_path / name
+    old.write_bytes(b"from before socmon\n")
+    os.utime(old, ns=(0, 0))
+    append(log, *numbered(1, 1))
+    context = file_context(log)
+    async with running(file_collector(context)):
+        await until(lambda: len(context.lines) == 1)
+        rotate(log, upward=True)
+        append(log, *numbered(2, 2))
+        await until(lambda: context.lines[-1:] == numbered(2, 2))
+    assert context.lines == numbered(1, 2)
+
+
+async def test_successor_is_read_although_the_renamed_file_was_written_after_it(tmp_path: Path) -> None:
+    log = tmp_path / "auth.log"
+    append(log, *numbered(1, 1))
+    context = file_context(log, rotate_wait_s=60)
+    async with running(file_collector(context)):
+        with log.open("ab", buffering=0) as slow_writer:
+            await until(lambda: len(context.lines) == 1)
+            rotate(log)
+            slow_writer.write(numbered(2, 2)[0] + b"\n")
+            await until(lambda: len(context.lines) == 2)
+            context.gate.clear()
+            slow_writer.write(numbered(3, 3)[0] + b"\n")
+            await until(lambda: context.waiting)
+            append(log, *numbered(4, 4))
+            rotate(log)
+            late = tmp_path / "auth.log.2"
+            os.utime(late, ns=(0, log.with_name("auth.log.1").stat().st_mtime_ns + 1_000_000))
+            append(log, *numbered(5, 5))
+            context.gate.set()
+            await until(lambda: context.lines[-1:] == numbered(4, 4))
+    assert context.lines == numbered(1, 4)
 
 
 async def test_several_rotations_at_once_skip_no_generation(tmp_path: Path) -> None:

@@ -93,6 +93,29 @@ def rename_twice_and_compress_the_older(log: Path) -> None:
     compress_generation(log, 2)
 
 
+def rename_twice_upward(log: Path) -> None:
+    rotate(log, upward=True)
+    append(log, *numbered(5, 5))
+    rotate(log, upward=True)
+
+
+def rename_twice_upward_and_compress_the_older(log: Path) -> None:
+    rename_twice_upward(log)
+    compress_generation(log, 1)
+
+
+def rename_upward_beside_an_older_one(log: Path) -> None:
+    append(log.with_name("auth.log.1"), b"from before socmon")
+    os.utime(log.with_name("auth.log.1"), ns=(0, 0))
+    rotate(log, upward=True)
+
+
+def copy_upward_beside_an_older_one(log: Path) -> None:
+    append(log.with_name("auth.log.1"), b"from before socmon")
+    os.utime(log.with_name("auth.log.1"), ns=(0, 0))
+    copy_truncate(log, upward=True)
+
+
 def rename_to_dates_and_compress(log: Path) -> None:
     log.rename(log.with_name("auth.log-20261121"))
     append(log, *numbered(5, 5))
@@ -129,6 +152,10 @@ def restore_from_a_backup(log: Path) -> None:
         rename,
         rename_and_compress,
         rename_twice_and_compress_the_older,
+        rename_twice_upward,
+        rename_twice_upward_and_compress_the_older,
+        rename_upward_beside_an_older_one,
+        copy_upward_beside_an_older_one,
         rename_to_dates_and_compress,
         rename_to_a_name_of_its_own,
         copy_and_truncate,

@@ -68,6 +68,7 @@ async def test_a_file_that_may_not_be_read_stops_no_other_and_is_read_once_it_ma
         with full_rights():
             b.chmod(0o644)
         await until(lambda: b"b.log" in context.lines)
+        await until(lambda: told(context, "file can be read again"))
     assert len(context.lines) == 6
     assert told(context, "file cannot be read") == told(context, "file can be read again") == [str(b)]
     assert context.counts["error.unreadable"] == 1
@@ -147,6 +148,7 @@ async def test_a_damaged_generation_stops_its_own_log_only_until_it_is_mended(tm
         else:
             packed.unlink()
         await until(lambda: numbered(6, 6)[0] in second.lines)
+        await until(lambda: told(second, "file can be read again"))
     assert second.lines == numbered(7, 9) + (numbered(3, 6) if mended == "restored" else numbered(5, 6))
     assert second.counts["error.unreadable"] == 1
     assert told(second, "file can be read again") == [str(log)]

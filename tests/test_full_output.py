@@ -4,10 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
-def test_a_full_disk_behind_standard_output_is_told_as_such(tmp_path: Path) -> None:
+
+@pytest.mark.parametrize("lines", [1, 20, 2000])
+def test_a_full_disk_behind_standard_output_is_told_as_such(tmp_path: Path, lines: int) -> None:
     log = tmp_path / "auth.log"
-    log.write_text("Nov 23 10:00:00 web sshd[1]: Connection closed by 10.0.0.1 port 4 [preauth]\n" * 2000)
+    log.write_text("Nov 23 10:00:00 web sshd[1]: Connection closed by 10.0.0.1 port 4 [preauth]\n" * lines)
     command = [sys.executable, "-m", "socmon", "-o", "ndjson", "parse", str(log)]
 
     with Path("/dev/full").open("w") as full:
@@ -16,3 +19,4 @@ def test_a_full_disk_behind_standard_output_is_told_as_such(tmp_path: Path) -> N
     assert result.returncode == 1
     assert "cannot write the result: no space left on device" in result.stderr
     assert "bug" not in result.stderr
+    assert "Exception ignored" not in result.stderr

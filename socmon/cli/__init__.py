@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -98,8 +99,11 @@ class Socmon(click.Group):
         kwargs |= {"obj": options, "standalone_mode": False}
         try:
             code = super().main(*args, **kwargs)
+            sys.stdout.flush()  # here, where a full disk can still be told
         except Exception as error:  # noqa: BLE001  the outermost place: whatever it is, it needs an exit code
             code = report(error, verbose=options.verbose > 0)
+            if isinstance(error, OSError):
+                _abandon_output()
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -130,6 +134,12 @@ def report(error: Exception, *, verbose: bool) -> int:
             text, code = f"{type(error).__name__}: {str(error)[:500]}; this is a bug of socmon, {remedy}", BUG
     _complain(text)
     return code
+
+
+def _abandon_output() -> None:
+    """Send what is left in the buffer nowhere: at the exit Python would fail on it again, with a code of its own."""
+    with suppress(OSError, ValueError):  # standard output may be no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(text: str) -> None:

@@ -26,7 +26,7 @@ class Lines:
 
     def __iter__(self) -> Iterator[bytes]:
         mark = _BOM
-        while read := self._stream.readline(_ASK_BYTES):
+        while (read := self._stream.readline(_ASK_BYTES)) and read != mark:
             line = read.removeprefix(mark).removesuffix(b"\n").removesuffix(b"\r")
             mark = b""
             while not read.endswith(b"\n") and (read := self._stream.readline(MAX_LINE_BYTES)):

@@ -83,3 +83,7 @@ def test_a_huge_line_is_never_held() -> None:
     assert [len(line) for line in lines] == [MAX_LINE_BYTES]
     assert lines.cut == 1
     assert stream.largest < 2 * MAX_LINE_BYTES
+
+
+def test_a_byte_order_mark_alone_is_no_line() -> None:
+    assert list(Lines(io.BytesIO(BOM))) == []

@@ -1,14 +1,20 @@
-"""For every test: no failpoint from outside, and, where SOCMON_NO_SKIPS is set, no skip for what could be installed."""
+"""For every test: fixed examples, no failpoint from outside; with SOCMON_NO_SKIPS no skip for what can be installed."""
 
 import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 
 # What no installation changes: these may be skipped even where skips are forbidden.
 EXCUSED = ("root may read", "only root can", "SOCMON_DATA")
 
 os.environ.pop("SOCMON_FAILPOINT", None)
+
+# The same examples in every run; SOCMON_EXPLORE=1 looks for new ones.
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None)
+settings.load_profile("explore" if os.environ.get("SOCMON_EXPLORE") else "fixed")
 
 
 @pytest.hookimpl(wrapper=True)

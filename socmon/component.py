@@ -9,7 +9,7 @@ from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from structlog.typing import FilteringBoundLogger
 
-from socmon.event import Alert, Record, Source
+from socmon.event import OWN, Alert, Record, Source
 
 
 class Settings(BaseModel):
@@ -25,6 +25,13 @@ class CollectorSettings(Settings):
         default="auto", description="How to read a record: a parser's name, or auto to find out from the first ones."
     )
     timezone: str = Field(default="UTC", description="IANA zone of time stamps that state none.")
+
+    @field_validator("format")
+    @classmethod
+    def _format_is_not_ours(cls, name: str) -> str:
+        if name == OWN:
+            raise ValueError(f"{name!r} is the format of socmon's own records; no source can have it, write auto")
+        return name
 
     @field_validator("timezone")
     @classmethod

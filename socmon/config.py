@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from socmon import registry
 from socmon.component import Component, Settings, SettingsT
 from socmon.errors import ConfigError
+from socmon.event import OWN
 from socmon.registry import did_you_mean
 from socmon.secrets import SecretRef
 from socmon.yamlfile import Document, Place, read
@@ -303,6 +304,8 @@ class _Loading:
         place, document, group = (section, name), item.document, _GROUPS[section]
         if not _NAME.fullmatch(name):
             self._problem(document, place, "a name is made of 1 to 40 of a-z, 0-9, _ and -; rename it")
+        if name == OWN:
+            self._problem(document, place, "this name is kept for socmon's own records; rename it")
         if section == "forwarders" and (other := self.found["collectors"].get(name)):
             taken = other.document.at(("collectors", name))
             self._problem(document, place, f"a collector has this name already, at {taken}; rename one of them")

@@ -10,6 +10,8 @@ from typing import Any, Literal
 from msgspec import Struct
 
 SECOND_US = 1_000_000
+# Collector, format and log source product of socmon's own records; nothing in a configuration may be called so.
+OWN = "socmon"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 

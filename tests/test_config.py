@@ -269,3 +269,17 @@ def test_a_mistaken_type_is_told_in_plain_words(tmp_path: Path) -> None:
         f"{path}:3: intake.tick_s: input should be a number",
         f"{path}:4: journal.keep_days: input should be a whole number",
     ]
+
+
+def test_the_name_and_format_of_our_own_records_are_refused(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "collectors:\n  socmon: {kind: file, paths: [a]}\n  b: {kind: file, paths: [a], format: socmon}\n"
+        "forwarders:\n  socmon: {kind: file, path: a}\n",
+    )
+
+    told = problems(path)
+
+    assert "config.yaml:2: collectors.socmon: this name is kept for socmon's own records; rename it" in told
+    assert any(problem.startswith("config.yaml:3: collectors.b.format: 'socmon' is the format of") for problem in told)
+    assert any(problem.startswith("config.yaml:5: forwarders.socmon: this name is kept") for problem in told)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from socmon import __version__
 from socmon.component import Release
 from socmon.event import SECOND_US, Alert, rfc3339
-from socmon.feed.vocabulary import rsit, severity, tactics, techniques
+from socmon.feed.vocabulary import TEST_TAG, rsit, severity, tactics, techniques
 
 FINDING_TYPE = "vn.soc.finding.v1"
 FINDING_SCHEMA = "urn:vn:soc:schema:finding:1"
@@ -218,6 +218,8 @@ def _vn_soc(alert: Alert, sender: Sender) -> dict[str, Any]:
         "aggregation": {"raw_events": alert.count, "approximate": alert.approximate},
         "lang": "en",
     }
+    if TEST_TAG in alert.tags:
+        block["test"] = True
     if sender.system_id:
         block["system_id"] = sender.system_id
     if sender.system_level is not None:

@@ -5,8 +5,8 @@ from types import MappingProxyType
 from typing import Protocol
 
 from socmon.errors import ParseError
-from socmon.event import Event, Record
-from socmon.parsers import rfc3164
+from socmon.event import OWN, Event, LogSource, Record
+from socmon.parsers import own, rfc3164
 
 
 class Parser(Protocol):
@@ -20,6 +20,8 @@ class Parser(Protocol):
 
 
 FORMATS: Mapping[str, Parser] = MappingProxyType({"rfc3164": rfc3164})
+# Not among them, so that it can be neither configured nor detected.
+_ALL: Mapping[str, Parser] = MappingProxyType({**FORMATS, OWN: own})
 
 
 def parse(record: Record, *, year: int | None = None, undated: bool = False) -> Event:
@@ -38,10 +40,14 @@ def parse(record: Record, *, year: int | None = None, undated: bool = False) -> 
         name = detect([record.data]) or ""
         if not name:
             raise ParseError(f"no known format fits {record.data[:80]!r}; known: {', '.join(FORMATS)}")
-    parser = FORMATS.get(name)
+    parser = _ALL.get(name)
     if parser is None:
         raise ParseError(f"no parser is called {name[:80]!r}; known: {', '.join(FORMATS)}")
-    return parser.parse(record, year=year, undated=undated)
+    event = parser.parse(record, year=year, undated=undated)
+    if parser is not own and (event.logsource.product or "").lower() == OWN:
+        # Some formats let the sender name its log source, and this one's rules speak for socmon itself.
+        event.logsource = LogSource()
+    return event
 
 
 def detect(samples: Sequence[bytes]) -> str | None:

@@ -157,3 +157,19 @@ def test_data_of_one_revision_are_equal_in_every_release() -> None:
 )
 def test_only_addresses_from_outside_leave(text: str | None, shown: str | None) -> None:
     assert external_ip(text) == shown
+
+
+def test_a_test_alert_says_that_it_is_none() -> None:
+    event = msgspec.json.decode(render(alert(tags=["socmon.test"]), release(), SENDER))
+
+    block = event["data"]["unmapped"]["vn_soc"]
+    assert (block["test"], block["rsit"], event["data"]["finding_info"]["types"]) == (
+        True,
+        "test/test",
+        ["test", "test"],
+    )
+    assert validator("finding.v1").is_valid(event)
+
+
+def test_no_other_alert_is_marked_as_a_test() -> None:
+    assert "test" not in msgspec.json.decode(render(alert(), release(), SENDER))["data"]["unmapped"]["vn_soc"]

@@ -6,6 +6,7 @@ from typing import Literal
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from msgspec import Struct
+from msgspec.structs import replace
 
 from socmon.feed.batch import Result
 from socmon.feed.checking import Item
@@ -13,7 +14,7 @@ from socmon.feed.server import Stored
 from socmon.log import get
 from socmon.ncsc.inbox import Inbox
 
-FaultName = Literal["503", "cut_after_commit", "stop", "drop_row"]
+FaultName = Literal["503", "cut_after_commit", "stop", "drop_row", "quarantine"]
 
 _RETRY_AFTER_S = 1
 
@@ -25,7 +26,8 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         fault: `503` refuses, `cut_after_commit` stores and closes the connection without a reply, `stop` closes the
-            listener and every connection for `seconds`, `drop_row` says "stored" of one event and does not store it.
+            listener and every connection for `seconds`, `drop_row` says "stored" of one event and does not store it,
+            `quarantine` refuses one event as if it were bad.
         times: how many batches it happens to; of no meaning with `stop`.
     """
 
@@ -38,7 +40,7 @@ class Faults:
     """What is still to go wrong."""
 
     def __init__(self) -> None:
-        self.left: dict[FaultName, int] = {"503": 0, "cut_after_commit": 0, "drop_row": 0}
+        self.left: dict[FaultName, int] = {"503": 0, "cut_after_commit": 0, "drop_row": 0, "quarantine": 0}
 
     def due(self, name: FaultName) -> bool:
         """Whether `name` happens now; asking uses it up."""
@@ -65,7 +67,10 @@ class FaultyInbox(Inbox):
     faults: Faults
 
     async def store(self, organisation: str, items: Sequence[Item]) -> Stored:
-        """As Inbox, but for the last event of the batch while a `drop_row` is due."""
+        """As Inbox, but for the last event of the batch while a `drop_row` or `quarantine` is due."""
+        if self.faults.due("quarantine"):
+            bad = replace(items[-1], finding=None, code="injected", reason="a fault was asked for")
+            return await super().store(organisation, [*items[:-1], bad])
         if not self.faults.due("drop_row"):
             return await super().store(organisation, items)
         stored = await super().store(organisation, items[:-1])

@@ -58,6 +58,16 @@ async def test_a_dropped_row_alone_in_its_batch_is_answered_too(tmp_path: Path) 
         assert await client.findings() == []
 
 
+async def test_a_quarantined_event_is_kept_apart_and_its_neighbours_are_stored(tmp_path: Path) -> None:
+    async with centre_and_client(tmp_path) as (_, client):
+        await client.fault(fault="quarantine", times=1)
+
+        assert await client.statuses([message(1), message(2)]) == ["stored", "quarantined"]
+
+        assert [finding["seq"] for finding in await client.findings()] == [1]
+        assert (await client.stats())["quarantined"] == 1
+
+
 async def test_a_stopped_listener_opens_again_on_its_port(tmp_path: Path) -> None:
     async with centre_and_client(tmp_path) as (_, client):
         await client.post([message(1)])

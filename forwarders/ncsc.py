@@ -38,6 +38,7 @@ _MAX_REPLY_BYTES = 4 * 1024 * 1024
 _MAX_WAIT_S = 3600.0
 _TOO_LARGE = 413
 _BUSY = frozenset({429, 503})
+_REFUSED = 4  # the class of statuses that say it is the sender's fault (RFC 9110, section 15.5)
 # A batch whose requests take more than so many times `timeout_s` in all is cut: what is answered must be written down.
 _SEND_TIMEOUTS = 3
 _KEYS_REMEDY = "check the disk or mount that holds them"
@@ -251,7 +252,8 @@ class NcscForwarder(Forwarder[NcscSettings]):
             text = f"{self.settings.url} takes nothing at the moment (HTTP {status})"
             raise ComponentError(text, wait_s=retry_after_s)
         if status != 200:
-            raise ComponentError(self._advisor.on_refusal(status, body), wait_s=retry_after_s)
+            text, refused = self._advisor.on_refusal(status, body), status // 100 == _REFUSED
+            raise ComponentError(text, wait_s=retry_after_s, refused=refused)
         return _outcomes(part, self._reply(body, batch_id, part))
 
     async def _post(self, batch_id: str, messages: Sequence[bytes]) -> tuple[int, bytes, float]:

@@ -5,12 +5,13 @@ import time
 from collections.abc import Sequence
 from typing import Any, cast
 
+from msgspec import Struct
 from structlog.typing import FilteringBoundLogger
 
 from socmon import failpoints, metrics
 from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, Released
 from socmon.config import DeliverySettings, Wiring
-from socmon.errors import ComponentError
+from socmon.errors import ComponentError, SocmonError
 from socmon.event import SECOND_US
 from socmon.intake import until
 from socmon.store import Routing, Store
@@ -20,6 +21,19 @@ _LOOK_S = 1.0  # a pending alert may become due without a wake-up
 _KEEP_SETTLED_US = 7 * 24 * 3600 * SECOND_US
 _PRUNE_S = 3600.0
 _SEND_TIMEOUTS = 10  # `timeout_s` that a whole batch may take: it may need several requests
+
+
+class Trouble(Struct, frozen=True):
+    """Why a destination does not take what is due.
+
+    Attributes:
+        refused: the destination itself says so, and waiting will not help.
+        time_us: when it was met.
+    """
+
+    error: str
+    refused: bool
+    time_us: int
 
 
 class Delivering:
@@ -37,7 +51,9 @@ class Delivering:
         self._timeout_s = limits.timeout_s
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()  # nothing is due
-        self.gave_up = False  # only a person can help: it is not tried any more
+        self._helped = asyncio.Event()
+        self.gave_up = False  # only a person can help: it is not tried any more until one says `hurry`
+        self.trouble: Trouble | None = None  # None when the last try went well
         self._next_prune_s = time.monotonic() + _PRUNE_S
 
     @property
@@ -50,8 +66,26 @@ class Delivering:
 
     async def run(self) -> None:
         """Deliver until cancelled; a destination that fails is tried again, for ever, with backoff."""
-        await supervise(self.name, self._deliver, backoff=self._backoff, log=self._log)
-        self.gave_up = True
+        while True:
+            await supervise(self.name, self._attempt, backoff=self._backoff, log=self._log)
+            self.gave_up = True
+            self._helped.clear()
+            await self._helped.wait()
+            self.gave_up = False
+
+    def hurry(self) -> None:
+        """A person says that it is worth a try now: end a wait between two tries, begin again after giving up."""
+        self._backoff.hurry()
+        self._helped.set()
+        self.wake()
+
+    async def _attempt(self) -> None:
+        try:
+            await self._deliver()
+        except SocmonError as error:
+            refused = isinstance(error, ComponentError) and error.refused
+            self.trouble = Trouble(str(error), refused, time.time_ns() // 1000)
+            raise
 
     async def drain(self) -> None:
         """Return when all that is due has been answered for; the caller bounds the wait."""
@@ -111,6 +145,7 @@ class Delivering:
         if answered != {item.id for item in batch}:
             raise ComponentError(f"{len(batch)} alerts sent, {len(answered)} answered for; the batch is sent again")
         await self._store.settle(outcomes, time.time_ns() // 1000)
+        self.trouble = None
         self._count(outcomes)
         again = sum(outcome.status == "retry" for outcome in outcomes)
         if again < len(outcomes):

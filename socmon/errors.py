@@ -32,11 +32,13 @@ class ComponentError(SocmonError):
     Attributes:
         retry: False when only a person can help; the supervisor then gives up on it.
         wait_s: the least wait before the next try, in seconds, when the other side asked for one (`Retry-After`).
+        refused: the other side is there, and will not take it as it is.
     """
 
-    def __init__(self, message: str, *, retry: bool = True, wait_s: float = 0.0) -> None:
+    def __init__(self, message: str, *, retry: bool = True, wait_s: float = 0.0, refused: bool = False) -> None:
         self.retry = retry
         self.wait_s = wait_s
+        self.refused = refused
         super().__init__(message)
 
 

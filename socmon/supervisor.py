@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from structlog.typing import FilteringBoundLogger
 
@@ -17,6 +18,7 @@ class Backoff:
         self.first_s = first_s
         self.limit_s = limit_s
         self._next_s = first_s
+        self._hurried = asyncio.Event()
 
     def reset(self) -> None:
         """Begin again: what was tried has worked."""
@@ -27,6 +29,19 @@ class Backoff:
         wait_s, self._next_s = self._next_s, min(self._next_s * 2, self.limit_s)
         jittered_s = wait_s * random.uniform(0.5, 1)  # noqa: S311  jitter needs no secrecy
         return jittered_s if at_least_s <= 0 else at_least_s + jittered_s
+
+    async def rest(self, wait_s: float, at_least_s: float = 0.0) -> None:
+        """Wait; `hurry` cuts it short, but not below `at_least_s`, which the other side asked for."""
+        self._hurried.clear()
+        await asyncio.sleep(at_least_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s - at_least_s):
+                await self._hurried.wait()
+
+    def hurry(self) -> None:
+        """A person says that it is worth a try now."""
+        self.reset()
+        self._hurried.set()
 
 
 async def supervise(
@@ -65,4 +80,4 @@ async def supervise(
         wait_s = backoff.take(at_least_s)
         restarts.inc()
         log.warning("component failed, will restart", error=reason, wait_s=round(wait_s, 1))
-        await asyncio.sleep(wait_s)
+        await backoff.rest(wait_s, at_least_s)

@@ -42,6 +42,8 @@ class Scripted(Forwarder[ForwarderSettings]):
         if self.hang is not None:
             await self.hang.wait()
         answer = self.answers.pop(0) if self.answers else "accepted"
+        if answer == "lost":
+            raise ComponentError("the key is of nobody", retry=False, refused=True)
         if answer == "down":
             raise ComponentError("connection refused")
         if answer == "silent":
@@ -148,3 +150,53 @@ async def test_drain_waits_for_what_is_due_and_not_for_what_is_not(tmp_path: Pat
         await asyncio.wait_for(one.drain(), 5)
 
         assert (await store.backlog("up")).pending == 1
+
+
+async def test_one_that_gave_up_begins_again_when_a_person_hurries(tmp_path: Path) -> None:
+    async with delivering(tmp_path, "lost") as (one, store):
+        await put(one, store, alert("a"))
+        await until_true(lambda: one.gave_up)
+        assert one.trouble is not None
+        assert (one.trouble.error, one.trouble.refused) == ("the key is of nobody", True)
+
+        one.hurry()
+        await asyncio.wait_for(one.drain(), 5)
+
+        assert (await store.backlog("up")).acknowledged == 1
+        assert not one.gave_up
+        assert str(one.trouble) == "None"
+
+
+async def test_a_trouble_is_told_until_the_destination_answers(tmp_path: Path) -> None:
+    async with delivering(tmp_path, *["down"] * 20) as (one, store):
+        await put(one, store, alert("a"))
+        await until_true(lambda: one.trouble)
+        trouble = one.trouble
+        await asyncio.wait_for(one.drain(), 5)
+
+        assert trouble is not None
+        assert (trouble.error, trouble.refused) == ("connection refused", False)
+        assert one.trouble is None
+
+
+async def test_a_dead_letter_is_released_again_at_the_alert_of_today(tmp_path: Path) -> None:
+    async with delivering(tmp_path, "rejected", "rejected") as (one, store):
+        one._interval_us = 3600 * 1_000_000
+        await put(one, store, alert("a"))
+        await asyncio.wait_for(one.drain(), 5)
+        await put(one, store, alert("a", revision=4))
+
+        await store.release_again(await store.dead(None), by="lan", now_us=2)
+        one.hurry()
+        await asyncio.wait_for(one.drain(), 5)
+        await store.release_again(await store.dead("up"), by="lan", now_us=3)
+        one.hurry()
+        await asyncio.wait_for(one.drain(), 5)
+
+        assert Scripted.sent == [["a/1"], ["a/4"], ["a/4"]]
+        rows = await store.deliveries("up", "a")
+        assert [(row.seq, row.revision, row.state) for row in rows] == [
+            (1, 1, "retried"),
+            (2, 4, "retried"),
+            (3, 4, "acknowledged"),
+        ]

@@ -76,3 +76,25 @@ def test_a_wait_that_was_asked_for_is_never_undercut() -> None:
     backoff = Backoff(0.5, 60)
 
     assert 30 < backoff.take(at_least_s=30) <= 30.5
+
+
+async def test_a_wait_ends_when_a_person_hurries() -> None:
+    backoff = Backoff(3600, 3600)
+    waiting = asyncio.create_task(backoff.rest(3600))
+    await asyncio.sleep(0)
+
+    backoff.hurry()
+
+    await asyncio.wait_for(waiting, 5)
+
+
+async def test_nobody_hurries_what_the_other_side_asked_for() -> None:
+    backoff = Backoff(3600, 3600)
+    waiting = asyncio.create_task(backoff.rest(3600, at_least_s=0.05))
+    began_s = asyncio.get_running_loop().time()
+    await asyncio.sleep(0)
+
+    backoff.hurry()
+
+    await asyncio.wait_for(waiting, 5)
+    assert asyncio.get_running_loop().time() - began_s >= 0.05

@@ -17,12 +17,14 @@ from socmon.store.rows import read_alert
 SETTLED = ("accepted", "duplicate", "stale")
 
 # The most urgent first. Again only after the interval, unless level or status changed; a release in the future is of a
-# clock that was set back since, and holds up nothing (docs/semantics.md, "Release and delivery").
+# clock that was set back since, and holds up nothing (docs/semantics.md, "Release and delivery"). Neither does a dead
+# letter that a person released again.
 _DUE = """
 select pending.alert_id from pending
 join alert on alert.id = pending.alert_id
 left join released as last on last.id = (
-    select max(id) from released where destination = pending.destination and alert_id = pending.alert_id)
+    select max(id) from released
+    where destination = pending.destination and alert_id = pending.alert_id and state <> 'retried')
 where pending.destination = :destination and pending.error is null
   and (last.id is null or last.released_us <= :before_us or last.released_us > :now_us
        or last.level <> alert.level or last.status <> alert.status)
@@ -186,10 +188,10 @@ def acknowledged(db: sqlite3.Connection, destination: str) -> dict[str, int]:
 
 
 def prune(db: sqlite3.Connection, before_us: int) -> int:
-    """Delete acknowledged rows settled before `before_us`, but for the last of each alert; return how many."""
+    """Delete rows acknowledged, or refused and retried, before `before_us`, but for each alert's last; say how many."""
     return db.execute(
         """
-        delete from released where state = 'acknowledged' and settled_us < ?
+        delete from released where state in ('acknowledged', 'retried') and settled_us < ?
         and id < (select max(id) from released as newer
                   where newer.destination = released.destination and newer.alert_id = released.alert_id)
         """,

@@ -85,7 +85,7 @@ def _create_outbox(db: sqlite_utils.Database) -> None:
             "released_us": int,
             "body": bytes,
             "sha256": str,
-            "state": str,  # waiting, acknowledged or dead
+            "state": str,  # waiting, acknowledged, dead, or retried: a dead letter that a person released again
             "code": str,
             "settled_us": int,
         },
@@ -106,7 +106,12 @@ def _create_checkpoint(db: sqlite_utils.Database) -> None:
     _table(db, "state").create({"key": bytes, "value": bytes}, pk="key")
 
 
-MIGRATIONS: tuple[Callable[[sqlite_utils.Database], None], ...] = (_first,)
+def _retried(db: sqlite_utils.Database) -> None:
+    _table(db, "released").add_column("retried_us", int)
+    _table(db, "released").add_column("retried_by", str)
+
+
+MIGRATIONS: tuple[Callable[[sqlite_utils.Database], None], ...] = (_first, _retried)
 
 
 def prepare(connection: sqlite3.Connection, name: str) -> None:

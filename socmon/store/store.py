@@ -15,7 +15,7 @@ from socmon.component import Outcome, Released
 from socmon.errors import StoreError
 from socmon.event import Alert
 from socmon.ledger import Ledger
-from socmon.store import outbox
+from socmon.store import outbox, queue
 from socmon.store.outbox import Routing, Undelivered
 from socmon.store.rows import read_alerts, write_alert
 from socmon.store.schema import prepare
@@ -125,6 +125,29 @@ class Store:
     async def backlog(self, destination: str) -> Undelivered:
         """See `outbox.backlog`."""
         return await self._in_thread(lambda: outbox.backlog(self._db, destination))
+
+    async def dead(self, destination: str | None) -> list[queue.Letter]:
+        """See `queue.dead`."""
+        return await self._in_thread(lambda: queue.dead(self._db, destination))
+
+    async def release_again(self, letters: Sequence[queue.Letter], *, by: str, now_us: int) -> None:
+        """See `queue.release_again`."""
+
+        def work() -> None:
+            with self._transaction() as db:
+                queue.release_again(db, letters, by=by, now_us=now_us)
+
+        await self._in_thread(work)
+
+    async def deliveries(self, destination: str, alert_id: str) -> list[queue.Row]:
+        """An alert's rows in the outbox, oldest first; see `queue.rows`."""
+        return await self._in_thread(lambda: list(queue.rows(self._db, destination=destination, alert_id=alert_id)))
+
+    async def stored_us(self, alert_id: str) -> int | None:
+        """When the alert's last revision was stored; None where there is none."""
+        query = "select stored_us from alert where id = ?"
+        row = await self._in_thread(lambda: self._db.execute(query, (alert_id,)).fetchone())
+        return None if row is None else int(row[0])
 
     async def prune(self, before_us: int) -> int:
         """See `outbox.prune`."""

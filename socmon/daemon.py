@@ -17,18 +17,21 @@ from socmon import log, metrics
 from socmon.component import Collector, Counters, Settings
 from socmon.config import Config, Wiring
 from socmon.console.server import Console
+from socmon.control.server import Control
 from socmon.correlating import Correlating
 from socmon.delivering import Delivering
 from socmon.errors import ConfigError, JournalError, SocmonError, StoreError
 from socmon.event import SECOND_US, Record
 from socmon.intake import Intake
 from socmon.journal import Journal
+from socmon.own import Own
 from socmon.resources import shipped
 from socmon.sigma import RuleSet, load_rules
 from socmon.sigma.correlator import Correlator
 from socmon.sigma.joining import Limits
 from socmon.store import Store
 from socmon.supervisor import Backoff, supervise
+from socmon.verbs import Verbs
 
 _TIDY_S = 10.0  # between two looks at the journal's size
 _COLLECTORS_STOP_S = 5.0
@@ -168,6 +171,14 @@ class Daemon:
         self._console = Console(
             address=config.http.address, port=config.http.port, ready=self._ready, healthy=lambda: (True, [])
         )
+        verbs = Verbs(
+            own=Own(self._intake, self._journal),
+            store=self._store,
+            deliverings=self._deliverings,
+            rules=self._rules,
+            incarnation=self._journal.incarnation,
+        )
+        self._control = Control(config.state_dir, verbs.table)
 
     async def serve(self) -> None:
         """Run until `stop`, then stop in order.
@@ -177,6 +188,7 @@ class Daemon:
         """
         self._correlating.restore(await self._store.load())
         address, port = await self._console.start()
+        await self._control.start()
         _log.info(
             "started", http=f"http://{address}:{port}", rules=len(self._rules.rules), frame=self._correlating.number
         )
@@ -185,8 +197,10 @@ class Daemon:
                 running = self._start(group)
                 await self._stop.wait()
                 _log.info("stopping")
+                await self._control.close()
                 await self._stop_in_order(running)
         finally:
+            await self._control.close()
             await self._console.close()
             await self._store.close()
             self._correlating.shutdown()

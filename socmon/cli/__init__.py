@@ -1,8 +1,9 @@
 """The command `socmon`: global options, sub-commands imported only when used, one table of exit codes.
 
 A command is the attribute `command` of `socmon.cli.NAME`; it may return its exit code, and gets Options by
-`click.pass_obj`. Exit codes: 0 ok, 1 ran and found problems, 2 usage, 70 bug, 77 privilege missing, 78 configuration
-invalid, 130 interrupted (70, 77 and 78 as in sysexits.h).
+`click.pass_obj`. Exit codes: 0 ok, 1 ran and found problems, 2 usage, 4 daemon unreachable, 5 not found, 6 not allowed,
+7 partly done, 8 the centre refused, 70 bug, 77 privilege missing, 78 configuration invalid, 130 interrupted (70, 77 and
+78 as in sysexits.h).
 """
 
 import errno
@@ -23,6 +24,11 @@ from socmon.errors import ConfigError, SocmonError
 from socmon.text import printable
 
 PROBLEMS = 1
+UNREACHABLE = 4
+NOT_FOUND = 5
+NOT_ALLOWED = 6
+PARTLY = 7
+REFUSED = 8
 BUG = 70
 NO_PRIVILEGE = 77
 BAD_CONFIG = 78
@@ -32,12 +38,27 @@ COMMANDS: Mapping[str, str] = {
     "run": "Run the daemon in the foreground.",
     "check": "Check configuration, rules and secrets; change nothing.",
     "parse": "Show what the parsers make of log lines.",
+    "alerts": "Test the way of an alert.",
+    "feed": "Show the outbox, and release dead letters again.",
     "replay": "Run old logs through the rules and show the alerts.",
     "keys": "Make keys and certificates for the feed.",
     "ncsc": "Run the simulated national centre.",
     "demo": "Show all of it at work on this machine.",
     "kinds": "List the kinds of collectors and forwarders.",
 }
+
+
+class CommandError(SocmonError):
+    """A command could not do what it was asked.
+
+    Attributes:
+        code: the exit code, from the table above.
+    """
+
+    def __init__(self, message: str, code: int) -> None:
+        self.code = code
+        super().__init__(message)
+
 
 Output = Literal["human", "json", "ndjson", "csv"]
 
@@ -120,6 +141,8 @@ def report(error: Exception, *, verbose: bool) -> int:
             for problem in error.problems:
                 _complain(problem)
             return BAD_CONFIG
+        case CommandError():
+            text, code = str(error), error.code
         case SocmonError():
             text, code = str(error), PROBLEMS
         case PermissionError():

@@ -1,0 +1,176 @@
+"""`socmon feed`: the outbox, row by row, and dead letters released again."""
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+import msgspec
+from msgspec import Struct
+
+from socmon.cli import NOT_FOUND, CommandError, Options
+from socmon.cli.reading import csv_row
+from socmon.event import rfc3339
+from socmon.store.queue import STATES, UNDELIVERED, Letter, Row, State, destinations, opened, rows
+from socmon.text import printable
+
+_COLUMNS = (
+    "id", "destination", "state", "alert_id", "title", "level", "stream", "seq", "revision", "released", "settled",
+    "code", "bytes",
+)  # fmt: skip
+
+
+class _Retried(Struct, frozen=True):
+    """The daemon's answer to `feed.retry`; `letters` are the first of `count`."""
+
+    count: int
+    letters: list[Letter]
+
+
+@click.group("feed")
+def command() -> None:
+    """Show what is on its way to a destination, and release dead letters again."""
+
+
+@command.command("queue")
+@click.argument("destination", required=False)
+@click.option(
+    "--state", "states", multiple=True, type=click.Choice(STATES), help="Only these; all but done by default."
+)
+@click.pass_obj
+def queue(options: Options, destination: str | None, states: tuple[State, ...]) -> None:
+    """Show the outbox, of DESTINATION or of all; needs no daemon.
+
+    `pending` waits for its release, `waiting` for an answer; `dead` was refused and is sent no more, `retried` was
+    refused and then released again under another id. What is `acknowledged` or `retried` is shown when asked for.
+    """
+    from socmon.config import load
+
+    config = load(options.config)
+    with opened(config.state_dir / "socmon.db") as db:
+        known = destinations(db) | {wiring.name for wiring in config.forwarders}
+        if destination is not None and destination not in known:
+            text = f"no destination is called {destination[:40]!r}; known: {', '.join(sorted(known)) or 'none'}"
+            raise CommandError(text, NOT_FOUND)
+        _write((_told(row) for row in rows(db, destination=destination, states=states or UNDELIVERED)), options.output)
+
+
+@command.command("retry")
+@click.argument("targets", metavar="ID…|[DESTINATION]", nargs=-1)
+@click.option("--dead", "every", is_flag=True, help="All dead letters, of DESTINATION where one is named.")
+@click.option("--dry-run", is_flag=True, help="Show what would be released; change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask; needed where nobody can be asked.")
+@click.pass_obj
+def retry(options: Options, targets: tuple[str, ...], *, every: bool, dry_run: bool, yes: bool) -> None:
+    """Release dead letters again, by their IDs or with --dead; the running daemon does it.
+
+    Each alert goes out anew as it is today, with a sequence of its own; the letter is kept and marked as retried. A
+    destination that is named, or that a letter goes to, is tried at once if it was waiting or had given up.
+    """
+    from socmon.cli.asking import asking
+    from socmon.config import load
+
+    asked = _asked(targets, every=every)
+    state_dir = load(options.config).state_dir
+    with asking(state_dir) as ask:
+        found = ask("feed.retry", _Retried, dry_run=True, **asked)
+    if not dry_run:
+        if found.count:
+            _confirm(found.count, yes=yes)
+        # A connection of its own: a person may take longer to answer than the daemon waits.
+        with asking(state_dir) as ask:
+            found = ask("feed.retry", _Retried, **asked)
+    _write_retried(found, options, dry_run=dry_run)
+
+
+def _asked(targets: tuple[str, ...], *, every: bool) -> dict[str, Any]:
+    """The verb's arguments."""
+    if every:
+        if len(targets) > 1:
+            raise click.UsageError("--dead takes one destination, or none for all of them")
+        return {"destination": targets[0] if targets else ""}
+    if not targets:
+        raise click.UsageError(
+            "name dead letters by their ids, as `socmon feed queue --state dead` shows, or use --dead"
+        )
+    wrong = next((text for text in targets if not (text.isascii() and text.isdigit() and len(text) <= 18)), None)
+    if wrong is not None:
+        raise click.UsageError(f"{wrong[:40]!r} is no id of a dead letter; a destination goes with --dead")
+    return {"ids": [int(text) for text in targets]}
+
+
+def _confirm(count: int, *, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("nobody can be asked here; add --yes to do it, or --dry-run to see what it would do")
+    click.confirm(f"Release {count} dead letter{'' if count == 1 else 's'} again?", abort=True, err=True)
+
+
+def _write_retried(found: _Retried, options: Options, *, dry_run: bool) -> None:
+    letters = [msgspec.to_builtins(letter) for letter in found.letters]
+    match options.output:
+        case "json":
+            whole = {"schema": "socmon.feed.retry/v1", "dry_run": dry_run, "count": found.count, "letters": letters}
+            click.echo(msgspec.json.encode(whole))
+        case "ndjson":
+            for letter in letters:
+                click.echo(msgspec.json.encode(letter))
+        case "csv":
+            click.echo(
+                "".join(csv_row(row) for row in [Letter.__struct_fields__, *(row.values() for row in letters)]),
+                nl=False,
+            )
+        case "human":
+            for letter in found.letters:
+                click.echo(printable(f"{letter.id:>8}  {letter.destination}  {letter.alert_id}"))
+            if not options.quiet:
+                verb = "would be released again" if dry_run else "released again"
+                click.echo(f"{found.count or 'no'} dead letter{'' if found.count == 1 else 's'} {verb}", err=True)
+
+
+def _told(row: Row) -> dict[str, Any]:
+    moments = {"released": row.released_us, "settled": row.settled_us}
+    told = msgspec.to_builtins(row) | {name: us if us is None else rfc3339(us) for name, us in moments.items()}
+    told["bytes"] = row.size_bytes
+    return {name: told[name] for name in _COLUMNS}
+
+
+def _human(row: dict[str, Any]) -> bytes:
+    number = "-" if row["id"] is None else row["id"]
+    place = "-" if row["seq"] is None else f"{row['stream']} {row['seq']}"
+    size = "-" if row["bytes"] is None else row["bytes"]
+    words = (
+        f"{number:>8}  {row['destination']:<12}  {row['state']:<12}  {place:<14}  r{row['revision']:<5}",
+        f"{size:>7}  {row['released'] or '-':<27}  {row['alert_id']}  {row['title'] or '-'}",
+        *([f"({row['code']})"] if row["code"] else []),
+    )
+    return printable("  ".join(words)).encode() + b"\n"
+
+
+def _ndjson(row: dict[str, Any]) -> bytes:
+    return msgspec.json.encode(row) + b"\n"
+
+
+def _csv(row: dict[str, Any]) -> bytes:
+    return csv_row("" if value is None else value for value in row.values()).encode()
+
+
+# Form → what comes first, each row, what stands between two, what comes last.
+_FORMS: dict[str, tuple[bytes, Callable[[dict[str, Any]], bytes], bytes, bytes]] = {
+    "human": (b"", _human, b"", b""),
+    "json": (b'{"schema":"socmon.feed.queue/v1","rows":[\n', _ndjson, b",", b"]}\n"),
+    "ndjson": (b"", _ndjson, b"", b""),
+    "csv": (",".join(_COLUMNS).encode() + b"\r\n", _csv, b"", b""),
+}
+
+
+def _write(told: Iterator[dict[str, Any]], form: str) -> None:
+    """Every row as it is read: a backlog may be long."""
+    first, shown, between, last = _FORMS[form]
+    out = sys.stdout.buffer
+    out.write(first)
+    for number, row in enumerate(told):
+        out.write((between if number else b"") + shown(row))
+    out.write(last)
+    out.flush()

@@ -1,0 +1,128 @@
+"""What the control socket can be asked for: to test the way of an alert, and to release dead letters again."""
+
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from socmon.control.protocol import RefusedError
+from socmon.control.server import Actor, Verb
+from socmon.delivering import Delivering
+from socmon.own import Own
+from socmon.sigma import RuleSet
+from socmon.sigma.joining import alert_id
+from socmon.store import Store
+from socmon.store.queue import Letter
+
+TEST_RULE = "c2a7a3a5-3c1b-4f0e-8f5d-6a1f0d9b2e64"  # rules/socmon/test_alert.yml
+_SHOWN_LETTERS = 200  # in one answer
+
+
+class TestArguments(Struct, frozen=True, forbid_unknown_fields=True):
+    """`alerts.test`: destinations that will be waited for; all where none is named."""
+
+    to: list[str] = []
+
+
+class ProgressArguments(Struct, frozen=True, forbid_unknown_fields=True):
+    """`alerts.progress`: how far an alert has come."""
+
+    alert_id: str
+    to: list[str]
+
+
+class RetryArguments(Struct, frozen=True, forbid_unknown_fields=True):
+    """`feed.retry`: the dead letters `ids`, or all (`ids` is None), of `destination` where it is not ""."""
+
+    ids: list[int] | None = None
+    destination: str = ""
+    dry_run: bool = False
+
+
+class Verbs:
+    """The verbs of one daemon."""
+
+    def __init__(
+        self, *, own: Own, store: Store, deliverings: Sequence[Delivering], rules: RuleSet, incarnation: uuid.UUID
+    ) -> None:
+        self._own = own
+        self._store = store
+        self._deliverings = {each.name: each for each in deliverings}
+        self._rules = rules
+        self._incarnation = incarnation
+
+    @property
+    def table(self) -> Mapping[str, Verb]:
+        """By name."""
+        return {
+            "alerts.test": Verb(TestArguments, self._test, changes=lambda _: True),
+            "alerts.progress": Verb(ProgressArguments, self._progress, changes=lambda _: False),
+            "feed.retry": Verb(RetryArguments, self._retry, changes=lambda asked: not asked.dry_run),
+        }
+
+    async def _test(self, actor: Actor, asked: TestArguments) -> object:
+        """Write a test record; its alert's id follows from the record's place in the journal."""
+        self._known(asked.to)
+        if TEST_RULE not in self._rules.by_id:
+            text = f"rule {TEST_RULE}, which makes the test alert, is not loaded; set rules.shipped to true"
+            raise RefusedError("failed", text)
+        if not self._deliverings:
+            raise RefusedError("failed", "no forwarder is configured, so there is no way to test")
+        test_id = str(uuid.uuid4())
+        message = f"{actor.name} tests the way of an alert"
+        written = await self._own.write("test", message, {"test_id": test_id, "actor": actor.name})
+        return {
+            "test_id": test_id,
+            "seq": written.seq,
+            "time_us": written.time_us,
+            "alert_id": alert_id(self._incarnation, TEST_RULE, [test_id], written.seq),
+            "to": asked.to or list(self._deliverings),
+        }
+
+    async def _progress(self, _actor: Actor, asked: ProgressArguments) -> object:
+        self._known(asked.to)
+        return {
+            "stored_us": await self._store.stored_us(asked.alert_id),
+            "destinations": {name: await self._reached(name, asked.alert_id) for name in asked.to},
+        }
+
+    async def _reached(self, name: str, alert: str) -> dict[str, Any]:
+        """The alert's last delivery to a destination, and what is wrong with that."""
+        rows = [row for row in await self._store.deliveries(name, alert) if row.id is not None]
+        last = rows[-1] if rows else None
+        trouble = self._deliverings[name].trouble
+        return {"delivery": last, "trouble": trouble}
+
+    async def _retry(self, actor: Actor, asked: RetryArguments) -> object:
+        self._known([asked.destination] if asked.destination else [])
+        letters = await self._store.dead(asked.destination or None)
+        if asked.ids is not None:
+            letters = _chosen(letters, asked.ids)
+        else:
+            # Those of a destination that was taken out of the configuration would wait for ever.
+            letters = [letter for letter in letters if letter.destination in self._deliverings]
+        self._known([letter.destination for letter in letters])
+        if letters and not asked.dry_run:
+            await self._store.release_again(letters, by=actor.name, now_us=time.time_ns() // 1000)
+        if not asked.dry_run:
+            for name in {*(letter.destination for letter in letters), asked.destination} - {""}:
+                self._deliverings[name].hurry()
+        return {"count": len(letters), "letters": letters[:_SHOWN_LETTERS]}
+
+    def _known(self, names: Sequence[str]) -> None:
+        """Refuse names that are no destination of this daemon."""
+        for name in names:
+            if name not in self._deliverings:
+                known = ", ".join(self._deliverings) or "none is configured"
+                raise RefusedError("not_found", f"no destination is called {name[:40]!r}; known: {known}")
+
+
+def _chosen(letters: Sequence[Letter], ids: Sequence[int]) -> list[Letter]:
+    """The letters of these ids; all are there, or nothing is done."""
+    found = {letter.id: letter for letter in letters}
+    if missing := [number for number in dict.fromkeys(ids) if number not in found]:
+        text = f"no dead letter has the id {missing[0]}; `socmon feed queue --state dead` lists them"
+        raise RefusedError("not_found", text)
+    return [found[number] for number in dict.fromkeys(ids)]

@@ -1,0 +1,41 @@
+"""Commands that ask a daemon of tests/field.py."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from field import Field, wait_for
+
+
+def command(place: Field, *words: str) -> list[str]:
+    return [sys.executable, "-m", "socmon", "-c", str(place.root / "config.yaml"), *words]
+
+
+def socmon(place: Field, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(place, *words), capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL
+    )
+
+
+def to_file(path: Path) -> dict[str, Any]:
+    return {"kind": "file", "path": str(path)}
+
+
+def to_centre(place: Field, **changes: Any) -> dict[str, Any]:
+    """The forwarder `ncsc` of the field's configuration."""
+    forwarder: dict[str, Any] = json.loads((place.root / "config.yaml").read_text())["forwarders"]["ncsc"]
+    return forwarder | changes
+
+
+def listening(place: Field) -> None:
+    """Wait until the daemon's control socket answers."""
+    log = place.root / "daemon.log"
+    size = log.stat().st_size if log.exists() else 0
+    place.start_daemon()
+    wait_for(lambda: b'"started"' in log.read_bytes()[size:], "start")
+
+
+def logged(place: Field) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (place.root / "daemon.log").read_text().splitlines()]

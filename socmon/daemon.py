@@ -187,12 +187,11 @@ class Daemon:
             SocmonError: the core cannot go on; the process ends and systemd restarts it.
         """
         self._correlating.restore(await self._store.load())
-        address, port = await self._console.start()
-        await self._control.start()
-        _log.info(
-            "started", http=f"http://{address}:{port}", rules=len(self._rules.rules), frame=self._correlating.number
-        )
         try:
+            address, port = await self._console.start()
+            await self._control.start()
+            http = f"http://{address}:{port}"
+            _log.info("started", http=http, rules=len(self._rules.rules), frame=self._correlating.number)
             async with asyncio.TaskGroup() as group:
                 running = self._start(group)
                 await self._stop.wait()

@@ -48,6 +48,17 @@ def test_a_second_instance_is_refused_and_told_of_the_first(tmp_path: Path) -> N
         place.stop_daemon()
 
 
+def test_a_control_socket_that_cannot_be_made_ends_the_start(place: Field) -> None:
+    (place.state / "control.sock").mkdir(parents=True)
+
+    command = [sys.executable, "-m", "socmon", "-c", str(place.root / "config.yaml"), "run"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+    assert result.returncode == 78
+    assert "cannot create the socket" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_an_orderly_stop_matches_stores_and_delivers_what_came_in(tmp_path: Path) -> None:
     with field_in(tmp_path / "province") as place:
         out = tmp_path / "out.ndjson"

@@ -7,7 +7,7 @@ import asyncio
 import pwd
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +16,17 @@ import msgspec
 from msgspec import Struct
 
 from socmon import log
-from socmon.control.protocol import MAX_LINE_BYTES, NAME, RefusedError, Request, address, done, read_request, refused
+from socmon.control.protocol import (
+    MAX_LINE_BYTES,
+    NAME,
+    Code,
+    RefusedError,
+    Request,
+    address,
+    done,
+    read_request,
+    refused,
+)
 from socmon.errors import ConfigError, ParseError, SocmonError
 from socmon.worker import Worker
 
@@ -52,7 +62,7 @@ class Verb(Struct, frozen=True):
     """
 
     arguments: type[Struct]
-    run: Callable[[Actor, Any], Awaitable[object]]
+    run: Callable[[Actor, Any], Coroutine[Any, Any, object]]
     changes: Callable[[Any], bool]
 
 
@@ -69,6 +79,7 @@ class Control:
         self._verbs = verbs
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[Any]] = set()
+        self._verbs_running: set[asyncio.Task[object]] = set()
         self._names = Worker("user names")
         self._naming = asyncio.Lock()
         self._folder = ExitStack()  # open as long as the server, whose address leads over it
@@ -91,7 +102,7 @@ class Control:
             self._folder.close()
             reason = (error.strerror or "error").lower()
             raise ConfigError(
-                [f"state_dir: cannot make the socket {self._path}: {reason}; use another folder"]
+                [f"state_dir: cannot create the socket {self._path}: {reason}; use another folder"]
             ) from error
 
     async def close(self) -> None:
@@ -101,10 +112,11 @@ class Control:
             return
         server.close()
         self._path.unlink(missing_ok=True)
-        for task in self._clients:
+        tasks = self._clients | self._verbs_running
+        for task in tasks:
             task.cancel()
-        if self._clients:
-            await asyncio.wait(self._clients, timeout=_CLOSE_S)
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CLOSE_S)
         self._names.close()
         self._folder.close()
 
@@ -143,22 +155,39 @@ class Control:
             verb, arguments = self._asked(request)
         except ParseError as error:
             return refused("bad_request", str(error))
-        told = _log.bind(actor=actor.name, uid=actor.uid, verb=request.verb)
+        audit_log = _log.bind(actor=actor.name, uid=actor.uid, verb=request.verb)
         changes = verb.changes(arguments)
         if changes:
-            told.info("change asked for", arguments=msgspec.to_builtins(arguments))
+            audit_log.info("change asked for", arguments=msgspec.to_builtins(arguments))
         try:
-            async with asyncio.timeout(_VERB_S):
-                return done(await verb.run(actor, arguments))
-        except RefusedError as error:
-            reply = refused(error.code, str(error))
-        except TimeoutError:
-            reply = refused("timeout", f"not done within {_VERB_S:g} s; /readyz and the log say what hangs")
+            return done(await self._result(verb.run(actor, arguments)))
         except SocmonError as error:
-            reply = refused("failed", str(error))
-        if changes:
-            told.warning("change not made", error=reply.decode())
-        return reply
+            code: Code = error.code if isinstance(error, RefusedError) else "failed"
+            if changes:
+                audit_log.warning("change not made", code=code, error=str(error))
+            return refused(code, str(error))
+
+    async def _result(self, work: Coroutine[Any, Any, object]) -> object:
+        """What `work` returns or raises; one that takes too long is cancelled, and not waited for even then.
+
+        Raises:
+            RefusedError: it took too long.
+        """
+        task = asyncio.create_task(work, name="control verb")
+        self._verbs_running.add(task)
+        task.add_done_callback(self._ended)
+        try:
+            await asyncio.wait([task], timeout=_VERB_S)
+            if not task.done():
+                raise RefusedError("timeout", f"not done within {_VERB_S:g} s; /readyz and the log say what hangs")
+            return task.result()
+        finally:
+            task.cancel()
+
+    def _ended(self, task: asyncio.Task[object]) -> None:
+        self._verbs_running.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever asked may be gone: nobody else takes it
 
     def _asked(self, request: Request) -> tuple[Verb, Any]:
         """The verb, and its arguments.

@@ -7,7 +7,7 @@ import socket
 import stat
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -162,6 +162,26 @@ async def test_a_verb_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest
     assert reply["code"] == "timeout"
 
 
+async def test_a_verb_that_does_not_let_go_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_VERB_S", 0.01)
+    monkeypatch.setattr(server, "_CLOSE_S", 0.1)
+    released = asyncio.Event()
+
+    async def cling(_actor: Actor, _asked: Words) -> object:
+        with suppress(asyncio.CancelledError):
+            await released.wait()
+        await released.wait()
+        return None
+
+    monkeypatch.setitem(VERBS, "cling", Verb(Words, cling, changes=lambda _: False))
+    async with served(tmp_path), Client(tmp_path) as client:
+        assert (await client.ask(request("cling")))["code"] == "timeout"
+        assert (await client.ask(request("echo")))["ok"]
+    released.set()
+
+
 async def test_a_client_that_sends_nothing_whole_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "_LINE_S", 0.05)
     async with served(tmp_path), Client(tmp_path) as client:
@@ -252,7 +272,7 @@ async def test_a_state_directory_may_have_any_path(tmp_path: Path) -> None:
 async def test_a_place_that_is_taken_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / NAME).mkdir()
 
-    with pytest.raises(ConfigError, match=r"cannot make the socket .*control\.sock: .* use another folder"):
+    with pytest.raises(ConfigError, match=r"cannot create the socket .*control\.sock: .* use another folder"):
         await Control(tmp_path, VERBS).start()
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,24 @@ def test_the_queue_is_shown_in_every_form(tmp_path: Path) -> None:
         assert rows[0] == {name: str(value) for name, value in letter.items()}
         assert "SSH brute force" in human
         assert "(injected)" in human
+
+
+@pytest.mark.timeout(90)
+def test_a_destination_that_gave_up_is_tried_at_once(tmp_path: Path) -> None:
+    with field_in(tmp_path / "p") as place:
+        out = tmp_path / "out"
+        os.mkfifo(out)  # no regular file: only a person can help
+        place.configure(["auth"], forwarders={"archive": {"kind": "file", "path": str(out)}})
+        listening(place)
+        before = socmon(place, "alerts", "test", "--timeout", "1s")
+        wait_for(lambda: any("gave up" in entry["event"] for entry in logged(place)), "giving up")
+        out.unlink()
+
+        helped = socmon(place, "feed", "retry", "--dead", "archive")
+        wait_for(lambda: out.is_file() and out.read_bytes(), "the alert written")
+
+        assert (before.returncode, helped.returncode) == (7, 0)
+        assert len(out.read_text().splitlines()) == 1
 
 
 def test_a_folder_without_a_store_is_a_clear_error(tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ def test_statements_that_operations_shows_run() -> None:
         if language == "sql"
     ]  # fmt: skip
 
-    assert len(statements) == 3
+    assert len(statements) == 2
     for statement in statements:
         assert db.execute(statement).fetchall() == []
     db.close()

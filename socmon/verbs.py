@@ -85,7 +85,7 @@ class Verbs:
         self._known(asked.to)
         return {
             "stored_us": await self._store.stored_us(asked.alert_id),
-            "destinations": {name: await self._reached(name, asked.alert_id) for name in asked.to},
+            "destinations": {name: await self._reached(name, asked.alert_id) for name in dict.fromkeys(asked.to)},
         }
 
     async def _reached(self, name: str, alert: str) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import re
 import time
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any
 
 import click
@@ -11,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from socmon.cli import PARTLY, REFUSED, Options
+from socmon.cli.moments import local_time
 from socmon.cli.reading import csv_row
 from socmon.event import rfc3339
 from socmon.text import printable
@@ -199,12 +199,11 @@ class _Shown:
                 click.echo(msgspec.json.encode(_row(step)))
             case "csv":
                 click.echo(csv_row(_row(step).values()), nl=False)
-            case "human":
-                moment = datetime.fromtimestamp(step.time_us / 1_000_000).astimezone()
-                clock = f"{moment:%H:%M:%S}.{step.time_us // 1000 % 1000:03}{moment:%z}"
+            case "human" if not self._options.quiet:
                 color = {"acknowledged": "green", "refused": "red", "trouble": "yellow"}.get(step.step)
                 told = click.style(f"{step.step:<12}", fg=color)
-                click.echo(f"{clock}  {told}  {printable(' '.join(filter(None, (step.destination, step.detail))))}")
+                rest = " ".join(filter(None, (step.destination, step.detail)))
+                click.echo(f"{local_time(step.time_us)}  {told}  {printable(rest)}")
 
     def end(self, started: _Started, journey: Journey, timeout_s: float) -> None:
         """What it came to."""

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from socmon.cli import NOT_FOUND, CommandError, Options
+from socmon.cli.moments import local_time
 from socmon.cli.reading import csv_row
 from socmon.event import rfc3339
 from socmon.store.queue import STATES, UNDELIVERED, Letter, Row, State, destinations, opened, rows
@@ -52,7 +53,7 @@ def queue(options: Options, destination: str | None, states: tuple[State, ...]) 
         if destination is not None and destination not in known:
             text = f"no destination is called {destination[:40]!r}; known: {', '.join(sorted(known)) or 'none'}"
             raise CommandError(text, NOT_FOUND)
-        _write((_told(row) for row in rows(db, destination=destination, states=states or UNDELIVERED)), options.output)
+        _write(rows(db, destination=destination, states=states or UNDELIVERED), options.output)
 
 
 @command.command("retry")
@@ -136,28 +137,29 @@ def _told(row: Row) -> dict[str, Any]:
     return {name: told[name] for name in _COLUMNS}
 
 
-def _human(row: dict[str, Any]) -> bytes:
-    number = "-" if row["id"] is None else row["id"]
-    place = "-" if row["seq"] is None else f"{row['stream']} {row['seq']}"
-    size = "-" if row["bytes"] is None else row["bytes"]
+def _human(row: Row) -> bytes:
+    number = "-" if row.id is None else row.id
+    place = "-" if row.seq is None else f"{row.stream} {row.seq}"
+    size = "-" if row.size_bytes is None else row.size_bytes
+    released = "-" if row.released_us is None else local_time(row.released_us)
     words = (
-        f"{number:>8}  {row['destination']:<12}  {row['state']:<12}  {place:<14}  r{row['revision']:<5}",
-        f"{size:>7}  {row['released'] or '-':<27}  {row['alert_id']}  {row['title'] or '-'}",
-        *([f"({row['code']})"] if row["code"] else []),
+        f"{number:>8}  {row.destination:<12}  {row.state:<12}  {place:<14}  r{row.revision:<5}",
+        f"{size:>7}  {released:<28}  {row.alert_id}  {row.title or '-'}",
+        *([f"({row.code})"] if row.code else []),
     )
     return printable("  ".join(words)).encode() + b"\n"
 
 
-def _ndjson(row: dict[str, Any]) -> bytes:
-    return msgspec.json.encode(row) + b"\n"
+def _ndjson(row: Row) -> bytes:
+    return msgspec.json.encode(_told(row)) + b"\n"
 
 
-def _csv(row: dict[str, Any]) -> bytes:
-    return csv_row("" if value is None else value for value in row.values()).encode()
+def _csv(row: Row) -> bytes:
+    return csv_row("" if value is None else value for value in _told(row).values()).encode()
 
 
 # Form → what comes first, each row, what stands between two, what comes last.
-_FORMS: dict[str, tuple[bytes, Callable[[dict[str, Any]], bytes], bytes, bytes]] = {
+_FORMS: dict[str, tuple[bytes, Callable[[Row], bytes], bytes, bytes]] = {
     "human": (b"", _human, b"", b""),
     "json": (b'{"schema":"socmon.feed.queue/v1","rows":[\n', _ndjson, b",", b"]}\n"),
     "ndjson": (b"", _ndjson, b"", b""),
@@ -165,12 +167,12 @@ _FORMS: dict[str, tuple[bytes, Callable[[dict[str, Any]], bytes], bytes, bytes]]
 }
 
 
-def _write(told: Iterator[dict[str, Any]], form: str) -> None:
+def _write(found: Iterator[Row], form: str) -> None:
     """Every row as it is read: a backlog may be long."""
     first, shown, between, last = _FORMS[form]
     out = sys.stdout.buffer
     out.write(first)
-    for number, row in enumerate(told):
+    for number, row in enumerate(found):
         out.write((between if number else b"") + shown(row))
     out.write(last)
     out.flush()

@@ -149,6 +149,8 @@ def _line(alert: Alert, release: Release) -> dict[str, Any]:
         "group": alert.group,
         "host": alert.host,
         "agency": alert.agency,
+        "system": alert.system,
+        "system_level": alert.system_level,
         "entities": alert.entities,
         "first_seen": rfc3339(alert.first_us),
         "last_seen": rfc3339(alert.last_us),

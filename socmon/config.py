@@ -44,6 +44,14 @@ class RulesSettings(Settings):
     shipped: bool = Field(default=True, description="Use the rules that come with socmon too.")
 
 
+class AssetsSettings(Settings):
+    """Section `assets`."""
+
+    paths: list[Path] = Field(
+        default=[], description="Inventories of agencies, systems, networks and hosts: files, or folders of them."
+    )
+
+
 class IntakeSettings(Settings):
     """Section `intake`."""
 
@@ -209,6 +217,7 @@ class Config:
     collectors: tuple[Wiring, ...] = ()
     forwarders: tuple[Wiring, ...] = ()
     rules: RulesSettings = field(default_factory=RulesSettings)
+    assets: AssetsSettings = field(default_factory=AssetsSettings)
     intake: IntakeSettings = field(default_factory=IntakeSettings)
     journal: JournalSettings = field(default_factory=JournalSettings)
     detection: DetectionSettings = field(default_factory=DetectionSettings)
@@ -236,6 +245,7 @@ def load(path: Path) -> Config:
         collectors=loading.wirings("collectors"),
         forwarders=loading.wirings("forwarders"),
         rules=loading.section("rules", RulesSettings),
+        assets=loading.section("assets", AssetsSettings),
         intake=loading.section("intake", IntakeSettings),
         journal=loading.section("journal", JournalSettings),
         detection=loading.section("detection", DetectionSettings),

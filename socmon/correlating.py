@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from socmon import failpoints, log, metrics
+from socmon.enrich import Assets
 from socmon.errors import JournalError, StoreError
 from socmon.event import Alert, Evidence, Record
 from socmon.intake import Intake, until
@@ -38,7 +39,7 @@ class Correlating:
         stored: called after alerts were committed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each is a part of its own
         self,
         *,
         journal: Journal,
@@ -48,12 +49,13 @@ class Correlating:
         correlator: Correlator,
         checkpoint_s: float,
         stored: Callable[[], None],
+        assets: Assets | None = None,
     ) -> None:
         self._journal = journal
         self._intake = intake
         self._store = store
         self._rules = rules
-        self._matcher = Matcher(rules)
+        self._matcher = Matcher(rules, assets=assets)
         self._correlator = correlator
         self._checkpoint_s = checkpoint_s
         self._stored = stored

@@ -20,6 +20,8 @@ from socmon.console.server import Console
 from socmon.control.server import Control
 from socmon.correlating import Correlating
 from socmon.delivering import Delivering
+from socmon.enrich import Assets, load_inventory
+from socmon.enrich.unknown import tell_unknown
 from socmon.errors import ConfigError, JournalError, SocmonError, StoreError
 from socmon.event import SECOND_US, Record
 from socmon.intake import Intake
@@ -142,6 +144,7 @@ class Daemon:
         self._stop = stop
         self._given_up: list[str] = []
         self._rules = _load_rules(config)
+        self._assets = _load_assets(config)
         journal = config.journal
         self._journal = Journal.open(config.state_dir / "journal", segment_bytes=journal.segment_bytes)
         if self._journal.torn_bytes:
@@ -161,6 +164,7 @@ class Daemon:
             intake=self._intake,
             store=self._store,
             rules=self._rules,
+            assets=self._assets,
             correlator=correlator,
             checkpoint_s=config.store.checkpoint_s,
             stored=self._stored,
@@ -216,6 +220,7 @@ class Daemon:
                 task("journal sync", self._intake.sync()),
                 task("journal tidy", self._tidy()),
                 task("loop lag", _watch_loop()),
+                *([task("unknown hosts", tell_unknown(self._assets))] if self._assets else []),
             ],
             committing=task("commit", self._correlating.commit()),
             forwarders=[task(f"forwarder {each.name}", each.run()) for each in self._deliverings],
@@ -313,6 +318,15 @@ def _load_rules(config: Config) -> RuleSet:
     for error in rules.errors:
         _log.error("rule refused, the others go on", problem=str(error))
     return rules
+
+
+def _load_assets(config: Config) -> Assets | None:
+    if not config.assets.paths:
+        return None
+    inventory = load_inventory(config.assets.paths)
+    for problem in inventory.problems:
+        _log.error("asset refused, the others go on", problem=problem)
+    return Assets(inventory)
 
 
 async def _end(task: asyncio.Task[None], timeout_s: float) -> None:

@@ -95,6 +95,26 @@ ENTITY_FIELDS: Mapping[str, str] = {
     "target_user": "user",
 }
 
+# What the inventory of assets says of an event, for rules. No message can state them: they are taken out of it.
+OWN_FIELDS = ("socmon.agency", "socmon.system", "socmon.system_level")
+
+
+class Owner(Struct, frozen=True):
+    """Whose something is, as the inventory of assets says.
+
+    Attributes:
+        agency: its id; "" where the inventory names none.
+        system: id of one of the agency's systems; "" where only the agency is known.
+        system_level: the system's security level, 1 to 5; None where none was assigned.
+    """
+
+    agency: str = ""
+    system: str = ""
+    system_level: int | None = None
+
+
+NOBODY = Owner()
+
 
 class Event(Struct):
     """A parsed record.
@@ -105,7 +125,7 @@ class Event(Struct):
         host: the host the event happened on, as the message states it; "" if unstated.
         fields: in Sigma's taxonomy for the log source.
         repeat: "message repeated N times" stands for N events; event_count and `Alert.count` add it.
-        agency: the agency that the host belongs to; "" until assets are known.
+        owner: whose it is, once that was asked for: of every event that matches a rule.
     """
 
     record: Record
@@ -115,12 +135,14 @@ class Event(Struct):
     logsource: LogSource
     fields: dict[str, Any]
     repeat: int = 1
-    agency: str = ""
+    owner: Owner = NOBODY
 
     @property
     def entities(self) -> dict[str, list[str]]:
-        """{kind: distinct values}, kinds ip, user, host, domain, hash; empty kinds are left out."""
+        """{kind: distinct values}, kinds ip, user, host, domain, hash, agency; empty kinds are left out."""
         found: dict[str, list[str]] = {"host": [self.host]} if self.host else {}
+        if self.owner.agency:
+            found["agency"] = [self.owner.agency]
         for name, kind in ENTITY_FIELDS.items():
             value = self.fields.get(name)
             if value and str(value) not in (values := found.setdefault(kind, [])):
@@ -178,6 +200,7 @@ class Alert(Struct):
         revision: matches joined; only grows.
         opened_seq: journal sequence of the match that opened it.
         approximate: True when bounded state had to drop members inside a window.
+        agency, system, system_level: of the event that opened it; `entities` lists further agencies.
         analyst_revision: changes made by people; `revision + analyst_revision` orders what is sent upward.
         evidence: the first and last 20 events, in sequence order.
     """
@@ -196,6 +219,8 @@ class Alert(Struct):
     approximate: bool = False
     host: str = ""
     agency: str = ""
+    system: str = ""
+    system_level: int | None = None
     entities: dict[str, list[str]] = {}
     status: str = "open"
     analyst_revision: int = 0

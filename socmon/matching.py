@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from socmon import parsers
+from socmon.enrich import Assets
 from socmon.errors import ParseError
-from socmon.event import SECOND_US, Event, Match, Record, clock_of
+from socmon.event import NOBODY, OWN_FIELDS, SECOND_US, Event, Match, Record, clock_of
 from socmon.journal import Batch, Drop
 from socmon.sigma import RuleSet
 
@@ -44,16 +46,27 @@ class Matcher:
             and a stamp ahead of it is believed.
         year: dates every stamp without a year.
         undated: there is nothing to date a stamp without a year by.
+        assets: say whose an event is; None where there is no inventory.
     """
 
-    def __init__(self, rules: RuleSet, *, live: bool = True, year: int | None = None, undated: bool = False) -> None:
+    def __init__(
+        self,
+        rules: RuleSet,
+        *,
+        live: bool = True,
+        year: int | None = None,
+        undated: bool = False,
+        assets: Assets | None = None,
+    ) -> None:
         self._rules = rules
+        self._assets = assets
+        self._shows_owner = rules.reads(OWN_FIELDS)
         self._live = live
         self._year = year
         self._undated = undated
 
     def parse(self, record: Record) -> Event:
-        """The record's event, dated.
+        """The record's event, dated; with whose it is where a rule asks for that.
 
         Raises:
             ParseError: the record is not in its source's format.
@@ -64,6 +77,9 @@ class Matcher:
                 event.time_us, event.time_known = record.dated_by_us, "received"
         elif self._live and event.time_us > record.received_us + FUTURE_US:
             event.time_us, event.time_known = record.received_us, "future_replaced"
+        if self._shows_owner:
+            event.owner = self._assets.owner(event) if self._assets else NOBODY
+            _show_owner(event)
         return event
 
     def match(self, batch: Batch) -> Matched:
@@ -79,6 +95,8 @@ class Matcher:
                 continue
             matched.evaluated[collector] = matched.evaluated.get(collector, 0) + record.count
             self._judge(event, matched)
+        if self._assets:
+            self._assets.look_at(matched.highs)
         return matched
 
     def _judge(self, event: Event, matched: Matched) -> None:
@@ -88,4 +106,16 @@ class Matcher:
             high_us = max(event.time_us, matched.highs.get(clock, event.time_us))
             matched.highs[clock] = high_us
         if rules := self._rules.match(event.fields, event.logsource):
+            if self._assets is not None:  # most events match nothing, and need no owner then
+                event.owner = self._assets.owner(event)
             matched.matches.append(Match(event, rules, high_us))
+
+
+def _show_owner(event: Event) -> None:
+    """Give rules the fields that tell whose the event is; a message that has such fields made them up."""
+    fields = event.fields
+    for name, value in zip(OWN_FIELDS, astuple(event.owner), strict=True):
+        if value:
+            fields[name] = value
+        else:
+            fields.pop(name, None)

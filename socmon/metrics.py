@@ -145,6 +145,10 @@ MATCHES = Kept(
     limit=RULES_COUNTED,
 )
 
+UNKNOWN_HOSTS = _gauge(
+    "socmon_assets_unknown_hosts", "Different hosts since the start that the inventory does not know, up to 1,000."
+)
+
 LATE_MATCHES = Rising(
     _counter("socmon_correlation_late_matches", "Matches too far behind their own source to be correlated.")
 )

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from socmon import parsers
+from socmon.enrich import Assets
 from socmon.event import SECOND_US, Alert, Match, Record, Source, clock_of
 from socmon.journal import Batch
 from socmon.matching import Matcher
@@ -83,6 +84,7 @@ class Replay:
         format: a parser's name, or "auto".
         year: dates every stamp without a year; None infers it from the file's modification time.
         zone: IANA zone of stamps that state none.
+        assets: say whose an event is.
 
     Attributes:
         readings: the files, in the order in which they were named.
@@ -97,13 +99,14 @@ class Replay:
         format: str = "auto",  # noqa: A002  the option's word
         year: int | None = None,
         zone: str = "UTC",
+        assets: Assets | None = None,
     ) -> None:
         self.readings = [Reading(path) for path in files]
         self.undated = 0
         self._format = format
         self._zone = zone
-        self._matcher = Matcher(rules, live=False, year=year)
-        self._undated = Matcher(rules, live=False, year=year, undated=True)
+        self._matcher = Matcher(rules, live=False, year=year, assets=assets)
+        self._undated = Matcher(rules, live=False, year=year, undated=True, assets=assets)
         self._correlator = Correlator(rules.rules, _INCARNATION, _LIMITS)
         self._starts: list[int] = []  # per batch of lines, the sequence of its first
         self._firsts: list[

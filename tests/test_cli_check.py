@@ -70,6 +70,7 @@ def test_check_in_json_counts_what_it_found(tmp_path: Path) -> None:
             "collectors": ["auth"],
             "forwarders": ["out"],
             "rules": 1,
+            "agencies": 0,
             "problems": [],
             "warnings": [],
         },

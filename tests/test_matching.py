@@ -1,11 +1,18 @@
 """Matching: a pure function of a batch; every record is counted once, and no record stops the others."""
 
-from socmon.event import SECOND_US, Record, Source
+from typing import Any
+
+import pytest
+
+from socmon import parsers
+from socmon.enrich import Assets, Inventory
+from socmon.event import NOBODY, SECOND_US, Event, Owner, Record, Source
 from socmon.journal import Batch, Drop
 from socmon.ledger import Ledger
 from socmon.matching import FUTURE_US, Matcher
 from socmon.resources import shipped
 from socmon.sigma import load_rules
+from socmon.sigma.ruleset import parse_rules
 
 NOW_US = 1_795_000_000 * SECOND_US  # 2026-11-18T11:06:40Z
 RULES = load_rules([shipped("rules")])
@@ -78,3 +85,70 @@ def test_records_that_matching_forgets_show_as_in_flight() -> None:
     ledger.add_matched({"logs": 2}, {})
 
     assert ledger.accounts["logs"].in_flight == 1
+
+
+PORTAL = Owner("000.00.11.H07", "dvc", 4)
+ASSETS = Assets(Inventory(patterns={"web": PORTAL, "xa-*": Owner("000.00.52.H07")}))
+
+
+def test_a_match_says_whose_it_is() -> None:
+    lines = [failure(), failure().replace(" web ", " xa-01 "), failure().replace(" web ", " stray ")]
+
+    matched = Matcher(RULES, assets=ASSETS).match(batch(*lines))
+
+    assert [match.event.owner for match in matched.matches] == [PORTAL, Owner("000.00.52.H07"), NOBODY]
+    assert [match.event.entities.get("agency") for match in matched.matches] == [
+        ["000.00.11.H07"],
+        ["000.00.52.H07"],
+        None,
+    ]
+    assert "stray" in ASSETS.unknown
+
+
+def reading(condition: str) -> bytes:
+    return f"""\
+title: Asks whose it is
+id: 9f2c1c52-4d0e-4b8e-9d1e-0c7c7c7b1a02
+logsource: {{product: linux, service: sshd}}
+detection:
+  selection: {condition}
+  condition: selection
+level: low
+""".encode()
+
+
+def test_rules_can_ask_for_agency_system_and_level() -> None:
+    rules = parse_rules(
+        "r.yml", reading("{socmon.agency|endswith: .H07, socmon.system: dvc, socmon.system_level|gte: 4}")
+    )
+    lines = [failure(), failure().replace(" web ", " xa-01 ")]
+
+    assert not rules.errors
+    (match,) = Matcher(rules, assets=ASSETS).match(batch(*lines)).matches
+    assert (match.event.host, match.event.owner) == ("web", PORTAL)
+    assert Matcher(rules).match(batch(*lines)).matches == []
+
+
+def test_a_keyword_does_not_look_at_what_the_inventory_says() -> None:
+    asking = reading("{socmon.agency: nobody}").replace(b"selection:", b"keywords: [dvc]\n  selection:")
+    rules = parse_rules("r.yml", asking.replace(b"condition: selection", b"condition: keywords or selection"))
+
+    assert not rules.errors
+    assert Matcher(rules, assets=ASSETS).match(batch(failure())).matches == []
+
+
+def test_a_message_cannot_state_whose_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = parse_rules("r.yml", reading("{socmon.agency: '*'}"))
+    real = parsers.parse
+
+    def forged(record: Record, **options: Any) -> Event:  # as a format with free field names would give it
+        event = real(record, **options)
+        event.fields |= {"socmon.agency": "forged", "socmon.system": "forged"}
+        return event
+
+    monkeypatch.setattr(parsers, "parse", forged)
+
+    assert Matcher(rules, assets=ASSETS).match(batch(failure().replace(" web ", " stray "))).matches == []
+    (match,) = Matcher(rules, assets=ASSETS).match(batch(failure().replace(" web ", " xa-01 "))).matches
+    assert match.event.fields["socmon.agency"] == "000.00.52.H07"
+    assert "socmon.system" not in match.event.fields

@@ -14,6 +14,7 @@ from socmon import registry
 from socmon.cli import BAD_CONFIG, Options
 from socmon.config import load
 from socmon.daemon import rule_paths
+from socmon.enrich import load_inventory
 from socmon.errors import ConfigError
 from socmon.secrets import SecretRef
 from socmon.sigma import load_rules
@@ -25,6 +26,7 @@ class Findings(Struct):
 
     Attributes:
         rules: how many were loaded.
+        agencies: how many the inventory names.
         problems: to be mended before the daemon is started.
         warnings: may be meant so.
     """
@@ -32,6 +34,7 @@ class Findings(Struct):
     collectors: list[str] = []
     forwarders: list[str] = []
     rules: int = 0
+    agencies: int = 0
     problems: list[str] = []
     warnings: list[str] = []
 
@@ -63,6 +66,9 @@ def inspect(path: Path) -> Findings:
     found.rules = len(rules.rules)
     # One bad rule must not keep the daemon from starting: the others do their work.
     found.warnings += (f"rule refused: {error}" for error in rules.errors)
+    inventory = load_inventory(config.assets.paths)
+    found.agencies = len(inventory.agencies)
+    found.warnings += (f"asset refused: {problem}" for problem in inventory.problems)
     found.problems += _state_dir_problems(config.state_dir)
     if not rules.rules:
         found.warnings.append("rules: none is loaded, nothing will be detected; see section `rules`")
@@ -140,4 +146,6 @@ def _print(found: Findings, options: Options) -> None:
     elif not options.quiet:
         counts = {"collector": len(found.collectors), "rule": found.rules, "forwarder": len(found.forwarders)}
         told = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items())
+        if found.agencies:
+            told += f", {found.agencies} {'agency' if found.agencies == 1 else 'agencies'}"
         click.echo(f"{options.config}: {click.style('ok', fg='green')}, {told}")

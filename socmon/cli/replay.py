@@ -12,12 +12,15 @@ import msgspec
 
 from socmon.cli import PROBLEMS, Options
 from socmon.cli.reading import csv_row, format_option, tell_cut, timezone_option, year_option
+from socmon.enrich import Assets, load_inventory
 from socmon.errors import ConfigError
 from socmon.event import rfc3339
 from socmon.replaying import LATENESS_S, STDIN, Found, Reading, Replay
 from socmon.resources import shipped
 from socmon.sigma import load_rules
 from socmon.text import printable
+
+_UNKNOWN_SHOWN = 20
 
 _Row = dict[str, Any]
 
@@ -26,6 +29,13 @@ _Row = dict[str, Any]
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
 @click.option(
     "--rules", "rule_paths", multiple=True, type=click.Path(path_type=Path), help="Instead of the shipped rules."
+)
+@click.option(
+    "--assets",
+    "asset_paths",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Whose hosts are whose: inventories.",
 )
 @click.option("--matches", is_flag=True, help="Print each event that a rule matches, instead of alerts.")
 @format_option
@@ -36,6 +46,7 @@ def command(
     options: Options,
     files: tuple[str, ...],
     rule_paths: tuple[Path, ...],
+    asset_paths: tuple[Path, ...],
     *,
     matches: bool,
     format_name: str,
@@ -48,8 +59,8 @@ def command(
     their first event. A stamp without a year gets the latest one that puts it at most a day after FILE was last
     written; standard input (-) needs --year for that. Of a line over 64 KiB only that much is read.
 
-    Exits with 1 when the answer may lack something: a rule was refused, a file could not be read to its end, or events
-    could not be correlated. What could be used has run all the same.
+    Exits with 1 when the answer may lack something: a rule or asset was refused, a file could not be read to its end,
+    or events could not be correlated. What could be used has run all the same.
     """
     for name in files:
         _check(name)
@@ -59,7 +70,11 @@ def command(
     if not rules.rules:
         raise ConfigError(["no rule could be loaded; name a folder with Sigma rules by --rules"])
     _allow_many_files()
-    replay = Replay(files, rules, format=format_name, year=year, zone=timezone)
+    inventory = load_inventory(asset_paths)
+    for problem in inventory.problems:
+        click.echo(f"asset refused: {printable(problem)}", err=True)
+    assets = Assets(inventory) if asset_paths else None
+    replay = Replay(files, rules, format=format_name, year=year, zone=timezone, assets=assets)
     if matches:
         rows: Iterable[_Row] = ({"file": file, "n": n, "rules": ids} for (file, n), ids in replay.matches())
         _write(rows, options.output, _MATCHES)
@@ -71,8 +86,10 @@ def command(
     for reading in replay.readings:
         _tell(reading, "in any known format" if format_name == "auto" else f"as {format_name}")
     _tell_unused(replay)
+    if assets and assets.unknown:
+        _tell_unknown(list(assets.unknown))
     broken = any(reading.trouble for reading in replay.readings)
-    lacking = rules.errors or broken or replay.undated or replay.late or replay.evicted
+    lacking = rules.errors or inventory.problems or broken or replay.undated or replay.late or replay.evicted
     return PROBLEMS if lacking else 0
 
 
@@ -117,6 +134,12 @@ def _tell_unused(replay: Replay) -> None:
         click.echo(f"{replay.evicted} groups were too many to hold; some alerts may lack events", err=True)
 
 
+def _tell_unknown(hosts: list[str]) -> None:
+    shown = ", ".join(printable(host) for host in hosts[:_UNKNOWN_SHOWN])
+    more = f" and {len(hosts) - _UNKNOWN_SHOWN} more" if len(hosts) > _UNKNOWN_SHOWN else ""
+    click.echo(f"no agency owns these hosts, add them to the inventory: {shown}{more}", err=True)
+
+
 class _Kind(NamedTuple):
     """What is printed: the key of all rows in the one object of `-o json`, the columns of CSV, and a row for people."""
 
@@ -147,6 +170,8 @@ def _row(item: Found) -> _Row:
         "title": alert.title,
         "level": alert.level,
         "group": alert.group,
+        "agency": alert.agency,
+        "system": alert.system,
         "first_seen": rfc3339(alert.first_us),
         "last_seen": rfc3339(alert.last_us),
         "count": alert.count,
@@ -157,7 +182,8 @@ def _row(item: Found) -> _Row:
 def _alert_line(row: _Row) -> str:
     group = " ".join(f"{name}={value}" for name, value in row["group"].items())
     span = f"{row['first_seen']} … {row['last_seen']}"
-    return f"{span}  {row['level']:<13} {row['count']:>6}×  {row['title']}  {group}"
+    owner = f"  {row['agency']} {row['system']}".rstrip()
+    return f"{span}  {row['level']:<13} {row['count']:>6}×  {row['title']}  {group}{owner}"
 
 
 def _match_line(row: _Row) -> str:
@@ -167,7 +193,7 @@ def _match_line(row: _Row) -> str:
 _ALERTS = _Kind(
     "socmon.replay/v1",
     "alerts",
-    ("rule_id", "title", "level", "group", "first_seen", "last_seen", "count"),
+    ("rule_id", "title", "level", "group", "agency", "system", "first_seen", "last_seen", "count"),
     _alert_line,
 )
 _MATCHES = _Kind("socmon.replay.matches/v1", "matches", ("file", "n", "rules"), _match_line)

@@ -123,7 +123,7 @@ def _finding(alert: Alert, sender: Sender) -> dict[str, Any]:
         "category_uid": _DETECTION_FINDING // 1000,
         "class_uid": _DETECTION_FINDING,
         "type_uid": _DETECTION_FINDING * 100 + activity,
-        "severity_id": severity(alert.level, sender.system_level),
+        "severity_id": severity(alert.level, _system(alert, sender)[1]),
         "status_id": _STATUS_ID.get(alert.status, _IN_PROGRESS),
         "time": last_ms,
         "start_time": first_ms,
@@ -220,11 +220,17 @@ def _vn_soc(alert: Alert, sender: Sender) -> dict[str, Any]:
     }
     if TEST_TAG in alert.tags:
         block["test"] = True
-    if sender.system_id:
-        block["system_id"] = sender.system_id
-    if sender.system_level is not None:
-        block["system_level"] = sender.system_level
+    system_id, system_level = _system(alert, sender)
+    if system_id:
+        block["system_id"] = system_id
+    if system_level is not None:
+        block["system_level"] = system_level
     return block
+
+
+def _system(alert: Alert, sender: Sender) -> tuple[str, int | None]:
+    """Id and level of the alert's system; the sender's, both of them, where it names none."""
+    return (alert.system, alert.system_level) if alert.system else (sender.system_id, sender.system_level)
 
 
 def _removed(alert: Alert) -> list[str]:

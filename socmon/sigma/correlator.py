@@ -235,7 +235,9 @@ class Correlator:
             opened_us=time_us,
             opened_seq=seq,
             host=event.host,
-            agency=event.agency,
+            agency=event.owner.agency,
+            system=event.owner.system,
+            system_level=event.owner.system_level,
         )
         group.alerts.append(alert)
         by_level = self._meta.tally.opened
@@ -344,5 +346,7 @@ def _finished(keeper: _Keeper, key: Key, alert: OpenAlert) -> Alert:
         approximate=alert.approximate,
         host=alert.host,
         agency=alert.agency,
+        system=alert.system,
+        system_level=alert.system_level,
         entities={kind: list(values) for kind, values in alert.entities.items()},
     )

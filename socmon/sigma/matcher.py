@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any
 
+from socmon.event import OWN_FIELDS
 from socmon.sigma.ir import TEXT_OPS, And, Atom, FieldRef, Node, Not
 from socmon.sigma.regex import searcher
 from socmon.sigma.values import address_of, fold, number_of, texts_of
@@ -81,9 +82,12 @@ def _any_true(tests: list[Test]) -> Test:
 
 
 def _reader(names: _Names) -> Callable[[Fields], Any]:
-    """Reads a field under the first of its names that the event has, or all values for a keyword."""
+    """Reads a field under the first of its names that the event has, or all values for a keyword.
+
+    A keyword is looked for in what was logged, not in what is known besides.
+    """
     if not names:
-        return lambda fields: list(fields.values())
+        return lambda fields: [value for name, value in fields.items() if name not in OWN_FIELDS]
     if len(names) == 1:
         only = names[0]
         return lambda fields: fields.get(only)

@@ -62,6 +62,10 @@ class RuleSet:
         self._plans[logsource] = plan
         return plan
 
+    def reads(self, names: Iterable[str]) -> bool:
+        """Whether a rule reads one of these fields."""
+        return any(name in self.fields_of(rule.id) for rule in self.rules for name in names)
+
     def fields_of(self, rule_id: str) -> tuple[str, ...]:
         """Names of the fields that a rule reads, once each, in its order; () for a rule of keywords only.
 

@@ -41,6 +41,8 @@ class OpenAlert(Struct, array_like=True):
     first: list[int] = []
     last: list[int] = []
     handed: list[int] = []
+    system: str = ""
+    system_level: int | None = None
 
 
 class Group(Struct, array_like=True):

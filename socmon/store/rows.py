@@ -11,8 +11,8 @@ from socmon.event import LEVELS, Alert, Evidence
 # revision never overwrites a newer one. What analysts own (status, analyst_revision) is not touched.
 _UPSERT_ALERT = """
 insert into alert (id, rule_id, title, level, tags, grouped, first_us, last_us, count, revision, opened_seq,
-                   approximate, host, agency, entities, status, analyst_revision, stored_us)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', 0, ?)
+                   approximate, host, agency, system, system_level, entities, status, analyst_revision, stored_us)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', 0, ?)
 on conflict (id) do update set
     title = excluded.title, level = excluded.level, tags = excluded.tags, first_us = excluded.first_us,
     last_us = excluded.last_us, count = excluded.count, revision = excluded.revision,
@@ -35,7 +35,7 @@ delete from evidence where alert_id = ?1
 """
 _SELECT_ALERT = """
 select id, rule_id, title, level, tags, grouped, first_us, last_us, count, revision, opened_seq, approximate, host,
-       agency, entities, status, analyst_revision from alert
+       agency, system, system_level, entities, status, analyst_revision from alert
 """
 
 
@@ -61,6 +61,8 @@ def write_alert(db: sqlite3.Connection, alert: Alert, now_us: int, destinations:
         alert.approximate,
         alert.host,
         alert.agency,
+        alert.system,
+        alert.system_level,
         dump(alert.entities).decode(),
         now_us,
     )

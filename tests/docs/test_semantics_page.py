@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE = "docs/semantics.md"
 SECTIONS = [
-    "Durability order", "Journal batch", "Ledger", "Dating", "Correlation", "Alert identity and joining", "Evidence",
+    "Durability order", "Journal batch", "Ledger", "Dating", "Agency and system", "Correlation",
+    "Alert identity and joining", "Evidence",
     "Release and delivery", "Disk full", "Exactness across runs", "Field names",
 ]  # fmt: skip
 
@@ -53,7 +54,7 @@ def test_the_page_has_its_sections_and_stays_short() -> None:
     lines = (ROOT / PAGE).read_text("utf-8").splitlines()
 
     assert [line.removeprefix("## ") for line in lines if line.startswith("## ")] == SECTIONS
-    assert len(lines) <= 190
+    assert len(lines) <= 300
     assert max(map(len, lines)) <= 120
 
 

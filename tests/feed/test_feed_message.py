@@ -1,5 +1,6 @@
 """What an alert looks like on its way to the national centre."""
 
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -91,6 +92,25 @@ def test_an_agency_stands_below_its_province() -> None:
 
     assert block["org_id"] == "000.12.34.H07"
     assert block["org_path"] == [ORG, "000.12.34.H07"]
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ({}, ("province", 3, 3)),
+        ({"system": "dvc", "system_level": 4}, ("dvc", 4, 4)),
+        ({"system": "web"}, ("web", None, 3)),
+    ],
+)
+def test_an_alerts_own_system_is_told_and_weighs_the_senders_where_it_names_none(
+    named: dict[str, Any], expected: tuple[str, int | None, int]
+) -> None:
+    sender = Sender(ORG, system_id="province", system_level=3)
+
+    data = msgspec.json.decode(render(alert(**named), release(), sender))["data"]
+
+    block = data["unmapped"]["vn_soc"]
+    assert (block["system_id"], block.get("system_level"), data["severity_id"]) == expected
 
 
 def test_a_closed_alert_is_a_resolved_finding() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from socmon.event import SECOND_US, Alert, Event, Match
+from socmon.event import NOBODY, SECOND_US, Alert, Event, Match, Owner
 from socmon.sigma.correlator import Correlator
 from socmon.sigma.joining import Limits
 from socmon.sigma.rule import CountOp
@@ -226,6 +226,19 @@ def test_a_rule_without_correlation_alerts_per_host() -> None:
     feed(correlator, [event(1, 0, host="a"), event(2, 1, host="b"), event(3, 2, host="a", repeat=3)])
 
     assert [(alert.group, alert.count) for alert in alerts_of(correlator)] == [({"host": "a"}, 4), ({"host": "b"}, 1)]
+
+
+def test_an_alert_is_its_opening_events_owners_and_lists_the_others() -> None:
+    correlator = made(burst_rules(value=3))
+    events = [event(n, n, host=f"h{n}") for n in range(1, 6)]
+    for item, agency in zip(events, ["", "a", "b", "c", "b"], strict=True):
+        item.owner = Owner(agency, "dvc", 4) if agency else NOBODY
+
+    feed(correlator, events)
+
+    ((alert, _),) = correlator.take_alerts()
+    assert (alert.agency, alert.system, alert.system_level) == ("b", "dvc", 4)
+    assert alert.entities["agency"] == ["b", "c"]
 
 
 def test_first_and_last_events_are_kept_and_each_is_handed_out_once() -> None:

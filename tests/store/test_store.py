@@ -263,3 +263,30 @@ def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 def test_a_missing_store_is_an_error_with_its_path(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"none\.db"):
         read(tmp_path / "none.db")
+
+
+async def test_a_store_of_before_agencies_had_systems_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "socmon.db"
+    old = Store(path, destinations=["up"])
+    await old.load()
+    await commit(old, alert())
+    await old.close()
+    db = sqlite3.connect(path)
+    db.executescript("alter table alert drop column system; alter table alert drop column system_level;")
+    db.execute("pragma user_version = 1")
+    db.close()
+
+    new = Store(path, destinations=["up"])
+    await new.load()
+    await commit(new, named(alert(name="a2")))
+    await new.close()
+
+    assert {(a.id, a.agency, a.system, a.system_level) for a in read(path).alerts} == {
+        ("a1", "", "", None),
+        ("a2", "000.00.11.H07", "dvc", 4),
+    }
+
+
+def named(item: Alert) -> Alert:
+    item.agency, item.system, item.system_level = "000.00.11.H07", "dvc", 4
+    return item

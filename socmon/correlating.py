@@ -8,7 +8,7 @@ import asyncio
 import copy
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from socmon import failpoints, log, metrics
@@ -18,7 +18,7 @@ from socmon.event import Alert, Evidence, Record
 from socmon.intake import Intake, until
 from socmon.journal import Journal
 from socmon.ledger import Ledger
-from socmon.matching import Matched, Matcher
+from socmon.matching import Matched, Matcher, Unparsed
 from socmon.sigma import RuleSet
 from socmon.sigma.correlator import Correlator, Tally
 from socmon.store import Checkpoint, Store
@@ -28,6 +28,7 @@ MAX_FAILING_S = 60.0
 MAX_EVIDENCE_BYTES = 8192  # of a record: whoever writes long lines must not fill the disk
 _READ_AHEAD = 8  # batches
 _RETRY_S = 1.0
+_MAX_TOLD = 1_000  # sources: peers' addresses can be made up
 
 _log = log.get("correlating")
 
@@ -63,6 +64,7 @@ class Correlating:
         self._shown = Tally()  # what the metrics show of the correlator's
         self._unsaved: dict[str, tuple[Alert, list[int]]] = {}  # and the sequences of evidence to store with it
         self._unsaved_state: dict[bytes, bytes | None] = {}
+        self._told_unparsed: set[tuple[str, str]] = set()
         self._work = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -153,10 +155,25 @@ class Correlating:
         self._ledger.add_matched(matched.evaluated, matched.unparsed)
         for drop in matched.drops:
             self._ledger.add_dropped(drop.collector, drop.reason, drop.count)
+        self._tell_unparsed(matched.samples)
         self.number = matched.number
         self._moved_s = time.monotonic()
         self._work.set()
         metrics.matched(matched.evaluated, matched.unparsed, (rule for m in matched.matches for rule in m.rules))
+
+    def _tell_unparsed(self, samples: Mapping[tuple[str, str], Unparsed]) -> None:
+        """Show the first record of each source that cannot be read, so that somebody can find out why."""
+        for source, sample in samples.items():
+            if source not in self._told_unparsed and len(self._told_unparsed) < _MAX_TOLD:
+                self._told_unparsed.add(source)
+                component, peer = source
+                _log.warning(
+                    "record cannot be parsed, later ones of its source are only counted",
+                    component=component,
+                    source=peer,
+                    seq=sample.seq,
+                    error=sample.error,
+                )
 
     # ── commits ──────────────────────────────────────────────────────────────────────────────────────────────────
 

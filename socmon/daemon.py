@@ -26,6 +26,7 @@ from socmon.errors import ConfigError, JournalError, SocmonError, StoreError
 from socmon.event import SECOND_US, Record
 from socmon.intake import Intake
 from socmon.journal import Journal
+from socmon.journal.recovery import TORN
 from socmon.own import Own
 from socmon.resources import shipped
 from socmon.sigma import RuleSet, load_rules
@@ -149,7 +150,14 @@ class Daemon:
         self._journal = Journal.open(config.state_dir / "journal", segment_bytes=journal.segment_bytes)
         if self._journal.torn_bytes:
             # The last run was cut in the middle of a write; nobody was told that these records are safe.
-            _log.warning("the journal's torn end was set aside", size_bytes=self._journal.torn_bytes)
+            segment = self._journal.torn_segment
+            copy = segment.with_name(segment.name + TORN)
+            _log.warning(
+                "the journal's torn end was set aside",
+                segment=segment,
+                copy=copy if copy.exists() else "none, the disk is full",
+                size_bytes=self._journal.torn_bytes,
+            )
         if not self._journal.preallocated:
             _log.warning("no room could be set aside for the next journal segment", size_bytes=journal.segment_bytes)
         self._intake = Intake(self._journal, config.intake, journal)
@@ -298,7 +306,9 @@ class Daemon:
             reasons.append(f"detection has not moved for {stalled_s:.0f} s, and the journal holds more")
         gone = [*self._given_up, *(each.name for each in self._deliverings if each.gave_up)]
         reasons += (f"component {name} gave up, a person is needed" for name in gone)
-        return not reasons, reasons
+        failing = {each.name: each.trouble.error for each in self._deliverings if each.trouble and not each.gave_up}
+        # One dead destination is told, and does not make us unready: records are taken in, and alerts are kept for it.
+        return not reasons, reasons + [f"forwarder {name} does not deliver: {why}" for name, why in failing.items()]
 
 
 def _limits(config: Config) -> Limits:

@@ -105,6 +105,7 @@ class Delivering:
                 if batches:
                     await self._send_all(forwarder, batches)
                     continue
+                self.trouble = None
                 if not self._wake.is_set():
                     self._idle.set()
                 await self._rest()
@@ -132,6 +133,7 @@ class Delivering:
                 failure = failure or error
         if failure is not None:
             raise failure
+        self.trouble = None
 
     async def _send(self, forwarder: Forwarder[Any], batch: Sequence[Released]) -> None:
         try:

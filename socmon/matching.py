@@ -13,6 +13,14 @@ from socmon.journal import Batch, Drop
 from socmon.sigma import RuleSet
 
 FUTURE_US = 600 * SECOND_US  # further ahead of its receipt no event time is believed (docs/semantics.md, "Dating")
+MAX_SAMPLES = 20
+
+
+class Unparsed(Struct, frozen=True):
+    """A record that no parser could read: its journal sequence, and why; `error` holds the beginning of its bytes."""
+
+    seq: int
+    error: str
 
 
 class Matched(Struct):
@@ -25,6 +33,7 @@ class Matched(Struct):
         highs: per source clock, the greatest event time in the batch.
         evaluated, unparsed: records, by collector.
         journalled: records in the frame by collector, counted apart from the two above.
+        samples: by (collector, peer), the first record that could not be parsed, of MAX_SAMPLES sources.
     """
 
     number: int
@@ -36,6 +45,7 @@ class Matched(Struct):
     evaluated: dict[str, int]
     unparsed: dict[str, int]
     drops: Sequence[Drop] = ()
+    samples: dict[tuple[str, str], Unparsed] = {}
 
 
 class Matcher:
@@ -90,8 +100,10 @@ class Matcher:
             matched.journalled[collector] = matched.journalled.get(collector, 0) + record.count
             try:
                 event = self.parse(record)
-            except ParseError:
+            except ParseError as error:
                 matched.unparsed[collector] = matched.unparsed.get(collector, 0) + record.count
+                if len(matched.samples) < MAX_SAMPLES:
+                    matched.samples.setdefault((collector, record.source.peer), Unparsed(record.seq, str(error)))
                 continue
             matched.evaluated[collector] = matched.evaluated.get(collector, 0) + record.count
             self._judge(event, matched)

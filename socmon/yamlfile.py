@@ -16,6 +16,7 @@ Place = tuple[str | int, ...]
 
 _TAG = "tag:yaml.org,2002:"
 _MAX_DEPTH = 50
+_MEND = "correct it there, or just before"
 _MAX_NUMBER_CHARS = 40
 _DIGITS = "(?:0|[1-9][0-9]*(?:_[0-9]+)*)"
 _AMBIGUOUS = "ambiguous"
@@ -89,9 +90,9 @@ def read(path: Path) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        document.problems.append(f"{path}:{line}: not valid YAML: {error.problem or error.context}")
+        document.problems.append(f"{path}:{line}: not valid YAML: {error.problem or error.context}; {_MEND}")
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        document.problems.append(f"{path}:1: not valid YAML: {' '.join(str(error).split())}")
+        document.problems.append(f"{path}:1: not valid YAML: {' '.join(str(error).split())}; {_MEND}")
     else:
         if root is not None:
             document.data = _Reader(document).value(root, ())

@@ -12,7 +12,7 @@ from socmon.event import Record, Source
 from socmon.journal import retention
 from socmon.journal.batch import Batch, Drop
 from socmon.journal.carry import Carry
-from socmon.journal.directory import SegmentDirectory, segments_in
+from socmon.journal.directory import SegmentDirectory, name_of, segments_in
 from socmon.journal.files import FileLayer, OsFiles, explained
 from socmon.journal.lookup import Lookup
 from socmon.journal.reading import Reader, batches_after
@@ -28,10 +28,12 @@ class Journal:
     Attributes:
         torn_bytes: what a crash had left of unfinished frames, wiped when the journal was opened; a copy is in
             NAME.seg.torn, of the newest two.
+        torn_segment: the segment that they were wiped from.
     """
 
     def __init__(self, directory: SegmentDirectory, carry: Carry, writer: Writer | None, torn_bytes: int) -> None:
         self.torn_bytes = torn_bytes
+        self.torn_segment = directory.path / name_of(directory.tail.segment)
         self._directory = directory
         self._carry = carry
         self._writer = writer

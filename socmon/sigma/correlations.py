@@ -146,7 +146,9 @@ def _bases(stated: object, find: Callable[[str], Rule | SigmaCorrelationRule | N
         place = (_SECTION, "rules", index)
         base = find(reference) if isinstance(reference, str) else None
         if base is None:
-            raise RefusedError(f"no rule with id or name {str(reference)[:60]!r} is loaded", place)
+            raise RefusedError(
+                f"no rule with id or name {str(reference)[:60]!r} is loaded; correct it, or mend that rule", place
+            )
         if isinstance(base, SigmaCorrelationRule):
             raise RefusedError(f"{str(reference)[:60]!r} is a correlation; chains are not supported yet", place)
         bases.append(base)

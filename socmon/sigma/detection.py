@@ -147,7 +147,8 @@ class ConditionReader:
     def _tree(self, tree: Any) -> Node:
         if isinstance(tree, ConditionIdentifier):
             if tree.identifier not in self._nodes:
-                raise ValueError(f"no detection is called {tree.identifier[:60]!r}")
+                known = ", ".join(map(repr, self._nodes))[:120]
+                raise ValueError(f"no detection is called {tree.identifier[:60]!r}; the rule has {known}")
             return self._nodes[tree.identifier]
         if isinstance(tree, ConditionSelector):
             chosen = [one.identifier for one in tree.resolve_referenced_detections(self._detections)]

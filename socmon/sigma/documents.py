@@ -149,7 +149,9 @@ def _yaml_error(path: str, error: BaseException, line: int) -> RuleError:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else line
         what = error.problem or error.context or what
-    return RuleError(path, line, f"not valid YAML: {what[:200] or type(error).__name__}")
+    return RuleError(
+        path, line, f"not valid YAML: {what[:200] or type(error).__name__}; correct it there, or just before"
+    )
 
 
 def _problems(root: yaml.Node) -> Iterator[tuple[int, str]]:

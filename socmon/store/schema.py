@@ -108,7 +108,10 @@ def _create_checkpoint(db: sqlite_utils.Database) -> None:
 
 def _retried(db: sqlite_utils.Database) -> None:
     _table(db, "released").add_column("retried_us", int)
-    _table(db, "released").add_column("retried_by", str)def _add_system(db: sqlite_utils.Database) -> None:
+    _table(db, "released").add_column("retried_by", str)
+
+
+def _add_system(db: sqlite_utils.Database) -> None:
     _table(db, "alert").add_column("system", str, not_null_default="")
     _table(db, "alert").add_column("system_level", int)
 

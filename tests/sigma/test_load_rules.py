@@ -72,7 +72,7 @@ def test_a_bad_rule_does_not_keep_its_neighbours_from_loading() -> None:
 
     first, second = refused(text)
 
-    assert first == "8: no detection is called 'sel2'"
+    assert first == "8: no detection is called 'sel2'; the rule has 'sel'"
     assert "not valid YAML" in second
 
 
@@ -214,7 +214,11 @@ def test_a_correlation_never_matches_an_event_itself() -> None:
 @pytest.mark.parametrize(
     ("change", "at", "reason"),
     [
-        (("rules: [base]", "rules: [base, nobody]"), "rules:", "no rule with id or name 'nobody' is loaded"),
+        (
+            ("rules: [base]", "rules: [base, nobody]"),
+            "rules:",
+            "no rule with id or name 'nobody' is loaded; correct it, or mend that rule",
+        ),
         (("rules: [base]", "rules: [Counted]"), "rules:", "no rule with id or name"),
         (("rules: [base]", "rules: []"), "rules:", "empty"),
         (("rules: [base]", "rules: [1d3f7f0e-4f0e-4a57-9a5e-5e7a3f2b1c44]"), "rules:", "chains are not supported yet"),
@@ -285,7 +289,7 @@ def test_timespans(timespan: str, seconds: int) -> None:
         ("on: x\n", ["1: key 'on' is not text; put it in quotes"]),
         ("a: no\n", ["1: no may be text or a truth value; write 'no' in quotes, or true or false"]),
         ("a: 12:30:00\n", ["1: 12:30:00 is a number in base 60 to YAML; put it in quotes"]),
-        ("a: [1\n", ["2: not valid YAML: did not find expected ',' or ']'"]),
+        ("a: [1\n", ["2: not valid YAML: did not find expected ',' or ']'; correct it there, or just before"]),
         ("", ["1: holds no rule; remove it, or write one"]),
         ("# only a comment\n---\n", ["1: holds no rule; remove it, or write one"]),
         ("- a\n", ["1: not a Sigma rule, which is a mapping with title and detection"]),
@@ -293,7 +297,10 @@ def test_timespans(timespan: str, seconds: int) -> None:
             "a: &x [*x]\n",
             ["1: Recursive YAML structure is not supported; write values out instead of using aliases"],
         ),
-        ("a: !!timestamp x\n", ["1: not valid YAML: 'NoneType' object has no attribute 'groupdict'"]),
+        (
+            "a: !!timestamp x\n",
+            ["1: not valid YAML: 'NoneType' object has no attribute 'groupdict'; correct it there, or just before"],
+        ),
         ("filter: {}\n", ["1: Sigma filters are not supported yet"]),
         ("title: x\naction: global\n", ["2: rule collections (action: …) are not supported yet"]),
     ],

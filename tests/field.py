@@ -32,11 +32,11 @@ def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 30.0
         time.sleep(_PAUSE_S)
 
 
-def failure_line(number: int) -> str:
+def failure_line(number: int, host: str = "dvc-web-01") -> str:
     """An sshd failure, five a second of event time; every address is in trouble, and each meets both files."""
     stamp = datetime.fromtimestamp(BASE_S + number // 5, UTC).strftime("%b %e %H:%M:%S")
     address = f"203.0.113.{number // 12 % 40 + 1}"
-    return f"{stamp} dvc-web-01 sshd[{number + 100}]: Failed password for root from {address} port 40022 ssh2"
+    return f"{stamp} {host} sshd[{number + 100}]: Failed password for root from {address} port 40022 ssh2"
 
 
 @dataclass
@@ -45,6 +45,7 @@ class Field:
 
     Attributes:
         sent: per log file, the lines written to it.
+        log_start: where in daemon.log the last daemon's words begin.
     """
 
     root: Path
@@ -54,6 +55,7 @@ class Field:
     daemon: subprocess.Popen[bytes] | None = None
     started: list[subprocess.Popen[Any]] = field(default_factory=list)
     sent: dict[str, list[str]] = field(default_factory=dict)
+    log_start: int = 0
 
     def __post_init__(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
@@ -80,13 +82,15 @@ class Field:
         self.admin = addresses["admin"]
         self.feed_port = int(addresses["feed"].rsplit(":", 1)[1])
 
-    def configure(self, files: list[str], **changes: Any) -> None:
+    def configure(self, files: list[str], *, tcp: list[str] | None = None, **changes: Any) -> None:
+        """Write the configuration: a collector for each of `files`, a listener on a free port for each of `tcp`."""
         keys = self.root.parent / "keys"
         config: dict[str, Any] = {
             "state_dir": str(self.state),
             "collectors": {
                 name: {"kind": "file", "paths": [str(self.root / name)], "start": "beginning"} for name in files
-            },
+            }
+            | {name: {"kind": "syslog_tcp", "port": 0} for name in tcp or []},
             "forwarders": {
                 "ncsc": {
                     "kind": "ncsc",
@@ -108,8 +112,21 @@ class Field:
     def start_daemon(self, failpoint: str = "") -> None:
         command = [sys.executable, "-m", "socmon", "-c", str(self.root / "config.yaml"), "run"]
         with (self.root / "daemon.log").open("ab") as log:
+            self.log_start = log.tell()
             self.daemon = subprocess.Popen(command, stdout=log, stderr=log, env=_environment(failpoint))
         self.started.append(self.daemon)
+
+    def port(self, collector: str) -> int | None:
+        """Where `collector` of the running daemon listens; None while it does not, or there is no daemon."""
+        if self.daemon is None or self.daemon.poll() is not None:
+            return None
+        words = (self.root / "daemon.log").read_bytes()[self.log_start :]
+        entries = [
+            json.loads(line)
+            for line in words.splitlines(keepends=True)
+            if b'"listening"' in line and line[-1:] == b"\n"
+        ]
+        return next((entry["port"] for entry in entries if entry["module"] == collector), None)
 
     def write(self, name: str, first: int, count: int) -> None:
         """Append failures `first`, `first + 1`, … to log file `name`."""
@@ -132,10 +149,10 @@ class Field:
             reading = self.reading()
         except StoreError:  # the daemon is still making it
             return False
-        journalled = sum(account.journalled for account in reading.ledger.accounts.values())
+        accounts = reading.ledger.accounts
         backlog = reading.backlogs.get("ncsc")
         return (
-            journalled >= sum(map(len, self.sent.values()))
+            all(name in accounts and accounts[name].journalled >= len(lines) for name, lines in self.sent.items())
             and backlog is not None
             and not backlog.pending
             and not backlog.waiting

@@ -15,6 +15,8 @@ from socmon.yamlfile import read
 
 SECTIONS = [each.name for each in fields(Config) if each.name not in {"path", "state_dir", "collectors", "forwarders"}]
 
+KINDS = "file, pigeon, syslog_tcp"
+
 
 @pytest.fixture(autouse=True)
 def _pigeons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +45,7 @@ def pigeon(config: Config) -> Any:
 def test_shipped_example_loads_and_shows_the_defaults() -> None:
     config = load(shipped("config.example.yaml"))
 
-    assert [(each.name, each.kind) for each in config.collectors] == [("auth", "file")]
+    assert [(each.name, each.kind) for each in config.collectors] == [("auth", "file"), ("network", "syslog_tcp")]
     assert [(each.name, each.kind) for each in config.forwarders] == [("alerts_file", "file"), ("centre", "ncsc")]
     assert config == Config(config.path, Path("/var/lib/socmon"), config.collectors, config.forwarders)
 
@@ -148,7 +150,7 @@ delivery: 3
         "config.yaml:26: delivery: must hold `name: value` lines, indented",
         (
             "config.yaml:4: collectors.coop.kind: no kind of collectors is called 'pigeo'; did you mean 'pigeon'?; "
-            "known: file, pigeon"
+            f"known: {KINDS}"
         ),
         "config.yaml:5: collectors.Big Coop: a name is made of 1 to 40 of a-z, 0-9, _ and -; rename it",
         (
@@ -161,7 +163,7 @@ delivery: 3
         ),
         "config.yaml:9: collectors.attic.loft: missing; where the pigeons live.",
         "config.yaml:11: collectors.attic.birds: input should be less than or equal to 9, not 12",
-        "config.yaml:13: collectors.shed.kind: missing; it says what the component is, one of: file, pigeon",
+        "config.yaml:13: collectors.shed.kind: missing; it says what the component is, one of: " + KINDS,
         "config.yaml:16: forwarders.attic: a collector has this name already, at config.yaml:9; rename one of them",
         "config.yaml:22: journal: keep_bytes (70000) is less than segment_bytes (67108864); raise keep_bytes",
         "config.yaml:21: http.address: 'localhost' is no IP address; write one such as 127.0.0.1",

@@ -91,12 +91,15 @@ class SyslogTcpCollector(Collector[SyslogTcpSettings]):
         """
         listener = listen_tcp(self.settings.address, self.settings.port)
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _Connection(self), sock=listener, backlog=BACKLOG)
-        address, port = listener.getsockname()[:2]
-        self.context.log.info("listening", address=address, port=port)
+        server = await loop.create_server(
+            lambda: _Connection(self), sock=listener, backlog=BACKLOG, start_serving=False
+        )
         # A task of its own: of a batch whose `emit` is cancelled nobody knows whether it is in the journal.
         passing = asyncio.create_task(self._pass_on(), name=f"collector {self.context.name}, to the journal")
         try:
+            await server.start_serving()
+            address, port = listener.getsockname()[:2]
+            self.context.log.info("listening", address=address, port=port)
             await asyncio.wait([passing])
             await passing
         finally:
@@ -156,7 +159,8 @@ class SyslogTcpCollector(Collector[SyslogTcpSettings]):
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-            while self._waiting:
+            # Not until nothing waits: of a steady trickle each message would become a batch.
+            for _ in range(0, len(self._waiting), BATCH_RECORDS):
                 self._batch, self._waiting = self._waiting[:BATCH_RECORDS], self._waiting[BATCH_RECORDS:]
                 await self.context.emit(self._batch)
                 self._waiting_bytes -= _size_of(self._batch)

@@ -1,13 +1,14 @@
 """The TCP collector and real senders: what arrives, from whom, in which order, and what a full journal does."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from harness import until
-from tcp_kit import Sender, counted, lines, listening, numbered, tcp_context, where
+from tcp_kit import Sender, TcpContext, counted, lines, listening, numbered, tcp_context, where
 
 from collectors import syslog_tcp
+from socmon.event import Record
 
 
 @pytest.mark.parametrize("frame", [lines, counted])
@@ -68,6 +69,29 @@ async def test_a_few_messages_wait_a_moment_for_others_and_travel_together() -> 
                 await other.send(counted(*numbered(number, number)))
             await until(lambda: len(context.lines) == 20)
     assert len(context.batches) < 10
+
+
+class _SlowContext(TcpContext):
+    """A journal that takes a moment for each batch, as a disk does."""
+
+    async def emit(self, batch: Sequence[Record]) -> None:
+        await asyncio.sleep(0.002)
+        await super().emit(batch)
+
+
+async def test_a_steady_trickle_travels_in_batches_of_50_ms() -> None:
+    context = _SlowContext(tcp_context().settings)
+    loop = asyncio.get_running_loop()
+    async with listening(context):
+        with Sender(context) as sender:
+            began_s = loop.time()
+            for number in range(200):
+                await sender.send(lines(*numbered(number, number)))
+                await asyncio.sleep(0.001)
+            await until(lambda: len(context.lines) == 200)
+            passed_s = loop.time() - began_s
+    assert context.lines == numbered(0, 199)
+    assert len(context.batches) <= passed_s / syslog_tcp.GATHER_S + 2
 
 
 async def test_a_message_sent_byte_by_byte_arrives_whole() -> None:

@@ -47,9 +47,7 @@ class RulesSettings(Settings):
 class AssetsSettings(Settings):
     """Section `assets`."""
 
-    paths: list[Path] = Field(
-        default=[], description="Inventories of agencies, systems, networks and hosts: files, or folders of them."
-    )
+    paths: list[Path] = Field(default=[], description="Inventories of agencies and what is theirs: files, or folders.")
 
 
 class IntakeSettings(Settings):

@@ -12,7 +12,19 @@ from socmon.component import Counters
 from socmon.resources import shipped
 
 LABELS = {"component", "reason", "rule", "level", "forwarder", "version", "python"}
-UNITS = ("_total", "_seconds", "_frame", "_frames", "_info", "_up", "_groups", "_members", "_alerts", "_failing")
+UNITS = (
+    "_total",
+    "_seconds",
+    "_frame",
+    "_frames",
+    "_info",
+    "_up",
+    "_groups",
+    "_hosts",
+    "_members",
+    "_alerts",
+    "_failing",
+)
 
 
 def value(name: str, **labels: str) -> float | None:

@@ -1,4 +1,4 @@
-"""Time stamps to microseconds UTC: without year or zone (RFC 3164, section 4.1.2), and RFC 3339."""
+"""Time stamps to microseconds UTC: without year or zone (RFC 3164, section 4.1.2), RFC 3339, and TAI64N labels."""
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -13,6 +13,7 @@ _FURTHEST_EAST = timedelta(hours=14)
 _LEAP_GAP = 8  # years between two 29 February, at most (1896 and 1904, 2096 and 2104)
 _LAST_DAY = 2_900_000  # 9909: beyond any honest clock, inside what datetime can hold
 A_LEAP_YEAR = 2000
+_TAI_EPOCH_S = 2**62 + 10  # multilog and svlogd count from here: no leap seconds, but the ten of 1970
 
 
 @lru_cache(maxsize=8192)
@@ -73,3 +74,24 @@ def stated_minute_us(minute: str, offset: str) -> int | None:
         return to_us(datetime.fromisoformat(f"{minute}:00{offset}"))
     except ValueError:
         return None
+
+
+@lru_cache(maxsize=8192)
+def local_minute_us(minute: str, zone: str) -> int | None:
+    """The start of `2026-11-23T10:00` in `zone`, as `minute_us`; None where there is no such time.
+
+    Raises:
+        ParseError: there is no such zone.
+    """
+    try:
+        return to_us(datetime.fromisoformat(f"{minute}:00").replace(tzinfo=_zone(zone)))
+    except ValueError:
+        return None
+
+
+def tai64n_us(label: str) -> int | None:
+    """Microseconds UTC of the 24 hexadecimal digits of a TAI64N label; None outside the years 1970 to 9909."""
+    second, nanosecond = int(label[:16], 16) - _TAI_EPOCH_S, int(label[16:], 16)
+    if not (0 <= second < _LAST_DAY * 86_400 and nanosecond < 1_000_000_000):
+        return None
+    return second * SECOND_US + nanosecond // 1000

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from parsers.records import event, record
 
 from socmon.errors import ParseError
-from socmon.event import LogSource
+from socmon.event import LogSource, rfc3339
 from socmon.parsers import FORMATS, detect, parse
 
 BAD = [
@@ -112,8 +112,42 @@ def test_detect_wants_more_than_half_of_the_lines() -> None:
     assert detect([]) is None
 
 
-def test_every_format_takes_what_it_says_fits() -> None:
-    assert all(parser.fits(b"Nov 23 10:00:00 web01 app: x") for parser in FORMATS.values())
+def test_line_of_syslog_fits_its_own_format_only() -> None:
+    assert [name for name, parser in FORMATS.items() if parser.fits(b"Nov 23 10:00:00 web01 app: x")] == ["rfc3164"]
+
+
+@pytest.mark.parametrize(
+    ("line", "host", "tag", "utc"),
+    [
+        ("2026-11-23 10:00:00.5+0700  mac sshd[8]: x", "mac", "sshd", "2026-11-23T03:00:00.5Z"),
+        ("2026-11-23T10:00:00.25 ftp1 vsftpd[8]: x", "ftp1", "vsftpd", "2026-11-23T10:00:00.25Z"),
+        ("2026-11-23 10:00:00 ftp1 vsftpd[8]: x", "ftp1", "vsftpd", "2026-11-23T10:00:00Z"),
+        ("@400000006925f20a0c8a9e94 auth: x", "", "auth", "2025-11-25T18:14:24.210411Z"),
+        ("Nov 23 10:00:00 [sshd] x", "", "sshd", "2026-11-23T10:00:00Z"),
+        ("Nov 23 10:00:00 [sshd]: x", "", "sshd", "2026-11-23T10:00:00Z"),
+    ],
+)
+def test_relatives_of_the_header_are_read_too(line: str, host: str, tag: str, utc: str) -> None:
+    found = event(line)
+
+    assert found.time_us is not None
+    assert (found.host, found.fields["program"], rfc3339(found.time_us)) == (host, tag, utc)
+    assert found.fields["message"] == "x"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2026-11-23 10:00:00 ERROR worker: no zone and no process id",
+        "2026-11-23 10:00:00,412 app.server: INFO: x",
+        "@4000000069ff h t: x",
+        "@ffffffffffffffffffffffff h t: x",
+        "@400000006925f20affffffff h t: x",
+    ],
+)
+def test_other_programs_own_logs_are_not_taken_for_syslog(line: str) -> None:
+    with pytest.raises(ParseError):
+        event(line)
 
 
 @settings(max_examples=200, deadline=None)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from socmon.errors import ParseError
 from socmon.event import OWN, Event, LogSource, Record
-from socmon.parsers import own, rfc3164
+from socmon.parsers import dovecot_log, own, rfc3164, rfc5424
 
 
 class Parser(Protocol):
@@ -19,7 +19,8 @@ class Parser(Protocol):
         """See `socmon.parsers.parse`."""
 
 
-FORMATS: Mapping[str, Parser] = MappingProxyType({"rfc3164": rfc3164})
+# In the order in which they are tried: a line of Dovecot's log may look like one of syslog, with a process for its tag.
+FORMATS: Mapping[str, Parser] = MappingProxyType({"dovecot": dovecot_log, "rfc5424": rfc5424, "rfc3164": rfc3164})
 # Not among them, so that it can be neither configured nor detected.
 _ALL: Mapping[str, Parser] = MappingProxyType({**FORMATS, OWN: own})
 

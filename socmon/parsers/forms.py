@@ -1,9 +1,6 @@
 """Tables of message forms: each a regular expression for a whole message, with the word for what happened."""
 
 import re
-from collections.abc import Mapping
-from functools import lru_cache
-from types import MappingProxyType
 from typing import Any
 
 from socmon.parsers.addresses import address
@@ -32,6 +29,7 @@ class Forms:
                 self._anywhere.append(form)
         for found in self._by_word.values():
             found.extend(self._anywhere)
+        self.actions = frozenset(action for action, _ in forms if action)
 
     def read(self, message: str) -> dict[str, Any]:
         """What `message` states and the `action` it stands for; {} where no form fits."""
@@ -50,7 +48,9 @@ def fields(stated: re.Match[str]) -> dict[str, Any]:
     for name in stated.re.groupindex:
         value = stated[name]
         if name == "src_ip":
-            if value:
+            if known := address(value or ""):
+                found[name] = known
+            elif value:
                 found.update(peer(value))
         elif value:
             found[name] = int(value) if name in _NUMBERS else value
@@ -59,9 +59,8 @@ def fields(stated: re.Match[str]) -> dict[str, Any]:
     return found
 
 
-@lru_cache(maxsize=8192)
-def peer(source: str) -> Mapping[str, str]:
+def peer(source: str) -> dict[str, str]:
     """`src_ip`, or `src_host` of what is no address: a name, or an address as nobody should write it."""
     if found := address(source):
-        return MappingProxyType({"src_ip": found})
-    return MappingProxyType({} if source in _NO_NAME else {"src_host": source})
+        return {"src_ip": found}
+    return {} if source in _NO_NAME else {"src_host": source}

@@ -55,8 +55,8 @@ _FORMS = Forms(
 
 def writes(message: str) -> bool:
     """Whether `message` is one of a module, or of the library, and not of the program whose tag it has."""
-    return message.startswith(("pam_", "PAM ", "(pam_", "authentication failure; ", "session opened for user ",
-                               "session closed for user "))  # fmt: skip
+    return message.startswith(("pam_", "PAM ", "(pam_", "authentication failure; ", "check pass; ",
+                               "session opened for user ", "session closed for user "))  # fmt: skip
 
 
 def read(message: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import re
 from typing import Any
 
 from socmon.parsers import pam
+from socmon.parsers.addresses import address
 from socmon.parsers.forms import Forms, peer
 
 _PEER = r"(?P<src_ip>\S{1,64}) port (?P<src_port>[0-9]{1,5})"
@@ -73,7 +74,7 @@ _FORMS = Forms(
         "reverse_mapping_failed",
         (
             r"reverse mapping checking getaddrinfo for .* \[(?P<src_ip>[^\s\]]{1,64})\] failed"
-            r"(?: - POSSIBLE BREAK-IN .*)?"
+            r"(?:\.| - POSSIBLE BREAK-IN .*)?"
         ),
     ),
     ("reverse_mapping_failed", r"Address (?P<src_ip>\S{1,64}) maps to .*"),
@@ -110,11 +111,12 @@ def read(message: str) -> dict[str, Any]:
         if answer is not None:
             word, method, user, src_ip, src_port = answer.groups()
             fields = {"user": user, "method": method, "src_port": int(src_port), "outcome": _OUTCOMES[word]}
-            fields.update(peer(src_ip))
+            if found := address(src_ip):
+                fields["src_ip"] = found
+            else:
+                fields.update(peer(src_ip))
             return fields
-    if pam.writes(message):
-        return pam.without_attempt(pam.read(message))
-    return _without_outcome(message)
+    return _without_outcome(message) or pam.without_attempt(pam.read(message))
 
 
 def _without_outcome(message: str) -> dict[str, Any]:

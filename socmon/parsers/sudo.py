@@ -10,6 +10,8 @@ that follows its first key, so that nothing of it can be hidden.
 import re
 from typing import Any
 
+from socmon.parsers import pam
+
 _FIELDS = {"TTY": "tty", "PWD": "pwd", "USER": "target_user"}
 _NEXT_KEY = re.compile(r" ; (?=(?:HOST|TTY|CHROOT|PWD|USER|GROUP|TSID|ENV)=)")
 _REFUSED = re.compile(
@@ -31,7 +33,9 @@ def read(message: str) -> dict[str, Any]:
     """What `message` states of `user target_user tty pwd command`; `outcome` of a command that was run or refused."""
     if message.startswith("pam_"):
         stated = _AUTHENTICATION.fullmatch(message) or _SESSION.fullmatch(message)
-        return {name: value for name, value in stated.groupdict().items() if value} if stated else {}
+        if stated is None:
+            return pam.without_attempt(pam.read(message))
+        return {name: value for name, value in stated.groupdict().items() if value}
     user, _, rest = message.partition(" : ")
     head, asked, command = rest.partition(" ; COMMAND=")
     parts = _NEXT_KEY.split(head)

@@ -153,7 +153,10 @@ LATE_MATCHES = Rising(
     _counter("socmon_correlation_late_matches", "Matches too far behind their own source to be correlated.")
 )
 MISSING_GROUP_FIELD = Rising(
-    _counter("socmon_correlation_missing_field_matches", "Matches not correlated because a group-by field is missing.")
+    _counter(
+        "socmon_correlation_missing_field_matches",
+        "Matches not correlated because a field to group by or to count is missing.",
+    )
 )
 EVICTED_GROUPS = Rising(
     _counter("socmon_correlation_evicted_groups", "Groups given up because max_groups or max_members was reached.")

@@ -5,18 +5,20 @@ taken between two batches and restored continues exactly as the run it was taken
 """
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 import msgspec
 from msgspec import Struct
 
 from socmon.event import Alert, Event, Match, clock_of
 from socmon.sigma.joining import Limits, Row, alert_id, find, join
+from socmon.sigma.keeper import Keeper, Key, keepers_of
+from socmon.sigma.measured import Measured, MeasuredWindow, Member, News
 from socmon.sigma.rule import Rule
-from socmon.sigma.windows import NEVER_US, EventCountWindow, Group, OpenAlert
+from socmon.sigma.windows import NEVER_US, Group, OpenAlert
 
 Clock = tuple[str, str, str]
-Key = tuple[str, ...]
 
 _MAX_CLOCKS = 10_000  # peers' addresses and hosts' names can be made up
 
@@ -28,7 +30,7 @@ class Tally(Struct):
         opened: alerts, by level.
         joined: matches that joined an open alert.
         late: matches behind their own source's watermark.
-        missing_field: matches that lack a group-by field.
+        missing_field: matches that lack a group-by field, or one whose values are counted.
         evicted: groups dropped because of a bound.
     """
 
@@ -48,28 +50,6 @@ class _Meta(Struct):
     touches: int = 0
 
 
-class _Keeper:
-    """The groups of one alerting rule, coldest first."""
-
-    def __init__(self, rule: Rule, limits: Limits) -> None:
-        self.rule = rule
-        correlation = rule.correlation
-        self.fields = correlation.group_by if correlation else ("host",)
-        self.window = EventCountWindow(correlation, limits.max_members // 100) if correlation else None
-        self.timespan_us = correlation.timespan_us if correlation else 0
-        self.memory_us = max(limits.suppress_us, self.timespan_us)
-        self.groups: dict[Key, Group] = {}
-        self.members = 0
-        self.evicted_us = NEVER_US  # the newest event time in any group that was evicted
-
-    def key_of(self, event: Event) -> Key | None:
-        """Values of the group-by fields; None if one is missing."""
-        if self.window is None:
-            return (event.host,)
-        values = [event.fields.get(field) for field in self.fields]
-        return None if None in values else tuple(map(str, values))
-
-
 class Correlator:
     """Turns matches, in journal order, into alerts.
 
@@ -81,16 +61,12 @@ class Correlator:
     def __init__(self, rules: Iterable[Rule], incarnation: uuid.UUID, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self._incarnation = incarnation
-        self._keepers = {rule.id: _Keeper(rule, self.limits) for rule in rules if rule.alerts}
-        self._fed_by: dict[str, list[_Keeper]] = {}
-        for keeper in self._keepers.values():
-            for base in keeper.rule.correlation.rules if keeper.rule.correlation else (keeper.rule.id,):
-                self._fed_by.setdefault(base, []).append(keeper)
+        self._keepers, self._fed_by = keepers_of(rules, self.limits)
         self._clocks: dict[Clock, int] = {}  # per source, its greatest event time
         self._meta = _Meta(tally=Tally())
         self._groups = 0
         self._members = 0
-        self._changed: dict[str, tuple[_Keeper, Key, OpenAlert]] = {}
+        self._changed: dict[str, tuple[Keeper, Key, OpenAlert]] = {}
         self._touched_groups: set[tuple[str, Key]] = set()
         self._touched_clocks: set[Clock] = set()
         self._foreign: list[bytes] = []  # restored rows of rules that changed or went
@@ -160,37 +136,63 @@ class Correlator:
             self._meta.tally.late += 1
             return
         self._meta.clock_us = max(self._meta.clock_us, match.high_us)
+        self._feed(match, event.time_us)
+
+    def _feed(self, match: Match, time_us: int) -> None:
+        """Bring an event to every rule that it is for, and results of these to the correlations over them."""
+        event = match.event
+        pending: dict[Keeper, News] = {}
         # Once each: an event that two rules of one correlation match is still one event.
         for keeper in dict.fromkeys(keeper for base in match.rules for keeper in self._fed_by.get(base, ())):
             key = keeper.key_of(event)
             if key is None:
                 self._meta.tally.missing_field += 1
+            elif not isinstance(keeper.window, MeasuredWindow):
+                self._correlate(keeper, key, event, time_us, pending)
+            elif (fact := keeper.fact_of(event, match.rules, event.repeat)) is None:
+                self._meta.tally.missing_field += 1
             else:
-                self._correlate(keeper, key, event, event.time_us)
+                news = pending.setdefault(keeper, News())
+                news.add(Member(time_us, event.record.seq, event.repeat, fact), keeper.window.merged)
+        for chained in (False, True) if pending else ():  # what only rules are behind comes before what it feeds
+            for keeper in [keeper for keeper in pending if keeper.is_chained is chained]:
+                # All events behind a result have the values that its base is grouped by, so this one's key is theirs.
+                if (key := keeper.key_of(event)) is not None:
+                    self._correlate(keeper, key, event, time_us, pending)
 
-    def _correlate(self, keeper: _Keeper, key: Key, event: Event, time_us: int) -> None:
+    def _correlate(self, keeper: Keeper, key: Key, event: Event, time_us: int, pending: dict[Keeper, News]) -> None:
         group = self._touch(keeper, key)
-        seq, weight = event.record.seq, event.repeat
-        if keeper.window is None:
+        seq, weight, window = event.record.seq, event.repeat, keeper.window
+        if window is None:
             alert = find(group, time_us, (), self.limits) or self._open(keeper, key, group, event, (seq, time_us))
             self._join(keeper, key, alert, [Row(seq, time_us, weight)], event)
             return
         held = len(group)
-        group.prune(self._meta.low_us - keeper.timespan_us)
-        for window in keeper.window.add(group, time_us, seq, weight):
-            self._fire(keeper, key, group, window, event)
+        group.prune(self._meta.low_us - keeper.reach_us)
+        if isinstance(window, MeasuredWindow):
+            spans = window.add(cast("Measured", group), pending[keeper])  # the keeper makes no others
+        else:
+            spans = window.add(group, time_us, seq, weight)
+        for span in spans:
+            fresh = group.fresh(span)
+            if keeper.parents:
+                keeper.hand_on(group, span[-1], fresh, event, pending)
+            if keeper.rule.alerts:
+                self._fire(keeper, key, group, span, fresh, event)
+            else:
+                group.take(fresh, group.seqs[span[-1]])
         keeper.members += len(group) - held
         self._members += len(group) - held
         if self._members > self.limits.max_members:
             self._evict(max(self._keepers.values(), key=lambda other: other.members))
 
-    def _touch(self, keeper: _Keeper, key: Key) -> Group:
+    def _touch(self, keeper: Keeper, key: Key) -> Group:
         group = keeper.groups.pop(key, None)
         if group is None:
             if self._groups >= self.limits.max_groups:
                 self._evict(max(self._keepers.values(), key=lambda other: len(other.groups)))
             self._groups += 1
-            group = Group()
+            group = keeper.new_group()
         keeper.groups[key] = group
         self._meta.touches += 1
         group.touched = self._meta.touches
@@ -203,30 +205,31 @@ class Correlator:
 
     # ── alerts ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _fire(self, keeper: _Keeper, key: Key, group: Group, window: range, event: Event) -> None:
+    def _fire(self, keeper: Keeper, key: Key, group: Group, window: range, fresh: Sequence[int], event: Event) -> None:
         """The condition holds at the last event of `window`: open an alert with all of it, or join what is new.
 
         An alert that has reached its greatest length while the condition stays true is followed by one that begins with
         what is new.
+
+        Args:
+            fresh: the events of the window that are in no alert yet.
         """
-        last = window[-1]
-        fresh = group.fresh(window)
         if not fresh:
             return
+        last = window[-1]
         near = {group.joined[last], group.joined[last - 1] if len(window) > 1 else 0} - {0}
         alert = find(group, group.times[last], near, self.limits)
         if alert is None:
             alert = self._open(keeper, key, group, event, (group.seqs[last], group.times[last]))
             if not near:
-                fresh = list(window)
+                fresh = group.events(window)
         rows = [Row(group.seqs[index], group.times[index], group.weights[index]) for index in fresh]
         lost_us = max(group.lost_us, keeper.evicted_us)
-        alert.approximate |= lost_us >= group.times[last] - keeper.timespan_us
-        for index in fresh:
-            group.joined[index] = alert.opened_seq
+        alert.approximate |= lost_us >= group.times[last] - keeper.reach_us
+        group.take(fresh, alert.opened_seq)
         self._join(keeper, key, alert, rows, event)
 
-    def _open(self, keeper: _Keeper, key: Key, group: Group, event: Event, opened: tuple[int, int]) -> OpenAlert:
+    def _open(self, keeper: Keeper, key: Key, group: Group, event: Event, opened: tuple[int, int]) -> OpenAlert:
         seq, time_us = opened
         alert = OpenAlert(
             id=alert_id(self._incarnation, keeper.rule.id, key, seq),
@@ -244,7 +247,7 @@ class Correlator:
         by_level[keeper.rule.level] = by_level.get(keeper.rule.level, 0) + 1
         return alert
 
-    def _join(self, keeper: _Keeper, key: Key, alert: OpenAlert, rows: list[Row], event: Event) -> None:
+    def _join(self, keeper: Keeper, key: Key, alert: OpenAlert, rows: list[Row], event: Event) -> None:
         if alert.revision:
             self._meta.tally.joined += 1
         join(alert, rows, event, self.limits.keep_events)
@@ -268,7 +271,7 @@ class Correlator:
 
     # ── bounds ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _evict(self, keeper: _Keeper) -> None:
+    def _evict(self, keeper: Keeper) -> None:
         """Drop the coldest 64th of the groups of the rule that holds the most, so that no rule starves the others."""
         for key in list(keeper.groups)[: max(1, len(keeper.groups) // 64)]:
             times = keeper.groups[key].times
@@ -276,7 +279,7 @@ class Correlator:
             self._meta.tally.evicted += 1
             self._remove(keeper, key)
 
-    def _remove(self, keeper: _Keeper, key: Key) -> None:
+    def _remove(self, keeper: Keeper, key: Key) -> None:
         held = len(keeper.groups.pop(key))
         keeper.members -= held
         self._members -= held
@@ -304,19 +307,20 @@ class Correlator:
     def restore(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
         """Continue from the rows that `take_snapshot` gave out, in any order.
 
-        Groups of a rule that changed, went, or stands over one that did, are not taken over; the next snapshot drops
-        their rows.
+        Groups of a rule that changed, went, or stands over one that did, are not taken over, nor is what is not in the
+        form that this version writes; the next snapshot drops their rows.
         """
-        groups: list[tuple[_Keeper, Key, Group]] = []
+        groups: list[tuple[Keeper, Key, Group]] = []
         for row, value in rows:
             kind, *name = msgspec.msgpack.decode(row)
             if kind == "group":
                 rule_id, rule_hash, key = name
                 keeper = self._keepers.get(rule_id)
-                if keeper is None or keeper.rule.hash != rule_hash:
+                group = keeper.decoded(value) if keeper and keeper.rule.hash == rule_hash else None
+                if keeper is None or group is None:
                     self._foreign.append(row)
                 else:
-                    groups.append((keeper, tuple(key), msgspec.msgpack.decode(value, type=Group)))
+                    groups.append((keeper, tuple(key), group))
             elif kind == "clock":
                 self._clocks[name[0], name[1], name[2]] = msgspec.msgpack.decode(value)
             else:
@@ -330,7 +334,7 @@ class Correlator:
         self._groups = len(groups)
 
 
-def _finished(keeper: _Keeper, key: Key, alert: OpenAlert) -> Alert:
+def _finished(keeper: Keeper, key: Key, alert: OpenAlert) -> Alert:
     return Alert(
         id=alert.id,
         rule_id=keeper.rule.id,

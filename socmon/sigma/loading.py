@@ -10,7 +10,8 @@ from sigma.correlations import SigmaCorrelationRule
 from sigma.rule import SigmaRule
 
 from socmon.event import LogSource
-from socmon.sigma.correlations import correlation_of, for_pysigma
+from socmon.sigma.chains import Chains
+from socmon.sigma.correlations import for_pysigma
 from socmon.sigma.detection import ConditionReader, refusal
 from socmon.sigma.documents import MAX_BYTES, Document, RefusedError, read_documents
 from socmon.sigma.ir import Node
@@ -141,24 +142,15 @@ class Loader:
 
     def finish(self) -> list[Rule]:
         """All rules in load order; correlations that refer to rules which did not load are refused."""
-        rules: list[Rule] = []
-        for entry in self._entries:
-            if isinstance(entry, Rule):
-                rules.append(entry)
-                continue
-            document, parsed = entry
-            try:
-                correlation, bases = correlation_of(document, parsed, self._find)
-                rule = describe(document, parsed, LogSource(), bases=bases)
-            except RefusedError as error:
-                self._refuse(document, error)
-            else:
-                rules.append(structs.replace(rule, correlation=correlation))
-        return _with_alerts(rules)
+        chains = Chains([entry for entry in self._entries if not isinstance(entry, Rule)], self._find)
+        for document, error in chains.refused:
+            self._refuse(document, error)
+        rules = [entry if isinstance(entry, Rule) else chains.rule(entry[1]) for entry in self._entries]
+        return _with_alerts([rule for rule in rules if rule])
 
 
 def _with_alerts(rules: list[Rule]) -> list[Rule]:
-    """Rules that only feed correlations do not alert."""
+    """Rules, and correlations, that only feed correlations do not alert."""
     correlations = [rule.correlation for rule in rules if rule.correlation]
     used = {base for correlation in correlations for base in correlation.rules}
     wanted = {base for correlation in correlations if correlation.generate for base in correlation.rules}

@@ -35,20 +35,26 @@ class RuleError(Struct, frozen=True):
         return f"{self.path}:{self.line}: {self.message}"
 
 
+CorrelationType = Literal["event_count", "value_count", "temporal_ordered"]
+
+
 class Correlation(Struct, frozen=True):
-    """How matches of other rules are counted (Sigma correlation rules specification 2.1).
+    """What matches of other rules must come to, together (Sigma correlation rules specification 2.1).
 
     Attributes:
-        rules: ids of single-event rules.
+        rules: ids of single-event rules, and of correlations over such; for temporal_ordered in the order in which they
+            must match, for the other types once each.
         group_by: fields whose values make a group; empty: one group for all.
         timespan_us: length of the window, in microseconds.
-        value: what the number of events is compared with, by `op`.
+        value: what the number of events, or of distinct values, is compared with, by `op`; for temporal_ordered how
+            many of `rules` must match: all.
         aliases: field aliases; always empty, as rules that use them are refused for now.
         also: further comparisons of a range, which must hold as well.
-        generate: the single-event rules alert as well.
+        generate: the rules that it refers to alert as well.
+        fields: what value_count counts the distinct values of; of several, the distinct combinations.
     """
 
-    type: Literal["event_count"]
+    type: CorrelationType
     rules: tuple[str, ...]
     group_by: tuple[str, ...]
     timespan_us: int
@@ -57,6 +63,7 @@ class Correlation(Struct, frozen=True):
     aliases: tuple[()] = ()
     generate: bool = False
     also: tuple[tuple[CountOp, int], ...] = ()
+    fields: tuple[str, ...] = ()
 
 
 class Rule(Struct, frozen=True):
@@ -68,7 +75,7 @@ class Rule(Struct, frozen=True):
         tags: such as `attack.t1110`.
         line: where the rule begins in `path`, from 1.
         hash: sha256 in hex of the rule's content, comments and order of keys aside; a correlation's covers the rules
-            that it refers to. State kept for a rule is worthless once this changes.
+            that it refers to, and theirs. State kept for a rule is worthless once this changes.
         alerts: False for a rule that only feeds correlations.
         correlation: None for a single-event rule.
     """

@@ -69,7 +69,7 @@ class RuleSet:
     def fields_of(self, rule_id: str) -> tuple[str, ...]:
         """Names of the fields that a rule reads, once each, in its order; () for a rule of keywords only.
 
-        For a correlation: those of its rules, then its group-by fields.
+        For a correlation: those of its rules, then its group-by fields, then those whose values it counts.
 
         Raises:
             KeyError: no rule has this id.
@@ -77,8 +77,8 @@ class RuleSet:
         correlation = self.by_id[rule_id].correlation
         if correlation is None:
             return self._fields[rule_id]
-        names = [name for base in correlation.rules for name in self._fields[base]]
-        return tuple(dict.fromkeys([*names, *correlation.group_by]))
+        names = [name for base in correlation.rules for name in self.fields_of(base)]
+        return tuple(dict.fromkeys([*names, *correlation.group_by, *correlation.fields]))
 
 
 def _fields_of(node: Node) -> tuple[str, ...]:

@@ -1,12 +1,12 @@
 """One correlation group: its events in a sliding window on event time, and the alerts that they are in.
 
-Sigma correlation rules specification 2.1, event_count; docs/semantics.md, "Correlation": a window is inclusive
+Sigma correlation rules specification 2.1; docs/semantics.md, "Correlation": a window is inclusive
 (last − first ≤ timespan), the condition is evaluated at each event over [t − timespan, t] in (event time, sequence)
 order, and an event that comes late is put in its place and re-evaluates every window that holds it.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -92,6 +92,15 @@ class Group(Struct, array_like=True):
         kept = (index for index, clock in enumerate(self.clocks) if clock >= horizon_us)
         self.drop_first(next(kept, len(self)))
 
+    def take(self, indexes: Sequence[int], opened_seq: int) -> None:
+        """Note that these events are in an alert now, or, of a rule that only feeds others, handed on."""
+        for index in indexes:
+            self.joined[index] = opened_seq
+
+    def events(self, window: range) -> Sequence[int]:
+        """Indexes of the events that an alert takes in when it opens at the end of `window`."""
+        return window
+
     def fresh(self, window: range) -> list[int]:
         """Indexes in `window` of events that are in no alert yet, in order.
 
@@ -102,7 +111,10 @@ class Group(Struct, array_like=True):
 
 
 class EventCountWindow:
-    """event_count: the number of events, repeats added, compared with the rule's values."""
+    """event_count over rules: the number of events, repeats added, compared with the rule's values.
+
+    The commonest correlation by far; what else there is, is slower, and in `socmon.sigma.measured`.
+    """
 
     def __init__(self, correlation: Correlation, max_events: int) -> None:
         self.timespan_us = correlation.timespan_us

@@ -93,6 +93,8 @@ ENTITY_FIELDS: Mapping[str, str] = {
     "dst_ip": "ip",
     "user": "user",
     "target_user": "user",
+    "c-ip": "ip",
+    "cs-username": "user",
 }
 
 # What the inventory of assets says of an event, for rules. No message can state them: they are taken out of it.

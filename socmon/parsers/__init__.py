@@ -6,7 +6,16 @@ from typing import Protocol
 
 from socmon.errors import ParseError
 from socmon.event import OWN, Event, LogSource, Record
-from socmon.parsers import dovecot_log, own, rfc3164, rfc5424
+from socmon.parsers import (
+    apache_error,
+    dovecot_log,
+    json,
+    nginx_error,
+    own,
+    rfc3164,
+    rfc5424,
+    web_access,
+)
 
 
 class Parser(Protocol):
@@ -20,7 +29,18 @@ class Parser(Protocol):
 
 
 # In the order in which they are tried: a line of Dovecot's log may look like one of syslog, with a process for its tag.
-FORMATS: Mapping[str, Parser] = MappingProxyType({"dovecot": dovecot_log, "rfc5424": rfc5424, "rfc3164": rfc3164})
+# No line begins as two of the others do (tests/parsers/test_detect.py).
+FORMATS: Mapping[str, Parser] = MappingProxyType(
+    {
+        "dovecot": dovecot_log,
+        "rfc5424": rfc5424,
+        "rfc3164": rfc3164,
+        "json": json,
+        "web_access": web_access,
+        "nginx_error": nginx_error,
+        "apache_error": apache_error,
+    }
+)
 # Not among them, so that it can be neither configured nor detected.
 _ALL: Mapping[str, Parser] = MappingProxyType({**FORMATS, OWN: own})
 

@@ -95,3 +95,13 @@ def tai64n_us(label: str) -> int | None:
     if not (0 <= second < _LAST_DAY * 86_400 and nanosecond < 1_000_000_000):
         return None
     return second * SECOND_US + nanosecond // 1000
+
+
+@lru_cache(maxsize=8192)
+def clf_minute_us(minute: str, offset: str | None, zone: str) -> int | None:
+    """The start of `17/May/2015:10:05` at `+0700`, or in `zone`; None where there is no such time."""
+    day, month, year, clock = minute[:2], minute[3:6], minute[7:11], minute[12:]
+    if month not in _MONTHS:
+        return None
+    iso = f"{year}-{_MONTHS.index(month) + 1:02}-{day}T{clock}"
+    return stated_minute_us(iso, offset) if offset else local_minute_us(iso, zone)

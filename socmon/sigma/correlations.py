@@ -176,7 +176,9 @@ def _bases(section: Mapping[str, Any], find: _Find) -> tuple[Rule, ...]:
             error.place = place
             raise
         if base is None:
-            raise RefusedError(f"no rule with id or name {str(reference)[:60]!r} is loaded", place)
+            raise RefusedError(
+                f"no rule with id or name {str(reference)[:60]!r} is loaded; correct it, or mend that rule", place
+            )
         bases.append(base)
     if not bases:
         raise RefusedError("the list of rules is empty; name at least one", (_SECTION, "rules"))

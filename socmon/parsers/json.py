@@ -1,0 +1,104 @@
+"""JSON lines: one object a line (RFC 8259), as applications, gateways and web servers write their logs.
+
+Nested keys are joined by dots and lists are kept. Time, host, log source, message and the fields of Sigma's taxonomy
+are taken from the keys that such logs usually have; the keys themselves stay. Of a key that stands twice the last
+counts.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from socmon.errors import ParseError
+from socmon.event import Event, Record, TimeKnown
+from socmon.parsers import json_time, known_keys
+from socmon.parsers.addresses import address
+
+_START = re.compile(rb'\s*\{\s*(?:"|\}\s*$)')
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
+_LONE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\\\")
+_MOST_DEPTH = 32  # an honest log has five; and what is deeper could not be written down again
+_JOINED_DEPTH = 8
+_MOST_FIELDS = 1024
+_MOST_KEY = 256
+_INT64 = 1 << 63
+
+
+def fits(data: bytes) -> bool:
+    """Whether `data` begins as an object."""
+    return _START.match(data[:256]) is not None
+
+
+def parse(record: Record, *, year: int | None, undated: bool) -> Event:  # noqa: ARG001  # the time is whole or absent
+    """The event of one line; `message` is the text under a key such as `message`, or the line.
+
+    Raises:
+        ParseError: no JSON object, or one nested deeper than 32 levels.
+    """
+    fields: dict[str, Any] = {}
+    _join(_decoded(record.data), "", _JOINED_DEPTH, fields)
+    known = known_keys.by_meaning(fields)
+    stated_us = json_time.time_us(known, record.source.zone)
+    time_us: int | None = stated_us
+    time_known: TimeKnown = "stated"
+    if stated_us is None:
+        time_us, time_known = (None, "unknown") if undated else (record.dated_by_us, "received")
+    web = known_keys.web_fields(known)
+    logsource = known_keys.logsource(known, category="webserver" if web else "application")
+    host = known_keys.host(known, of_request=bool(web))
+    if not address(str(fields.get("src_ip", ""))):
+        fields.pop("src_ip", None)  # whoever reads `src_ip` reads an address
+    fields.update(known_keys.common_fields(known))
+    fields.update(web)
+    message = known_keys.message(known)
+    fields["message"] = record.data.decode("utf-8", "backslashreplace").strip() if message is None else message
+    return Event(record, time_us, time_known, host, logsource, fields)
+
+
+def _decoded(data: bytes) -> dict[str, Any]:
+    try:
+        found = _object(data)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise ParseError(f"not JSON: {data[:80]!r}: {str(error)[:80]}") from error
+    if not isinstance(found, dict):
+        raise ParseError(f"not a JSON object: {data[:80]!r}")
+    return found
+
+
+def _object(data: bytes) -> Any:
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # Bytes that are not UTF-8 and halves of a pair of surrogates cannot be text: they are shown as escapes.
+        text = data.decode("utf-8", "surrogateescape")
+        text = _NOT_UTF8.sub(lambda found: f"\\\\x{ord(found[0]) - 0xDC00:02x}", text)
+        parts, start = [], 0
+        for pair in _PAIR.finditer(text):
+            parts += [_LONE_SURROGATE.sub(r"\\\g<0>", text[start : pair.start()]), pair[0]]
+            start = pair.end()
+        return msgspec.json.decode("".join([*parts, _LONE_SURROGATE.sub(r"\\\g<0>", text[start:])]))
+
+
+def _join(found: dict[str, Any], prefix: str, depth: int, fields: dict[str, Any]) -> None:
+    """Add what `found` holds to `fields`, at most 1,024 in all; what lies deeper than 8 keys stays one value."""
+    for key, value in found.items():
+        name = f"{prefix}{key}"[:_MOST_KEY]
+        if type(value) is dict and depth > 1 and value:
+            _join(value, f"{name}.", depth - 1, fields)
+        elif len(fields) < _MOST_FIELDS:
+            fields.setdefault(name, value if type(value) is str else _plain(value, _MOST_DEPTH - _JOINED_DEPTH))
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """`value` with whole numbers beyond 64 bits as text, so that every reader of it can hold them."""
+    if isinstance(value, int) and not -_INT64 <= value < _INT64:
+        return str(value)
+    if isinstance(value, (list, dict)):
+        if not depth:
+            raise ParseError(f"JSON is nested deeper than {_MOST_DEPTH} levels")
+        if isinstance(value, list):
+            return [_plain(item, depth - 1) for item in value]
+        return {key: _plain(item, depth - 1) for key, item in value.items()}
+    return value

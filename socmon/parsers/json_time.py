@@ -1,0 +1,74 @@
+"""When an object of JSON happened: the forms that loggers write times in."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from socmon.event import SECOND_US
+from socmon.parsers import stamps
+
+_KEYS = (
+    *("@timestamp", "timestamp", "time", "eventtime", "datetime", "ts", "date", "timeiso8601", "starttime", "startutc"),
+    *("createdat", "logtime", "asctime", "timelocal", "timestampns", "msec", "thoigian"),
+)
+_ISO = re.compile(
+    r"((?:19|20|21)[0-9]{2}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?"
+    r" ?([Zz]|[+-][0-9]{2}:?[0-9]{2})?"
+)
+_CLF = re.compile(
+    r"\[?([0-3][0-9]/[A-Z][a-z]{2}/(?:19|20|21)[0-9]{2}:[0-9]{2}:[0-9]{2}):([0-9]{2})(?: ([+-][0-9]{4}))?\]?"
+)
+_DAY = re.compile(r"(?:19|20|21)[0-9]{2}-[0-9]{2}-[0-9]{2}")
+_MOST_LETTERS = 64
+_CLOCK = re.compile(r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?")
+_NUMBER = re.compile(r"[0-9]{9,19}(?:\.[0-9]{1,9})?")
+
+# A number is an epoch in the unit that puts it between 1973 and 5138; smaller ones are durations.
+_LEAST_S = 1e8
+_UNITS = ((1e11, SECOND_US, 1), (1e14, 1000, 1), (1e17, 1, 1), (9.3e18, 1, 1000))  # below, times, divided by
+
+
+def time_us(known: Mapping[str, Any], zone: str) -> int | None:
+    """The time that the first key with a readable one states, a stamp without offset in `zone`; None without any."""
+    for key in _KEYS:
+        value = known.get(key)
+        if value is not None and (found := _read(value, zone)) is not None:
+            return found
+    day, clock = known.get("date"), known.get("time")
+    if isinstance(day, str) and isinstance(clock, str) and _DAY.fullmatch(day) and _CLOCK.fullmatch(clock):
+        return _read(f"{day} {clock}", zone)
+    return None
+
+
+def _read(value: Any, zone: str) -> int | None:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _epoch_us(value)
+    if not isinstance(value, str) or len(value) > _MOST_LETTERS:
+        return None
+    if _NUMBER.fullmatch(value):
+        return _epoch_us(float(value) if "." in value else int(value))
+    return _stamp_us(value, zone)
+
+
+def _stamp_us(text: str, zone: str) -> int | None:
+    if iso := _ISO.fullmatch(text):
+        day, clock, second, fraction, offset = iso.groups()
+        minute = f"{day}T{clock}"
+        start_us = stamps.stated_minute_us(minute, offset.upper()) if offset else stamps.local_minute_us(minute, zone)
+    elif clf := _CLF.fullmatch(text):
+        second, fraction = clf[2], None
+        start_us = stamps.clf_minute_us(clf[1], clf[3], zone)
+    else:
+        return None
+    if start_us is None or (second or "00") > "60":
+        return None
+    return start_us + int(second or 0) * SECOND_US + (int(fraction[:6].ljust(6, "0")) if fraction else 0)
+
+
+def _epoch_us(number: float) -> int | None:
+    if number < _LEAST_S:
+        return None
+    for below, times, divided in _UNITS:
+        if number < below:
+            return number * times // divided if isinstance(number, int) else round(number * times / divided)
+    return None

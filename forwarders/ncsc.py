@@ -2,26 +2,22 @@
 
 import asyncio
 import os
-import socket
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from email.utils import parsedate_to_datetime
-from functools import partial
+from datetime import datetime
 from io import BytesIO
 from itertools import chain
-from math import isfinite
 from pathlib import Path
 from ssl import SSLContext
-from time import time
 from typing import Annotated, Literal
 from uuid import uuid4
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from pydantic import Field, StringConstraints, field_validator
 
-from forwarders._centre_advice import Advisor, shown
+from forwarders._advice import Advisor, shown
+from forwarders._http import Resolver, bounded, wait_s
 from forwarders._own_thread import in_own_thread
 from forwarders._rendering import rendering
 from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, OutcomeStatus, Release, Released
@@ -32,13 +28,11 @@ from socmon.feed.message import ORG_ID, Sender, event_id, render
 from socmon.feed.vocabulary import stream_of
 from socmon.secrets import SecretRef
 from socmon.text import printable
-from socmon.tls import client_context, uris
+from socmon.tls import Renewed, authority_expiry, client_context, expiry, uris
 
 _MAX_REPLY_BYTES = 4 * 1024 * 1024
-_MAX_WAIT_S = 3600.0
 _TOO_LARGE = 413
 _BUSY = frozenset({429, 503})
-_REFUSED = 4  # the class of statuses that say it is the sender's fault (RFC 9110, section 15.5)
 # A batch whose requests take more than so many times `timeout_s` in all is cut: what is answered must be written down.
 _SEND_TIMEOUTS = 3
 _KEYS_REMEDY = "check the disk or mount that holds them"
@@ -92,6 +86,16 @@ class NcscSettings(ForwarderSettings):
             raise ComponentError(str(error), retry=False) from error
         return client_context(self.ca, self.cert, key)
 
+    def own_files(self) -> list[Path]:
+        """Certificate and key; without the key where `tls` has no place to look for it."""
+        with suppress(ConfigError):
+            return [self.cert, self.key.path()]
+        return [self.cert]
+
+    def expiries(self) -> Mapping[Path, datetime | None]:
+        """When each of our certificates ends; reads them."""
+        return {self.cert: expiry(self.cert), self.ca: authority_expiry(self.ca)}
+
     def problems(self) -> list[str]:
         """What keeps the keys from working, a line each; reads them, asks nobody. Keys that are not there are none."""
         with suppress(ConfigError):
@@ -113,35 +117,6 @@ class NcscSettings(ForwarderSettings):
                 yield f"org_id is {self.org_id}, and {self.cert} names {stated}; {remedy}"
 
 
-class _Resolver(AbstractResolver):
-    """Looks names up in a thread of its own: aiohttp's would take one of the pool that all of socmon shares."""
-
-    def __init__(self, forwarder: str) -> None:
-        self._forwarder = forwarder
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Addresses of `host`.
-
-        Raises:
-            ComponentError: the last lookup still hangs.
-            OSError: there is no such name, or nobody to ask.
-        """
-        look = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-        name = f"name lookup of {host} by {self._forwarder}"
-        found = await in_own_thread(look, name=name, remedy="check the name servers in /etc/resolv.conf")
-        return [
-            ResolveResult(
-                hostname=host, host=str(address[0]), port=port, family=kind, proto=proto, flags=socket.AI_NUMERICHOST
-            )
-            for kind, _, proto, _, address in found
-        ]
-
-    async def close(self) -> None:
-        """Nothing is held."""
-
-
 class NcscForwarder(Forwarder[NcscSettings]):
     """Sends to the national centre. One connection, kept open between batches."""
 
@@ -158,6 +133,8 @@ class NcscForwarder(Forwarder[NcscSettings]):
             tlp=settings.tlp,
         )
         self._advisor = Advisor(url=settings.url, ca=settings.ca, cert=settings.cert)
+        self._keys = Renewed(settings.tls, settings.own_files(), [settings.ca])
+        self._tls: SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
@@ -207,7 +184,7 @@ class NcscForwarder(Forwarder[NcscSettings]):
             except ComponentError as error:
                 if not outcomes:
                     raise
-                return outcomes + self._left(parts, str(error))
+                return outcomes + self._left(parts, str(error), error.wait_s)
             part = parts.popleft()
             if answered is None:
                 half = len(part) // 2
@@ -216,8 +193,8 @@ class NcscForwarder(Forwarder[NcscSettings]):
                 outcomes += answered
         return outcomes
 
-    def _left(self, parts: deque[Sequence[Released]], reason: str) -> list[Outcome]:
-        left = [Outcome(item.id, "retry") for item in chain(*parts)]
+    def _left(self, parts: deque[Sequence[Released]], reason: str, wait_s: float = 0.0) -> list[Outcome]:
+        left = [Outcome(item.id, "retry", wait_s=wait_s) for item in chain(*parts)]
         self.context.log.warning("batch answered for in part, the rest is sent again", alerts=len(left), error=reason)
         return left
 
@@ -252,8 +229,7 @@ class NcscForwarder(Forwarder[NcscSettings]):
             text = f"{self.settings.url} takes nothing at the moment (HTTP {status})"
             raise ComponentError(text, wait_s=retry_after_s)
         if status != 200:
-            text, refused = self._advisor.on_refusal(status, body), status // 100 == _REFUSED
-            raise ComponentError(text, wait_s=retry_after_s, refused=refused)
+            raise self._advisor.on_refusal(status, body, retry_after_s)
         return _outcomes(part, self._reply(body, batch_id, part))
 
     async def _post(self, batch_id: str, messages: Sequence[bytes]) -> tuple[int, bytes, float]:
@@ -265,13 +241,13 @@ class NcscForwarder(Forwarder[NcscSettings]):
                 session = await self._connected()
                 request = session.post(url + BATCHES_PATH, data=BytesIO(body), headers=headers, allow_redirects=False)
                 async with request as response:
-                    answer = await _bounded(response.content)
-                    return response.status, answer, _wait_s(response.headers.get("Retry-After", ""))
+                    answer = await bounded(response.content, _MAX_REPLY_BYTES)
+                    return response.status, answer, wait_s(response.headers.get("Retry-After", ""))
         except TimeoutError as error:
             text = f"{url} did not answer within {self.settings.timeout_s:g} s; look at the link and at the centre"
             raise ComponentError(text) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise ComponentError(self._advisor.on_failure(error)) from error
+            raise self._advisor.on_failure(error) from error
 
     def _reply(self, body: bytes, batch_id: str, part: Sequence[Released]) -> Reply:
         sent = {event_id(item.release): item.release.seq for item in part}
@@ -281,11 +257,14 @@ class NcscForwarder(Forwarder[NcscSettings]):
             raise ComponentError(f"{self.settings.url} answered what cannot be trusted: {shown(error)}") from error
 
     async def _connected(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            name = f"read of the keys of {self.context.name}"
-            tls = await in_own_thread(self.settings.tls, name=name, remedy=_KEYS_REMEDY)
+        """The session; a new one, and so a new handshake, when keys were replaced or have run out since the last."""
+        name = f"read of the keys of {self.context.name}"
+        tls = await in_own_thread(self._keys.current, name=name, remedy=_KEYS_REMEDY)
+        if self._session is None or tls is not self._tls:
+            await self.close()
+            self._tls = tls
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=tls, limit=1, resolver=_Resolver(self.context.name)),
+                connector=aiohttp.TCPConnector(ssl=tls, limit=1, resolver=Resolver(self.context.name)),
                 timeout=aiohttp.ClientTimeout(total=None),  # _post has its own, over all that it waits for
                 # A compressed reply could be a bomb, and it is small anyway.
                 auto_decompress=False,
@@ -298,24 +277,3 @@ def _outcomes(part: Sequence[Released], reply: Reply) -> list[Outcome]:
     by_id: dict[str, Result] = {result.id: result for result in reply.results}
     results = ((item, by_id[event_id(item.release)]) for item in part)
     return [Outcome(item.id, _STATUS[result.status], printable(result.code)[:64]) for item, result in results]
-
-
-async def _bounded(content: aiohttp.StreamReader) -> bytes:
-    body = bytearray()
-    while chunk := await content.read(65536):
-        body += chunk
-        if len(body) > _MAX_REPLY_BYTES:
-            raise aiohttp.ClientPayloadError(f"the answer is larger than {_MAX_REPLY_BYTES} bytes")
-    return bytes(body)
-
-
-def _wait_s(retry_after: str) -> float:
-    """Seconds that `Retry-After` asks for, as a number or as a date (RFC 9110, section 10.2.3); at most an hour."""
-    try:
-        wait_s = float(retry_after)
-    except ValueError:
-        try:
-            wait_s = parsedate_to_datetime(retry_after).timestamp() - time()
-        except (ValueError, OverflowError):
-            return 0.0
-    return min(max(wait_s, 0.0), _MAX_WAIT_S) if isfinite(wait_s) else 0.0

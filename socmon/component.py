@@ -172,11 +172,13 @@ class Outcome(Struct, frozen=True):
         status: accepted, duplicate (had it already) and stale (has a newer revision) settle it; retry sends it again;
             rejected keeps it as a dead letter.
         code: the destination's own word for the reason; "" if none.
+        wait_s: with retry, the least wait before the next try, in seconds, when the destination asked for one.
     """
 
     id: int
     status: OutcomeStatus
     code: str = ""
+    wait_s: float = 0.0
 
 
 class Forwarder(Component[SettingsT]):

@@ -152,6 +152,9 @@ class DeliverySettings(Settings):
         default=0.5, gt=0, le=60, description="Seconds before the first retry; then doubled."
     )
     backoff_limit_s: float = Field(default=60.0, gt=0, le=3600, description="Seconds between two retries at most.")
+    certificate_warn_days: int = Field(
+        default=30, ge=1, le=3650, description="Days before a certificate's end from which on the log warns daily."
+    )
 
     @model_validator(mode="after")
     def _backoff_grows(self) -> Self:

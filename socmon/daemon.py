@@ -24,6 +24,7 @@ from socmon.enrich import Assets, load_inventory
 from socmon.enrich.unknown import tell_unknown
 from socmon.errors import ConfigError, JournalError, SocmonError, StoreError
 from socmon.event import SECOND_US, Record
+from socmon.expiring import Expiries, Expiring, watch
 from socmon.intake import Intake
 from socmon.journal import Journal
 from socmon.journal.recovery import TORN
@@ -229,6 +230,7 @@ class Daemon:
                 task("journal tidy", self._tidy()),
                 task("loop lag", _watch_loop()),
                 *([task("unknown hosts", tell_unknown(self._assets))] if self._assets else []),
+                task("certificates", watch(self._certificates())),
             ],
             committing=task("commit", self._correlating.commit()),
             forwarders=[task(f"forwarder {each.name}", each.run()) for each in self._deliverings],
@@ -292,6 +294,13 @@ class Daemon:
                 await asyncio.to_thread(self._journal.compress, checkpoint=checkpoint)
             except JournalError as error:
                 _log.warning("the journal could not be tidied, will try again", error=str(error))
+
+    def _certificates(self) -> dict[Expiring, Expiries]:
+        """Of each component whose settings have a method `expiries`: file → when its certificate ends."""
+        days = self._config.delivery.certificate_warn_days
+        wirings = [*self._config.collectors, *self._config.forwarders]
+        asked = ((each.name, getattr(each.settings, "expiries", None)) for each in wirings)
+        return {Expiring(name, log.get(name), days): expiries for name, expiries in asked if expiries is not None}
 
     def _door(self, wiring: Wiring) -> Any:
         return _Door(wiring, self._intake, self._journal)

@@ -11,7 +11,7 @@ from structlog.typing import FilteringBoundLogger
 from socmon import failpoints, metrics
 from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, Released
 from socmon.config import DeliverySettings, Wiring
-from socmon.errors import ComponentError, SocmonError
+from socmon.errors import BlockedError, ComponentError, SocmonError
 from socmon.event import SECOND_US
 from socmon.intake import until
 from socmon.store import Routing, Store
@@ -21,6 +21,7 @@ _LOOK_S = 1.0  # a pending alert may become due without a wake-up
 _KEEP_SETTLED_US = 7 * 24 * 3600 * SECOND_US
 _PRUNE_S = 3600.0
 _SEND_TIMEOUTS = 10  # `timeout_s` that a whole batch may take: it may need several requests
+_TELL_AGAIN_S = 3600.0
 
 
 class Trouble(Struct, frozen=True):
@@ -34,6 +35,47 @@ class Trouble(Struct, frozen=True):
     error: str
     refused: bool
     time_us: int
+
+
+class _Troubles:
+    """Shows whether a destination fails, and tells what a person must mend: once, then each hour, and when it is over.
+
+    A retry makes the forwarder anew, and fails of the same; so this is kept beside it.
+
+    Attributes:
+        now: why the last try did not work; None when it went well.
+    """
+
+    def __init__(self, name: str, log: FilteringBoundLogger) -> None:
+        self._name = name
+        self._log = log
+        self._told: tuple[str, str] | None = None
+        self._again_s = 0.0
+        self.now: Trouble | None = None
+        self._failing = metrics.FORWARDER_FAILING[name]
+        self._failing.set(0)
+
+    def met(self, error: SocmonError) -> None:
+        """A delivery has failed."""
+        refused = isinstance(error, ComponentError) and error.refused
+        self.now = Trouble(str(error), refused, time.time_ns() // 1000)
+        self._failing.set(1)
+        if not isinstance(error, BlockedError):
+            return
+        now_s = time.monotonic()
+        if self._told == (error.reason, error.remedy) and now_s < self._again_s:
+            return
+        self._told, self._again_s = (error.reason, error.remedy), now_s + _TELL_AGAIN_S
+        about = {"destination": self._name, "reason": error.reason, "error": error.what, "remedy": error.remedy}
+        self._log.error("destination cannot be used until a person acts, alerts wait", **about)
+
+    def over(self) -> None:
+        """The destination answers, or nothing waits for it."""
+        self.now = None
+        self._failing.set(0)
+        if self._told is not None:
+            self._log.info("destination can be used again", destination=self._name, reason=self._told[0])
+            self._told = None
 
 
 class Delivering:
@@ -52,8 +94,8 @@ class Delivering:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()  # nothing is due
         self._helped = asyncio.Event()
+        self._troubles = _Troubles(self.name, self._log)
         self.gave_up = False  # only a person can help: it is not tried any more until one says `hurry`
-        self.trouble: Trouble | None = None  # None when the last try went well
         self._next_prune_s = time.monotonic() + _PRUNE_S
 
     @property
@@ -67,7 +109,7 @@ class Delivering:
     async def run(self) -> None:
         """Deliver until cancelled; a destination that fails is tried again, for ever, with backoff."""
         while True:
-            await supervise(self.name, self._attempt, backoff=self._backoff, log=self._log)
+            await supervise(self.name, self._try, backoff=self._backoff, log=self._log)
             self.gave_up = True
             self._helped.clear()
             await self._helped.wait()
@@ -79,19 +121,23 @@ class Delivering:
         self._helped.set()
         self.wake()
 
-    async def _attempt(self) -> None:
-        try:
-            await self._deliver()
-        except SocmonError as error:
-            refused = isinstance(error, ComponentError) and error.refused
-            self.trouble = Trouble(str(error), refused, time.time_ns() // 1000)
-            raise
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why the last try did not work; None when it went well."""
+        return self._troubles.now
 
     async def drain(self) -> None:
         """Return when all that is due has been answered for; the caller bounds the wait."""
         self._idle.clear()
         self.wake()
         await self._idle.wait()
+
+    async def _try(self) -> None:
+        try:
+            await self._deliver()
+        except SocmonError as error:
+            self._troubles.met(error)
+            raise
 
     async def _deliver(self) -> None:
         forwarder = cast("Forwarder[Any]", self._wiring.cls(self._context))
@@ -105,7 +151,7 @@ class Delivering:
                 if batches:
                     await self._send_all(forwarder, batches)
                     continue
-                self.trouble = None
+                self._troubles.over()
                 if not self._wake.is_set():
                     self._idle.set()
                 await self._rest()
@@ -133,7 +179,7 @@ class Delivering:
                 failure = failure or error
         if failure is not None:
             raise failure
-        self.trouble = None
+        self._troubles.over()
 
     async def _send(self, forwarder: Forwarder[Any], batch: Sequence[Released]) -> None:
         try:
@@ -147,13 +193,15 @@ class Delivering:
         if answered != {item.id for item in batch}:
             raise ComponentError(f"{len(batch)} alerts sent, {len(answered)} answered for; the batch is sent again")
         await self._store.settle(outcomes, time.time_ns() // 1000)
-        self.trouble = None
+        self._troubles.over()
         self._count(outcomes)
         again = sum(outcome.status == "retry" for outcome in outcomes)
         if again < len(outcomes):
             self._backoff.reset()
+            self._troubles.over()
         if again:
-            raise ComponentError(f"{again} of {len(outcomes)} alerts are to be sent again")
+            wait_s = max(outcome.wait_s for outcome in outcomes)
+            raise ComponentError(f"{again} of {len(outcomes)} alerts are to be sent again", wait_s=wait_s)
 
     def _count(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:

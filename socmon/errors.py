@@ -3,6 +3,7 @@
 SocmonError
 ├── ConfigError       the operator must edit a file; holds every problem found; exit status 78
 ├── ComponentError    a collector or forwarder cannot go on; `retry` says whether to restart it
+│   └── BlockedError  it is tried again, and fails until a person acts, here or at the other side
 ├── ParseError        one record is malformed: count it and go on
 ├── JournalError      the journal cannot be opened or written
 └── StoreError        the store cannot be opened or written
@@ -40,6 +41,24 @@ class ComponentError(SocmonError):
         self.wait_s = wait_s
         self.refused = refused
         super().__init__(message)
+
+
+class BlockedError(ComponentError):
+    """A destination refuses us, or is not who it should be, until a person acts.
+
+    It is tried again all the same: what is mended elsewhere is not told to us. Nothing that waits is given up for it.
+
+    Attributes:
+        what: the failure, without the remedy.
+        reason: one word of a fixed list (docs/operations.md).
+        remedy: what a person can do.
+    """
+
+    def __init__(self, what: str, *, reason: str, remedy: str, wait_s: float = 0.0) -> None:
+        self.what = what
+        self.reason = reason
+        self.remedy = remedy
+        super().__init__(f"{what}; {remedy}", wait_s=wait_s, refused=True)
 
 
 class ParseError(SocmonError):

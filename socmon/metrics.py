@@ -199,6 +199,16 @@ FORWARDER_RETRIES = Kept(_counter("socmon_forwarder_retried_alerts", "Alerts to 
 FORWARDER_REJECTED = Kept(
     _counter("socmon_forwarder_rejected_alerts", "Alerts the destination refused; kept as dead letters.", "forwarder")
 )
+FORWARDER_FAILING = Kept(
+    _gauge("socmon_forwarder_failing", "1 from a failed delivery on, until one succeeds or none waits.", "forwarder")
+)
+CERTIFICATE_EXPIRY = Kept(
+    _gauge(
+        "socmon_certificate_expiry_seconds",
+        "When the first of a component's certificates expires, in seconds since 1970-01-01 UTC.",
+        "component",
+    )
+)
 
 
 class ComponentCounters:

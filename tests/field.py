@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -66,10 +66,11 @@ class Field:
     def state(self) -> Path:
         return self.root / "state"
 
-    def start_centre(self, failpoint: str = "") -> None:
+    def start_centre(self, failpoint: str = "", *, organisations: Sequence[str] = (ORG,)) -> None:
         keys = _centre_keys(self.root.parent / "keys")
         command = [sys.executable, "-m", "socmon", "ncsc", "--listen", f"127.0.0.1:{self.feed_port}"]
-        command += ["--admin", "127.0.0.1:0", "--state", str(self.root / "centre"), "--organisation", ORG, *keys]
+        command += ["--admin", "127.0.0.1:0", "--state", str(self.root / "centre"), *keys]
+        command += [text for name in organisations for text in ("--organisation", name)]
         with (self.root / "centre.log").open("ab") as log:
             self.centre = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, text=True, env=_environment(failpoint)
@@ -183,6 +184,12 @@ class Field:
                 lines.setdefault(record.source.collector, []).append(record.data.decode())
         journal.close()
         return lines
+
+    def events(self, log: str, event: str, offset: int = 0) -> list[dict[str, Any]]:
+        """Lines of `daemon.log` or `centre.log`, from byte `offset` on, that tell of `event`."""
+        text = (self.root / log).read_bytes()[offset:].decode()
+        whole = text[: text.rfind("\n") + 1].splitlines()
+        return [found for line in whole if (found := json.loads(line))["event"] == event]
 
     def _get(self, path: str) -> str:
         with urllib.request.urlopen(self.admin + path, timeout=10) as answer:

@@ -94,7 +94,11 @@ class FeedServer:
         return _json(200, self._reply(batch_id, stored))
 
     def _organisation(self, request: web.Request) -> str:
-        organisation = organisation_of(request.get_extra_info("ssl_object"))
+        connection = request.get_extra_info("ssl_object")
+        if expired(connection, time.time()):
+            # It was good when the connection was made. None is let in twice on the strength of one handshake.
+            raise RefusedError(403, "certificate_expired", "the certificate has expired since; renew it, connect again")
+        organisation = organisation_of(connection)
         if organisation not in self.organisations:
             stated = repr(organisation) if organisation else "none"
             text = f"the certificate's organisation ({stated}) is not enrolled here; ask the centre to enrol it"
@@ -142,6 +146,13 @@ def organisation_of(connection: ssl.SSLObject | None) -> str:
     uris = [name for name in names if name.startswith(_ORGANISATION)]
     stated = uris[0].removeprefix(_ORGANISATION) if len(uris) == 1 else ""
     return stated if ORG_ID.fullmatch(stated) else ""
+
+
+def expired(connection: ssl.SSLObject | None, now_s: float) -> bool:
+    """Whether the peer's certificate has ended since the handshake."""
+    certificate = (connection.getpeercert() if connection else None) or {}
+    end = certificate.get("notAfter")
+    return isinstance(end, str) and ssl.cert_time_to_seconds(end) < now_s
 
 
 def _batch_id(request: web.Request) -> str:

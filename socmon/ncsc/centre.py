@@ -18,9 +18,10 @@ from socmon.feed.server import FeedServer
 from socmon.log import get
 from socmon.ncsc.admin import Admin
 from socmon.ncsc.faults import Fault, Faults, FaultyInbox
-from socmon.tls import server_context
+from socmon.ncsc.keys import ServerKeys
 
 LOOPBACK = "127.0.0.1"
+_ANSWER_S = 10.0  # for requests that are being answered when keys are renewed
 
 log = get("ncsc")
 
@@ -61,7 +62,7 @@ class Centre:
 
     def __init__(self, settings: CentreSettings) -> None:
         self._settings = settings
-        self._tls = server_context(settings.ca, settings.cert, settings.key)
+        self._keys = ServerKeys(settings.ca, settings.cert, settings.key)
         self._faults = Faults()
         self._inbox = FaultyInbox(settings.state / "centre.sqlite")
         self._inbox.faults = self._faults
@@ -82,6 +83,8 @@ class Centre:
             opened.push_async_callback(self._admin.cleanup)
             _, port = await _listen(self._admin, (LOOPBACK, self._settings.admin_port))
             opened.push_async_callback(self._end_pause)
+            following = asyncio.create_task(self._keys.follow(self._part), name="centre keys")
+            opened.push_async_callback(_ended, following)
             self._opened = opened.pop_all()
         self.feed_url = f"https://{self._address[0]}:{self._address[1]}"
         self.admin_url = f"http://{LOOPBACK}:{port}"
@@ -117,13 +120,26 @@ class Centre:
     async def _open_feed(self) -> None:
         server = FeedServer(self._inbox, self._settings.organisations)
         self._feed = server.runner(self._faults.middleware)
-        self._address = await _listen(self._feed, self._address, self._tls)
+        self._address = await _listen(self._feed, self._address, self._keys.context)
+
+    async def _part(self) -> None:
+        """Let go of each connection after the answer it waits for: who comes again is looked at with the new keys."""
+        if self._feed and self._feed.server:
+            connections = list(self._feed.server.connections)
+            for connection in connections:
+                connection.close()  # ends the wait of an idle one; without it shutdown takes that for work
+            await asyncio.gather(*(connection.shutdown(_ANSWER_S) for connection in connections))
 
     async def _close_feed(self) -> None:
         """Close the listener and, with it, the connections that are open."""
         if self._feed:
             await self._feed.cleanup()
             self._feed = None
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def _listen(

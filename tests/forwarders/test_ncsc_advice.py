@@ -1,24 +1,23 @@
 """Forwarder `ncsc` when keys or the address are wrong: what `problems`, `open` and `send` say of it."""
 
-from datetime import UTC, datetime, timedelta
+import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from certificate_kit import DAY, expired, revalidated
 from feed_kit import ORG, OTHER, centre_running, released
 from harness import FakeContext, until
 
 from forwarders._own_thread import workers
 from forwarders.ncsc import NcscForwarder, NcscSettings
-from socmon.errors import ComponentError, ConfigError
+from socmon.errors import BlockedError, ComponentError, ConfigError
 from socmon.feed.keys import KeyFiles, generate
 from socmon.tls import client_context, server_context
 
 URL = "https://127.0.0.1:1"
-DAY = timedelta(days=1)
 
 
 def settings_for(keys: KeyFiles, **changes: Any) -> NcscSettings:
@@ -36,22 +35,6 @@ async def failure(settings: NcscSettings) -> ComponentError:
     finally:
         await forwarder.close()
     return failed.value
-
-
-def revalidated(cert: Path, signing_key: Path, begin: datetime, end: datetime) -> None:
-    """Replace a certificate by the same one with another validity."""
-    old = x509.load_pem_x509_certificate(cert.read_bytes())
-    builder = x509.CertificateBuilder(
-        old.issuer, old.subject, old.public_key(), old.serial_number, begin, end, list(old.extensions)
-    )
-    key = serialization.load_pem_private_key(signing_key.read_bytes(), None)
-    new = builder.sign(key, hashes.SHA256())  # type: ignore[arg-type]  # an EC key, as `generate` makes them
-    cert.write_bytes(new.public_bytes(serialization.Encoding.PEM))
-
-
-def expired(cert: Path, signing_key: Path) -> None:
-    now = datetime.now(UTC)
-    revalidated(cert, signing_key, now - 2 * DAY, now - DAY)
 
 
 def test_an_expired_certificate_is_named_with_its_end(tmp_path: Path) -> None:
@@ -152,11 +135,28 @@ async def test_keys_on_a_disk_that_hangs_are_given_up_on(tmp_path: Path, monkeyp
     await until(lambda: not workers["read of the keys of test"].busy)
 
 
-async def test_a_certificate_that_the_centre_hangs_up_on_is_pointed_to(tmp_path: Path) -> None:
+async def test_a_certificate_that_the_centre_refuses_is_pointed_to(tmp_path: Path) -> None:
     keys, stranger = generate(tmp_path / "keys", ORG), generate(tmp_path / "stranger", ORG)
     async with centre_running(tmp_path, keys) as centre:
         key = f"file:{stranger.client_key}"
         failed = await failure(settings_for(keys, url=centre.feed_url, cert=stranger.client, key=key))
+
+    assert isinstance(failed, BlockedError)
+    assert failed.reason == "refused_untrusted"
+    assert str(failed) == (
+        f"cannot deliver to {centre.feed_url}: the centre does not accept our certificate (it says: unknown ca); "
+        f"send the centre what `socmon keys show {stranger.client}` prints, or renew that file"
+    )
+
+
+async def test_a_centre_that_hangs_up_without_a_word_may_not_accept_our_certificate(tmp_path: Path) -> None:
+    keys, stranger = generate(tmp_path / "keys", ORG), generate(tmp_path / "stranger", ORG)
+    silent = server_context(keys.ca, keys.centre, keys.centre_key)  # asyncio keeps the alert to itself
+    server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0, ssl=silent)
+    async with server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        key = f"file:{stranger.client_key}"
+        failed = await failure(settings_for(keys, url=url, cert=stranger.client, key=key))
 
     hint = f"; the centre may not accept our certificate: see `socmon keys show {stranger.client}`"
     assert str(failed).endswith(hint)
@@ -186,7 +186,7 @@ async def test_a_centre_with_an_expired_certificate_is_not_our_fault(tmp_path: P
     keys = generate(tmp_path / "keys", ORG)
     async with centre_running(tmp_path, keys) as centre:
         expired(keys.centre, keys.ca_key)
-        centre._tls.load_cert_chain(keys.centre, keys.centre_key)  # it expired while the centre runs
+        centre._keys._today.load_cert_chain(keys.centre, keys.centre_key)  # it expired while the centre runs
         failed = await failure(settings_for(keys, url=centre.feed_url))
 
     assert "the centre's certificate is not valid today (reason: certificate has expired)" in str(failed)

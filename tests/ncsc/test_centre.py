@@ -1,12 +1,15 @@
 """The simulated national centre: its pages, its faults, its restart."""
 
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
 from feed_kit import ORG, Client, centre_and_client, centre_running, client_of, message
 
 from socmon.errors import ConfigError, SocmonError
+from socmon.feed import server
 from socmon.feed.keys import generate
 
 
@@ -143,3 +146,17 @@ async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{port}"):
             async with centre_running(tmp_path, keys, state=tmp_path / "second", listen=("127.0.0.1", port)):
                 pass
+
+
+async def test_a_certificate_that_ends_during_its_connection_lets_nothing_more_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with centre_and_client(tmp_path) as (_, client):
+        assert await client.statuses([message(1)]) == ["stored"]
+        later_s = time.time() + 91 * 86_400
+        monkeypatch.setattr(server, "time", SimpleNamespace(time=lambda: later_s))
+
+        status, answer = await client.post([message(2)])
+
+        assert (status, answer["error"]) == (403, "certificate_expired")
+        assert (await client.stats())["events_received"] == 1

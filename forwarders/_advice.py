@@ -1,0 +1,97 @@
+"""What a request that failed means in the operator's words, whose move it is, and what to do about it."""
+
+import re
+from pathlib import Path
+from ssl import SSLCertVerificationError
+
+import aiohttp
+from msgspec import Struct
+
+from socmon.errors import BlockedError, ComponentError
+from socmon.text import printable
+from socmon.tls import EXPIRED, NOT_YET_VALID, OTHER_NAME
+
+_FORBIDDEN = 403
+_SENDERS_FAULT = 4  # the class of statuses that say so (RFC 9110, section 15.5)
+# What the other side says of our certificate (RFC 8446, section 6.2), as OpenSSL names it.
+_ALERT = re.compile(r"ALERT_(UNKNOWN_CA|\w*CERTIFICATE\w*|ACCESS_DENIED|DECRYPT_ERROR)")
+_ALERTS = {
+    "UNKNOWN_CA": "refused_untrusted",
+    "CERTIFICATE_EXPIRED": "refused_expired",
+    "CERTIFICATE_REVOKED": "refused_revoked",
+    "CERTIFICATE_REQUIRED": "refused_missing",
+}
+
+
+class Advisor(Struct, frozen=True):
+    """Knows the options that a failure may be the fault of."""
+
+    url: str
+    ca: Path
+    cert: Path
+
+    def on_failure(self, error: Exception) -> ComponentError:
+        """For a request that got no answer."""
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            return untrusted(error.certificate_error, self.url, self.ca, whose="the centre's")
+        if alert := _ALERT.search(str(error)):
+            said = alert[1].lower().replace("_", " ")
+            return BlockedError(
+                f"cannot deliver to {self.url}: the centre does not accept our certificate (it says: {said})",
+                reason=_ALERTS.get(alert[1], "refused_certificate"),
+                remedy=f"send the centre what `socmon keys show {self.cert}` prints, or renew that file",
+            )
+        return ComponentError(f"cannot deliver to {self.url}: {self._meaning(error)}")
+
+    def on_refusal(self, status: int, body: bytes, wait_s: float) -> ComponentError:
+        """For an answer that settles nothing."""
+        what = f"{self.url} refused the batch with HTTP {status}: {shown(body)}"
+        if status != _FORBIDDEN:
+            return ComponentError(what, wait_s=wait_s, refused=status // 100 == _SENDERS_FAULT)
+        if b"foreign_source" in body:
+            remedy, reason = "set org_id to that of the certificate", "foreign_source"
+        elif b"not_enrolled" in body:
+            remedy, reason = "ask the centre to enrol the organisation of the certificate", "not_enrolled"
+        else:
+            remedy, reason = "ask the centre why", "forbidden"
+        return BlockedError(what, reason=reason, remedy=remedy, wait_s=wait_s)
+
+    def _meaning(self, error: Exception) -> str:
+        if isinstance(error, aiohttp.ClientConnectorError):
+            if isinstance(error.os_error, ConnectionRefusedError):
+                return "nothing listens there; is the centre up, is url right?"
+        elif isinstance(error, aiohttp.ServerDisconnectedError | OSError):
+            # In TLS 1.3 our side of the handshake is over before the server has looked at our certificate.
+            return f"{shown(error)}; the centre may not accept our certificate: see `socmon keys show {self.cert}`"
+        return shown(error)
+
+
+def untrusted(error: Exception, url: str, ca: Path | None, *, whose: str) -> ComponentError:
+    """For a server that we refused: nothing was sent to it.
+
+    Args:
+        ca: what vouches for it; None for the system's authorities.
+        whose: the certificate, as in "the centre's".
+    """
+    where = f"cannot deliver to {url}: {whose}"
+    if not isinstance(error, SSLCertVerificationError):
+        return ComponentError(f"cannot deliver to {url}: {shown(error)}")
+    said = f"(reason: {shown(error.verify_message.rstrip('.'))})"
+    if error.verify_code in OTHER_NAME:
+        what, reason = f"{where} certificate is for another name {said}", "server_name"
+        return BlockedError(what, reason=reason, remedy="write in url a name that it holds")
+    if error.verify_code in {EXPIRED, NOT_YET_VALID}:
+        what, remedy = (
+            f"{where} certificate is not valid today {said}",
+            "see this machine's clock, or tell those who run it",
+        )
+        reason = "server_expired" if error.verify_code == EXPIRED else "server_not_yet_valid"
+        return BlockedError(what, reason=reason, remedy=remedy)
+    what = f"{where} certificate is not signed by {ca or 'an authority of this system'} {said}"
+    return BlockedError(what, reason="server_untrusted", remedy="set ca to the authority that signed it")
+
+
+def shown(said: object) -> str:
+    """What the other side said, safe to print and cut."""
+    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said) or type(said).__name__
+    return printable(text[:200])

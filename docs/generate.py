@@ -97,6 +97,8 @@ def _value(option: Mapping[str, Any]) -> str:
         return ", ".join(f"`{choice}`" for choice in option["enum"])
     if option["type"] == "null":
         return "`null`"
+    if option["type"] == "object":
+        return f"names and {_value(option['additionalProperties'])}"
     if option["type"] == "array":
         kind = f"list of {_value(option['items'])}"
     else:
@@ -114,7 +116,7 @@ def _bounds(option: Mapping[str, Any]) -> Iterator[str]:
 def _default(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return f"`{value}`".lower().replace("none", "null")
-    return f"`{value}`" if value not in ("", []) else "empty"
+    return f"`{value}`" if value not in ("", [], {}) else "empty"
 
 
 if __name__ == "__main__":

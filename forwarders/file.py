@@ -8,29 +8,25 @@ import asyncio
 import fcntl
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import msgspec
 from msgspec import Struct
 from pydantic import Field
 
+from forwarders._alert_json import alert_json
 from forwarders._own_thread import in_own_thread
-from forwarders._rendering import rendering
 from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, Release, Released
 from socmon.errors import ComponentError
-from socmon.event import Alert, Evidence, rfc3339
+from socmon.event import Alert
 
-SCHEMA = "socmon.alert/1"
 _STREAM = "alerts"
 _TAIL_BYTES = 1024 * 1024
 _MAX_LINE_BYTES = 64 * 1024 * 1024
-# A line is stored for each revision of its alert, so it must not grow with the attack.
-_EVIDENCE_AT_EACH_END = 5
-_MAX_RAW_BYTES = 4096
 
 
 class FileSettings(ForwarderSettings):
@@ -84,8 +80,7 @@ class FileForwarder(Forwarder[FileSettings]):
         Raises:
             ValueError: the alert cannot be written as JSON.
         """
-        with rendering(alert):
-            return msgspec.json.encode(_line(alert, release)) + b"\n"
+        return alert_json(alert, release) + b"\n"
 
     async def send(self, released: Sequence[Released]) -> Sequence[Outcome]:
         """Append what the file does not have yet; return after fsync, or after `timeout_s`.
@@ -130,57 +125,6 @@ class FileForwarder(Forwarder[FileSettings]):
         for place in places:
             numbering = (place.stream, place.epoch)
             self._last[numbering] = max(place.seq, self._last.get(numbering, 0))
-
-
-def _line(alert: Alert, release: Release) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        "stream": release.stream,
-        "epoch": release.epoch,
-        "seq": release.seq,
-        "revision": release.revision,
-        "released": rfc3339(release.released_us),
-        "id": alert.id,
-        "rule": alert.rule_id,
-        "title": alert.title,
-        "level": alert.level,
-        "tags": alert.tags,
-        "status": alert.status,
-        "group": alert.group,
-        "host": alert.host,
-        "agency": alert.agency,
-        "system": alert.system,
-        "system_level": alert.system_level,
-        "entities": alert.entities,
-        "first_seen": rfc3339(alert.first_us),
-        "last_seen": rfc3339(alert.last_us),
-        "count": alert.count,
-        "approximate": alert.approximate,
-        "evidence": [_shown(evidence) for evidence in _ends(alert.evidence)],
-    }
-
-
-def _ends(evidence: Sequence[Evidence]) -> Sequence[Evidence]:
-    """The first and the last, where there are more than can be shown."""
-    if len(evidence) <= 2 * _EVIDENCE_AT_EACH_END:
-        return evidence
-    return [*evidence[:_EVIDENCE_AT_EACH_END], *evidence[-_EVIDENCE_AT_EACH_END:]]
-
-
-def _shown(evidence: Evidence) -> Mapping[str, Any]:
-    raw = evidence.raw.encode()
-    cut = {"raw_cut": True} if len(raw) > _MAX_RAW_BYTES else {}
-    return {
-        "seq": evidence.seq,
-        "time": rfc3339(evidence.time_us),
-        "host": evidence.host,
-        "collector": evidence.collector,
-        "peer": evidence.peer,
-        "raw": raw[:_MAX_RAW_BYTES].decode(errors="ignore"),  # the cut may fall into a character
-        **cut,
-        "sha256": evidence.sha256,
-        "fields": evidence.fields,
-    }
 
 
 def _open(path: Path) -> IO[bytes]:

@@ -393,10 +393,10 @@ def _below(folder: Path, value: Any) -> Any:
         return folder / value
     if isinstance(value, SecretRef):
         return value.under(folder)
-    if isinstance(value, list):
-        return [_below(folder, item) for item in value]
-    if isinstance(value, tuple):
-        return tuple(_below(folder, item) for item in value)
+    if isinstance(value, list | tuple):
+        return type(value)(_below(folder, item) for item in value)
+    if isinstance(value, dict):
+        return {name: _below(folder, item) for name, item in value.items()}
     if isinstance(value, BaseModel):
         old = {name: getattr(value, name) for name in type(value).model_fields}
         new = {name: _below(folder, item) for name, item in old.items()}

@@ -230,6 +230,7 @@ def test_kinds_are_listed_in_every_form() -> None:
         {"role": "collector", "kind": "file", "package": "socmon"},
         {"role": "forwarder", "kind": "file", "package": "socmon"},
         {"role": "forwarder", "kind": "ncsc", "package": "socmon"},
+        {"role": "forwarder", "kind": "webhook", "package": "socmon"},
     ]
 
     assert [line.split() for line in socmon("kinds").stdout.splitlines()] == [

@@ -46,7 +46,11 @@ def test_shipped_example_loads_and_shows_the_defaults() -> None:
     config = load(shipped("config.example.yaml"))
 
     assert [(each.name, each.kind) for each in config.collectors] == [("auth", "file"), ("network", "syslog_tcp")]
-    assert [(each.name, each.kind) for each in config.forwarders] == [("alerts_file", "file"), ("centre", "ncsc")]
+    assert [(each.name, each.kind) for each in config.forwarders] == [
+        ("alerts_file", "file"),
+        ("centre", "ncsc"),
+        ("portal", "webhook"),
+    ]
     assert config == Config(config.path, Path("/var/lib/socmon"), config.collectors, config.forwarders)
 
 

@@ -15,7 +15,7 @@ def test_kinds_are_listed_without_importing_them(tmp_path: Path, monkeypatch: py
     standin.install(tmp_path, monkeypatch)
 
     assert registry.kinds("socmon.collectors") == ["file", "pigeon", "syslog_tcp"]
-    assert registry.kinds("socmon.forwarders") == ["file", "ncsc"]
+    assert registry.kinds("socmon.forwarders") == ["file", "ncsc", "webhook"]
     assert "pigeons" not in sys.modules
 
 

@@ -131,8 +131,8 @@ def _named(value: object) -> Iterator[str]:
         yield escape(str(value.path() if isinstance(value, SecretRef) else value))
     elif isinstance(value, str) and value.startswith("/"):
         yield value
-    elif isinstance(value, list | tuple):
-        for item in value:
+    elif isinstance(value, list | tuple | dict):
+        for item in value.values() if isinstance(value, dict) else value:
             yield from _named(item)
 
 

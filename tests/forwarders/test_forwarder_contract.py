@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from feed_kit import ORG, alert, centre_running, release
 from harness import FakeContext
+from webhook_kit import Receiver
 
 from forwarders.file import FileForwarder, FileSettings
 from forwarders.ncsc import NcscForwarder, NcscSettings
+from forwarders.webhook import WebhookForwarder
 from socmon.component import Forwarder, Released
 from socmon.feed.keys import generate
 
@@ -33,7 +35,13 @@ async def ncsc_forwarder(folder: Path) -> AsyncIterator[Callable[[], Forwarder[A
         yield lambda: NcscForwarder(FakeContext(settings))
 
 
-@pytest.mark.parametrize("opened", [file_forwarder, ncsc_forwarder])
+@asynccontextmanager
+async def webhook_forwarder(folder: Path) -> AsyncIterator[Callable[[], Forwarder[Any]]]:
+    async with Receiver(folder).running() as receiver:
+        yield lambda: WebhookForwarder(FakeContext(receiver.settings()))
+
+
+@pytest.mark.parametrize("opened", [file_forwarder, ncsc_forwarder, webhook_forwarder])
 async def test_a_forwarder_keeps_its_contract(tmp_path: Path, opened: Opened) -> None:
     async with opened(tmp_path) as make:
         first, second = make(), make()
@@ -61,6 +69,8 @@ async def test_a_forwarder_keeps_its_contract(tmp_path: Path, opened: Opened) ->
         (file_forwarder, {"last_us": 10**19}),
         (file_forwarder, {"first_us": 10**40}),
         (file_forwarder, {"count": object()}),
+        (webhook_forwarder, {"title": "\ud800"}),
+        (webhook_forwarder, {"last_us": 10**19}),
         (ncsc_forwarder, {"title": "\ud800"}),
         (ncsc_forwarder, {"level": "mad"}),
         (ncsc_forwarder, {"tags": [7]}),

@@ -228,6 +228,7 @@ def test_reader_that_goes_away_is_no_error_to_speak_of() -> None:
 def test_kinds_are_listed_in_every_form() -> None:
     rows = [
         {"role": "collector", "kind": "file", "package": "socmon"},
+        {"role": "collector", "kind": "syslog_tcp", "package": "socmon"},
         {"role": "forwarder", "kind": "file", "package": "socmon"},
         {"role": "forwarder", "kind": "ncsc", "package": "socmon"},
         {"role": "forwarder", "kind": "webhook", "package": "socmon"},

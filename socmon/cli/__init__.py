@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, str] = {
     "alerts": "Test the way of an alert.",
     "feed": "Show the outbox, and release dead letters again.",
     "replay": "Run old logs through the rules and show the alerts.",
+    "rules": "List the rules, and run the test cases beside them.",
     "keys": "Make keys and certificates for the feed.",
     "ncsc": "Run the simulated national centre.",
     "demo": "Show all of it at work on this machine.",

@@ -50,6 +50,7 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True):
         matches: title of a single-event rule → events that match it; rules left out match nothing.
         alerts: in any order; none beside these.
         year: dates lines whose stamp states no year.
+        format: the parser that reads the lines; "auto" tells it from each line.
     """
 
     name: str
@@ -58,9 +59,18 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True):
     matches: dict[str, int] = field(default_factory=dict)
     alerts: list[ExpectedAlert] = field(default_factory=list)
     year: int = 2026
+    format: str = "auto"
 
 
-def load_cases(path: Path) -> list[Case]:
+class Placed(Struct, frozen=True):
+    """A case, and the line of its file on which it begins, from 1."""
+
+    case: Case
+    path: str
+    line: int
+
+
+def load_cases(path: Path) -> list[Placed]:
     """The cases of one file.
 
     Raises:
@@ -69,7 +79,7 @@ def load_cases(path: Path) -> list[Case]:
     """
     documents, errors = read_documents(str(path), path.read_bytes())
     problems = [str(error) for error in errors]
-    cases: list[Case] = []
+    cases: list[Placed] = []
     for document in documents:
         stated = document.data.get("cases")
         if document.data.keys() != {"cases"} or not isinstance(stated, list):
@@ -82,7 +92,7 @@ def load_cases(path: Path) -> list[Case]:
     return cases
 
 
-def _add(cases: list[Case], stated: object, document: Document, index: int, problems: list[str]) -> None:
+def _add(cases: list[Placed], stated: object, document: Document, index: int, problems: list[str]) -> None:
     try:
         case = msgspec.convert(stated, Case)
     except msgspec.ValidationError as error:
@@ -91,4 +101,4 @@ def _add(cases: list[Case], stated: object, document: Document, index: int, prob
     if bool(case.lines) == bool(case.events):
         problems.append(str(document.error(f"case {case.name[:60]!r} needs lines or events", "cases", index)))
     else:
-        cases.append(case)
+        cases.append(Placed(case, document.path, document.line_of("cases", index)))

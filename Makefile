@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= 2
 
-.PHONY: demo test lint format bench run venv docs clean
+.PHONY: demo test lint format bench run venv docs locale clean
 
 venv: .venv/made
 
@@ -41,6 +41,10 @@ run: venv
 docs: venv
 	$(BIN)/python -m socmon.metrics > docs/metrics.md
 	$(BIN)/python docs/generate.py
+
+# After a change of socmon.po, whose keys are the English texts; tests/test_i18n.py says which are missing.
+locale: venv
+	$(BIN)/pybabel --quiet compile --domain socmon --directory socmon/locale
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/data

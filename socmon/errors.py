@@ -6,7 +6,8 @@ SocmonError
 │   └── BlockedError  it is tried again, and fails until a person acts, here or at the other side
 ├── ParseError        one record is malformed: count it and go on
 ├── JournalError      the journal cannot be opened or written
-└── StoreError        the store cannot be opened or written
+├── StoreError        the store cannot be opened or written
+└── NotFoundError     what was asked for is not there; exit status 5
 Anything else is a bug.
 """
 
@@ -71,3 +72,7 @@ class JournalError(SocmonError):
 
 class StoreError(SocmonError):
     """The store cannot be opened, read or written."""
+
+
+class NotFoundError(SocmonError):
+    """What was asked for is not there."""

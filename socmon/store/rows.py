@@ -33,9 +33,9 @@ delete from evidence where alert_id = ?1
     and seq > (select seq from evidence where alert_id = ?1 order by seq limit 1 offset ?2)
     and seq < (select seq from evidence where alert_id = ?1 order by seq desc limit 1 offset ?2)
 """
-_SELECT_ALERT = """
-select id, rule_id, title, level, tags, grouped, first_us, last_us, count, revision, opened_seq, approximate, host,
-       agency, system, system_level, entities, status, analyst_revision from alert
+SELECT_ALERT = """
+select alert.id, rule_id, title, level, tags, grouped, first_us, last_us, count, revision, opened_seq, approximate,
+       host, agency, system, system_level, entities, status, analyst_revision from alert
 """
 
 
@@ -83,30 +83,40 @@ def _evidence_row(alert_id: str, item: Evidence) -> tuple[object, ...]:
 
 def read_alert(db: sqlite3.Connection, alert_id: str) -> Alert | None:
     """One alert with its evidence; None if there is none of this id."""
-    row = db.execute(_SELECT_ALERT + "where id = ?", (alert_id,)).fetchone()
-    return None if row is None else _alert(db, row)
+    row = db.execute(SELECT_ALERT + "where id = ?", (alert_id,)).fetchone()
+    return None if row is None else _whole(db, row)
 
 
 def read_alerts(db: sqlite3.Connection) -> Iterator[Alert]:
     """Every alert with its evidence, oldest event first."""
-    for row in db.execute(_SELECT_ALERT + "order by first_us, id").fetchall():
-        yield _alert(db, row)
+    for row in db.execute(SELECT_ALERT + "order by first_us, id").fetchall():
+        yield _whole(db, row)
 
 
-def _alert(db: sqlite3.Connection, row: Sequence[object]) -> Alert:
+def _whole(db: sqlite3.Connection, row: Sequence[object]) -> Alert:
+    alert = alert_of(row)
+    alert.evidence = read_evidence(db, alert.id)
+    return alert
+
+
+def alert_of(row: Sequence[object]) -> Alert:
+    """The alert of a row of `SELECT_ALERT`, without its evidence."""
     names = Alert.__struct_fields__[: len(row)]
     values = dict(zip(names, row, strict=True))
     for name in ("tags", "group", "entities"):
         values[name] = msgspec.json.decode(str(values[name]))
     values["approximate"] = bool(values["approximate"])
-    alert = msgspec.convert(values, Alert)
+    return msgspec.convert(values, Alert)
+
+
+def read_evidence(db: sqlite3.Connection, alert_id: str) -> list[Evidence]:
+    """The evidence of one alert, in the order of sequences."""
     found = db.execute(
         "select seq, time_us, host, collector, peer, raw, sha256, fields, cut from evidence where alert_id = ?"
         " order by seq",
-        (alert.id,),
+        (alert_id,),
     )
-    alert.evidence = [
+    return [
         Evidence(seq, time_us, host, collector, peer, raw, sha256, msgspec.json.decode(fields), bool(cut))
         for seq, time_us, host, collector, peer, raw, sha256, fields, cut in found
     ]
-    return alert

@@ -116,7 +116,28 @@ def _add_system(db: sqlite_utils.Database) -> None:
     _table(db, "alert").add_column("system_level", int)
 
 
-MIGRATIONS: tuple[Callable[[sqlite_utils.Database], None], ...] = (_first, _retried, _add_system)
+_COUNT = """
+begin
+    delete from change where alert_id = new.id;
+    insert into change (alert_id) values (new.id);
+end
+"""
+
+
+def _follow_alerts(db: sqlite_utils.Database) -> None:
+    """Each alert's last change gets a number that only grows: whoever follows alerts asks for those after the last.
+
+    By triggers, so that no writer can forget it. One thread writes, so a number is never seen before a lower one;
+    AUTOINCREMENT, so that none is given twice.
+    """
+    db.execute("create table change (number integer primary key autoincrement, alert_id text not null unique)")
+    db.execute("insert into change (alert_id) select id from alert order by stored_us, opened_seq, id")
+    db.execute("create index idx_alert_level_status on alert (level, status)")  # `socmon status` counts them
+    db.execute(f"create trigger alert_added after insert on alert {_COUNT}")
+    db.execute(f"create trigger alert_changed after update on alert {_COUNT}")
+
+
+MIGRATIONS: tuple[Callable[[sqlite_utils.Database], None], ...] = (_first, _retried, _add_system, _follow_alerts)
 
 
 def prepare(connection: sqlite3.Connection, name: str) -> None:

@@ -1,0 +1,104 @@
+"""What `socmon status` counts: the checkpoint and its ledger, alerts, and each destination's backlog."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Struct
+
+from socmon.ledger import Account, Ledger
+
+_PENDING = "select destination, count(*), count(error), min(since_us) from pending group by destination"
+_RELEASED = "select destination, state, count(*) from released group by destination, state"
+_WAITING = "select destination, min(released_us) from released where state = 'waiting' group by destination"
+_DEAD = """
+select destination, code, settled_us from released where id in (
+    select max(id) from released where state = 'dead' group by destination)
+"""
+
+
+class Backlog(Struct):
+    """One destination's outbox.
+
+    Attributes:
+        pending: alerts that wait for their release; `unrendered` of them cannot be rendered.
+        waiting: released, without an answer.
+        dead: refused for good; `code` is the reason of the last one, `refused_us` when it came.
+        oldest_us: when the oldest of pending and waiting came in; None if there is none.
+    """
+
+    destination: str
+    pending: int = 0
+    unrendered: int = 0
+    waiting: int = 0
+    acknowledged: int = 0
+    dead: int = 0
+    oldest_us: int | None = None
+    code: str | None = None
+    refused_us: int | None = None
+
+
+class Figures(Struct):
+    """What a store holds, in numbers.
+
+    Attributes:
+        frame: the last journal frame of the checkpoint; 0 before the first.
+        taken_us: when it was written; None before the first.
+        accounts: the ledger, by collector.
+        alerts: (level, status, how many).
+    """
+
+    frame: int
+    taken_us: int | None
+    accounts: dict[str, Account]
+    alerts: list[tuple[str, str, int]]
+    backlogs: list[Backlog]
+
+    @property
+    def by_level(self) -> Counter[str]:
+        """Alerts of each level."""
+        return _sum((level, number) for level, _, number in self.alerts)
+
+    @property
+    def by_status(self) -> Counter[str]:
+        """Alerts of each status."""
+        return _sum((status, number) for _, status, number in self.alerts)
+
+
+def _sum(parts: Iterable[tuple[str, int]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for name, number in parts:
+        total[name] += number
+    return total
+
+
+def count(db: sqlite3.Connection, destinations: Iterable[str] = ()) -> Figures:
+    """All figures; `destinations` are listed even if nothing was ever queued for them."""
+    row = db.execute("select number, ledger, taken_us from checkpoint").fetchone()
+    frame, ledger, taken_us = row or (0, None, None)
+    return Figures(
+        frame=frame,
+        taken_us=taken_us,
+        accounts={} if ledger is None else msgspec.msgpack.decode(ledger, type=Ledger).accounts,
+        alerts=[*db.execute("select level, status, count(*) from alert group by level, status")],
+        backlogs=_backlogs(db, destinations),
+    )
+
+
+def _backlogs(db: sqlite3.Connection, destinations: Iterable[str]) -> list[Backlog]:
+    found = {name: Backlog(name) for name in destinations}
+
+    def of(name: str) -> Backlog:
+        return found.setdefault(name, Backlog(name))
+
+    for name, pending, unrendered, since_us in db.execute(_PENDING):
+        of(name).pending, of(name).unrendered, of(name).oldest_us = pending, unrendered, since_us
+    for name, state, number in db.execute(_RELEASED):
+        setattr(of(name), state, number)
+    for name, released_us in db.execute(_WAITING):
+        since_us = of(name).oldest_us
+        of(name).oldest_us = released_us if since_us is None else min(since_us, released_us)
+    for name, code, settled_us in db.execute(_DEAD):
+        of(name).code, of(name).refused_us = code, settled_us
+    return [found[name] for name in sorted(found)]

@@ -5,10 +5,10 @@ _BIDI = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _LINE_BREAKS = (0x2028, 0x2029)
 _SURROGATES = range(0xD800, 0xE000)  # they cannot be encoded, so they would end the program that prints them
 
-_VISIBLE = {code: f"\\x{code:02x}" for code in _CONTROLS}
-_VISIBLE |= {code: f"\\u{code:04x}" for code in (*_BIDI, *_LINE_BREAKS, *_SURROGATES)}
+VISIBLE = {code: f"\\x{code:02x}" for code in _CONTROLS}
+VISIBLE |= {code: f"\\u{code:04x}" for code in (*_BIDI, *_LINE_BREAKS, *_SURROGATES)}
 
 
 def printable(text: str) -> str:
     r"""`text` on one line: controls, bidirectional controls, line breaks as visible escapes (`\x1b`, `\u202e`)."""
-    return text.translate(_VISIBLE)
+    return text.translate(VISIBLE)

@@ -13,6 +13,7 @@ from types import ModuleType
 import click
 import pytest
 from click.testing import CliRunner, Result
+from store_kit import Place, alert, valid
 
 from socmon import __version__, cli
 from socmon.cli import Options, main
@@ -65,6 +66,30 @@ def test_help_lists_every_command_and_imports_none() -> None:
         *cli.COMMANDS
     ]
     assert shown.endswith("imported:\n")
+
+
+def test_looking_at_alerts_imports_nothing_that_the_daemon_alone_needs(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.put(alert(1))
+    heavy = [
+        "aiohttp",
+        "pydantic",
+        "sigma",
+        "structlog",
+        "prometheus_client",
+        "asyncio",
+        "sqlite_utils",
+        "rich",
+        "wcwidth",
+    ]
+    for args in (["alerts", "list"], ["alerts", "tail"], ["alerts", "show", "0"], ["status"]):
+        script = (
+            "import sys; from socmon.cli import main\n"
+            f"try: main(['-c', {str(place.config)!r}, *{args!r}])\n"
+            f"except SystemExit: print('imported:', *({set(heavy)!r} & set(sys.modules)))"
+        )
+        shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+        assert shown.endswith("imported:\n"), args
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
@@ -239,5 +264,12 @@ def test_kinds_are_listed_in_every_form() -> None:
         *[list(row.values()) for row in rows],
     ]
     assert json.loads(socmon("kinds", "-o", "json").stdout) == {"schema": "socmon.kinds/v1", "kinds": rows}
+    assert valid(json.loads(socmon("kinds", "-o", "json").stdout), "kinds.v1")
+    assert [line.split("  ")[0] for line in socmon("kinds", "--lang", "vi").stdout.splitlines()] == [
+        "VAI TRÒ",
+        "nguồn thu",
+        "nơi nhận",
+        "nơi nhận",
+    ]
     assert [json.loads(line) for line in socmon("kinds", "-o", "ndjson").stdout.splitlines()] == rows
     assert list(csv.DictReader(io.StringIO(socmon("kinds", "-o", "csv").stdout))) == rows

@@ -2,28 +2,35 @@
 
 A command is the attribute `command` of `socmon.cli.NAME`; it may return its exit code, and gets Options by
 `click.pass_obj`. Exit codes: 0 ok, 1 ran and found problems, 2 usage, 4 daemon unreachable, 5 not found, 6 not allowed,
-7 partly done, 8 the centre refused, 70 bug, 77 privilege missing, 78 configuration invalid, 130 interrupted (70, 77 and
-78 as in sysexits.h).
+7 partly done, 8 the centre refused, 70 bug, 77 privilege missing, 78 configuration invalid (70, 77 and 78 as in
+sysexits.h), 130 interrupted, 141 nobody reads the result any more (as a shell reports SIGPIPE).
 """
 
 import errno
+import io
 import os
+import select
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from socmon import __version__
-from socmon.errors import ConfigError, SocmonError
+from socmon.errors import ConfigError, NotFoundError, SocmonError
+from socmon.i18n import LANGS, Lang, Translator, language, mark, translator
 from socmon.text import printable
 
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
 PROBLEMS = 1
+USAGE = 2
 UNREACHABLE = 4
 NOT_FOUND = 5
 NOT_ALLOWED = 6
@@ -33,12 +40,15 @@ BUG = 70
 NO_PRIVILEGE = 77
 BAD_CONFIG = 78
 INTERRUPTED = 130
+READER_GONE = 141
 
 COMMANDS: Mapping[str, str] = {
     "run": "Run the daemon in the foreground.",
+    "status": "Say whether all is well: daemon, ledger, alerts, deliveries.",
+    "alerts": "Look at alerts, and test their way: list, show, tail, test.",
+    "tail": "Follow alerts as they come (= alerts tail -f).",
     "check": "Check configuration, rules and secrets; change nothing.",
     "parse": "Show what the parsers make of log lines.",
-    "alerts": "Test the way of an alert.",
     "feed": "Show the outbox, and release dead letters again.",
     "replay": "Run old logs through the rules and show the alerts.",
     "rules": "List the rules, and run the test cases beside them.",
@@ -70,6 +80,8 @@ class Options:
 
     Attributes:
         verbose: how often -v was given.
+        lang: None leaves it to the environment.
+        zone: of the times that people are shown; None is this machine's.
     """
 
     config: Path = Path("/etc/socmon/config.yaml")
@@ -77,6 +89,13 @@ class Options:
     color: Literal["auto", "always", "never"] = "auto"
     quiet: bool = False
     verbose: int = 0
+    lang: Lang | None = None
+    zone: "ZoneInfo | None" = None
+
+    @property
+    def tr(self) -> Translator:
+        """Says texts in the reader's language."""
+        return translator(self.lang or language(os.environ))
 
     @property
     def colored(self) -> bool | None:
@@ -115,28 +134,43 @@ class Socmon(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does it; but a reader that went away is told apart, which click would call failure."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderGoneError if reader_gone() else error from error
+
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run, and exit with the code of the table above; `standalone_mode` is always on."""
         options = kwargs.setdefault("obj", None) or Options()
         kwargs |= {"obj": options, "standalone_mode": False}
+        _let_everything_be_written()
         try:
             code = super().main(*args, **kwargs)
             sys.stdout.flush()  # here, where a full disk can still be told
         except Exception as error:  # noqa: BLE001  the outermost place: whatever it is, it needs an exit code
-            code = report(error, verbose=options.verbose > 0)
-            if isinstance(error, OSError):
+            code = report(error, options)
+            if isinstance(error, OSError | _ReaderGoneError):
                 _abandon_output()
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def report(error: Exception, *, verbose: bool) -> int:
+class _ReaderGoneError(Exception):
+    """Whoever read the result has seen enough, as `head` does."""
+
+
+def report(error: Exception, options: Options) -> int:
     """Say on standard error what happened, and return the exit code for it."""
+    tr = options.tr
+    if isinstance(error, _ReaderGoneError) or (isinstance(error, BrokenPipeError) and reader_gone()):
+        return READER_GONE
     match error:
         case click.ClickException():
             error.show()
             return error.exit_code
         case click.Abort():
-            _complain("aborted")
+            _complain(tr("aborted"))
             return INTERRUPTED if isinstance(error.__cause__, KeyboardInterrupt) else PROBLEMS
         case ConfigError():
             for problem in error.problems:
@@ -145,19 +179,45 @@ def report(error: Exception, *, verbose: bool) -> int:
         case CommandError():
             text, code = str(error), error.code
         case SocmonError():
-            text, code = str(error), PROBLEMS
+            # What it was raised with: str() of it would not know its translation.
+            text = tr(error.args[0]) if error.args else ""
+            code = NOT_FOUND if isinstance(error, NotFoundError) else PROBLEMS
         case PermissionError():
-            text = f"{error.filename or error}: permission denied; run as user socmon, or give this user the right"
+            what = error.filename or error
+            text = tr("{what}: permission denied; run as user socmon, or give this user the right", what=what)
             code = NO_PRIVILEGE
         case OSError(errno=errno.ENOSPC):
-            text, code = "cannot write the result: no space left on device; free some, or write it elsewhere", PROBLEMS
+            text = tr("cannot write the result: no space left on device; free some, or write it elsewhere")
+            code = PROBLEMS
         case _:
-            if verbose:
-                click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-            remedy = "report it" if verbose else "run it again with -v and report what it prints"
-            text, code = f"{type(error).__name__}: {str(error)[:500]}; this is a bug of socmon, {remedy}", BUG
+            return _report_bug(error, verbose=options.verbose > 0)
     _complain(text)
     return code
+
+
+def _report_bug(error: Exception, *, verbose: bool) -> int:
+    if verbose:
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    remedy = "report it" if verbose else "run it again with -v and report what it prints"
+    _complain(f"{type(error).__name__}: {str(error)[:500]}; this is a bug of socmon, {remedy}")
+    return BUG
+
+
+def reader_gone() -> bool:
+    """Whether standard output is a pipe that nobody reads any more; a pipe that broke elsewhere is another matter."""
+    try:
+        watch = select.poll()
+        watch.register(sys.stdout.fileno(), 0)
+        return any(event & select.POLLERR for _, event in watch.poll(0))
+    except (OSError, ValueError):  # standard output may be no file
+        return False
+
+
+def _let_everything_be_written() -> None:
+    """A terminal that knows ASCII only shows the rest as escapes; it must not end the program that prints it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _abandon_output() -> None:
@@ -178,11 +238,23 @@ def _set(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     ctx.color = options.colored
 
 
+def _set_zone(ctx: click.Context, _param: click.Parameter, name: str | None) -> None:
+    if name:
+        from zoneinfo import ZoneInfo
+
+        options = ctx.ensure_object(Options)
+        try:
+            options.zone = ZoneInfo(name)
+        except (KeyError, ValueError, OSError) as error:
+            text = mark("no time zone is called {name!r}; use an IANA name such as Asia/Ho_Chi_Minh")
+            raise click.BadParameter(options.tr(text, name=name)) from error
+
+
 def _options(*, envvar: str | None = None) -> Sequence[click.Option]:
     """The global options; `envvar` is read for the configuration's path, by the top command only."""
 
-    def option(*names: str, text: str, **settings: Any) -> click.Option:
-        return click.Option(names, help=text, expose_value=False, callback=_set, **settings)
+    def option(*names: str, text: str, callback: Callable[..., None] = _set, **settings: Any) -> click.Option:
+        return click.Option(names, help=text, expose_value=False, callback=callback, **settings)
 
     default = "Configuration (default: /etc/socmon/config.yaml, or what SOCMON_CONFIG names)."
     path = click.Path(path_type=Path)
@@ -191,6 +263,10 @@ def _options(*, envvar: str | None = None) -> Sequence[click.Option]:
         option("-c", "--config", text=default, type=path, metavar="FILE", envvar=envvar),
         option("-o", "--output", text="Form of the result (default: human).", type=forms),
         option("--color", text="Colours (default: auto; NO_COLOR is honoured).", type=colors),
+        option("--lang", text="Language of what people read (default: from LC_ALL, LANG).", type=click.Choice(LANGS)),
+        option(
+            "--tz", text="IANA zone of the times shown (default: this machine's).", metavar="ZONE", callback=_set_zone
+        ),
         option("-q", "--quiet", text="Say only what went wrong.", is_flag=True),
         option("-v", "--verbose", text="Say more; of a bug, where it happened.", count=True),
     )

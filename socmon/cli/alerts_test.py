@@ -161,7 +161,7 @@ def test(options: Options, timeout_s: float, to: tuple[str, ...]) -> int:
     socmon.test. Exits with 0 when it was acknowledged everywhere, 7 when not in time, 8 when a destination refused it,
     4 when there is no daemon or it ends meanwhile, and 5 when there is no such destination.
     """
-    from socmon.cli.asking import asking
+    from socmon.cli.control_client import asking
     from socmon.config import load
 
     until_s = time.monotonic() + timeout_s

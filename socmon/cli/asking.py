@@ -1,75 +1,74 @@
-"""How commands ask the running daemon, over its control socket; and what its refusals are as exit codes."""
+"""Which alerts a command is asked for: its options, and the times in them."""
 
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Protocol, TypeVar
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
 
-import msgspec
+import click
 
-from socmon.cli import NOT_ALLOWED, NOT_FOUND, PARTLY, PROBLEMS, UNREACHABLE, CommandError
-from socmon.control.protocol import NAME, VERSION, Reply, address
+from socmon.cli import Options
+from socmon.event import LEVELS, to_us
+from socmon.i18n import mark
+from socmon.store.reading import Filter
 
-T = TypeVar("T")
-
-_ANSWER_S = 15.0  # more than the daemon gives any verb
-_MAX_REPLY_BYTES = 16 * 1024 * 1024
-_EXIT_CODES = {"not_found": NOT_FOUND, "busy": UNREACHABLE, "timeout": PARTLY}
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_MAX_CHARS = 40
 
 
-class Ask(Protocol):
-    """What `asking` hands out."""
+def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of a Filter; `wanted` makes it."""
+    for option in reversed(
+        (
+            click.option("--level", metavar="LEVEL[+]", help=f"One of {', '.join(LEVELS)}; high+ is high and above."),
+            click.option("--status", metavar="STATUS", help="As shown by -o json, such as open."),
+            click.option("--rule", metavar="TEXT", help="A rule's id, or a part of its title, in either language."),
+            click.option("--agency", metavar="NAME", help="Of this agency."),
+            click.option("--host", metavar="NAME", help="On this host."),
+            click.option("--entity", metavar="VALUE", help="With this address, user, host, domain or hash in it."),
+            click.option("--since", metavar="TIME", help="Last event at or after: 30m, 2h, 7d ago, or ISO 8601."),
+            click.option("--until", metavar="TIME", help="Last event at or before, in the same form."),
+        )
+    ):
+        command = option(command)
+    return command
 
-    def __call__(self, verb: str, result: type[T], **arguments: object) -> T:
-        """Ask the daemon for `verb`, and read what it answers as `result`."""
 
-
-@contextmanager
-def asking(state_dir: Path) -> Iterator[Ask]:
-    """`ask(verb, type, **arguments)` of the daemon that has `state_dir`, read as `type`.
+def wanted(options: Options, **given: str | None) -> Filter:
+    """The Filter of the options above, as click passes them.
 
     Raises:
-        CommandError: it is not there, is gone, or refuses; here or in the body.
+        BadParameter: a level or time is none.
     """
-    path = state_dir / NAME
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(_ANSWER_S)
-        try:
-            with address(state_dir) as place:
-                connection.connect(place)
-        except PermissionError as error:
-            remedy = "use the user of the daemon or root, or become a member of its group"
-            raise CommandError(f"this user may not use {path}; {remedy}", NOT_ALLOWED) from error
-        except OSError as error:
-            reason = (error.strerror or "no answer").lower()
-            remedy = "is the daemon running, and is this its configuration? start it, or name the right one with -c"
-            raise CommandError(f"no daemon at {path}: {reason}; {remedy}", UNREACHABLE) from error
-        with connection.makefile("rb") as answers:
-
-            def ask(verb: str, result: type[T], **arguments: object) -> T:
-                request = {"v": VERSION, "verb": verb, "arguments": arguments}
-                try:
-                    with suppress(BrokenPipeError):  # it may have said why it hangs up
-                        connection.sendall(msgspec.json.encode(request) + b"\n")
-                    line = answers.readline(_MAX_REPLY_BYTES)
-                except OSError as error:
-                    text = f"the daemon at {path} does not answer ({error}); see its log"
-                    raise CommandError(text, UNREACHABLE) from error
-                if not line.endswith(b"\n"):
-                    text = f"the daemon at {path} ended while it was asked; see its log, and start it again"
-                    raise CommandError(text, UNREACHABLE)
-                return _read(line, result)
-
-            yield ask
+    level = given["level"]
+    if level is not None and level.removesuffix("+") not in LEVELS:
+        text = options.tr("{value!r} is no level; one of: {known}", value=level[:_MAX_CHARS], known=", ".join(LEVELS))
+        raise click.BadParameter(text, param_hint="--level")
+    times = {name: _time(options, f"--{name}", given[name]) for name in ("since", "until")}
+    rule = given["rule"]
+    return Filter(
+        level=level,
+        status=given["status"],
+        rule=rule,
+        titles=options.tr.sources(rule) if rule else (),
+        agency=given["agency"],
+        host=given["host"],
+        entity=given["entity"],
+        since_us=times["since"],
+        until_us=times["until"],
+    )
 
 
-def _read(line: bytes, result: type[T]) -> T:
+def _time(options: Options, name: str, text: str | None) -> int | None:
+    """Microseconds since the epoch; a time without an offset is in the zone of --tz."""
+    if text is None:
+        return None
+    number, unit = text[:-1], text[-1:]
     try:
-        reply = msgspec.json.decode(line, type=Reply)
-        if reply.ok:
-            return msgspec.json.decode(reply.result, type=result)
-    except msgspec.MsgspecError as error:
-        text = f"the daemon's answer cannot be read ({error}); is it of another version than this command?"
-        raise CommandError(text, PROBLEMS) from error
-    raise CommandError(reply.error, _EXIT_CODES.get(reply.code, PROBLEMS))
+        if number.isascii() and number.isdigit() and unit in _UNITS:
+            return time.time_ns() // 1000 - timedelta(**{_UNITS[unit]: int(number)}) // timedelta(microseconds=1)
+        stated = datetime.fromisoformat(text)
+        return to_us(stated.replace(tzinfo=options.zone).astimezone() if stated.tzinfo is None else stated)
+    except (ValueError, OverflowError) as error:
+        what = mark("{value!r} is no time; write 30m, 2h or 7d for that long ago, or 2026-11-26T08:00")
+        raise click.BadParameter(options.tr(what, value=text[:_MAX_CHARS]), param_hint=name) from error

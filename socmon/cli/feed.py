@@ -68,7 +68,7 @@ def retry(options: Options, targets: tuple[str, ...], *, every: bool, dry_run: b
     Each alert goes out anew as it is today, with a sequence of its own; the letter is kept and marked as retried. A
     destination that is named, or that a letter goes to, is tried at once if it was waiting or had given up.
     """
-    from socmon.cli.asking import asking
+    from socmon.cli.control_client import asking
     from socmon.config import load
 
     asked = _asked(targets, every=every)

@@ -1,36 +1,30 @@
 """`socmon kinds`: which kinds of collectors and forwarders are installed."""
 
-import csv
-import json
-import sys
-
 import click
 
 from socmon import registry
 from socmon.cli import Options
+from socmon.cli.output import Column, as_json, write_csv, write_ndjson, write_table
+
+_COLUMNS = ("role", "kind", "package")
 
 
 @click.command("kinds")
 @click.pass_obj
 def command(options: Options) -> None:
     """List the kinds of collectors and forwarders that `kind:` may name; imports none of them."""
+    tr = options.tr
     rows = [_row(group, kind) for group in registry.GROUPS for kind in registry.kinds(group)]
     match options.output:
         case "json":
-            click.echo(json.dumps({"schema": "socmon.kinds/v1", "kinds": rows}))
+            click.echo(as_json({"schema": "socmon.kinds/v1", "kinds": rows}))
         case "ndjson":
-            for row in rows:
-                click.echo(json.dumps(row))
+            write_ndjson(rows)
         case "csv":
-            writer = csv.DictWriter(sys.stdout, fieldnames=list(_COLUMNS))
-            writer.writeheader()
-            writer.writerows(rows)
+            write_csv(rows, _COLUMNS)
         case "human":
-            for row in [_COLUMNS, *rows]:
-                click.echo(f"{row['role']:<10} {row['kind']:<20} {row['package']}")
-
-
-_COLUMNS = {"role": "ROLE", "kind": "KIND", "package": "PACKAGE"}
+            columns = [Column(tr("ROLE")), Column(tr("KIND")), Column(tr("PACKAGE"))]
+            write_table(columns, [(tr(row["role"]), row["kind"], row["package"]) for row in rows])
 
 
 def _row(group: registry.Group, kind: str) -> dict[str, str]:

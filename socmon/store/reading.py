@@ -132,7 +132,12 @@ def _json(value: object) -> str:
 
 
 class Reader:
-    """An open store, for reading only."""
+    """An open store, for reading only.
+
+    Attributes:
+        identity: which file it is, whatever its name.
+        immutable: what is written to the file from now on is not seen.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open the store.
@@ -144,7 +149,7 @@ class Reader:
         """
         self.path = path
         stat = _stat(path)
-        self._identity = _identity(stat)
+        self.identity = _identity(stat)
         self._state = _state(stat)
         self.db, self.immutable = _connect(path)
         self.db.text_factory = _text
@@ -160,7 +165,7 @@ class Reader:
     def replaced(self) -> bool:
         """Whether another file has taken the store's place; False while there is none."""
         try:
-            return _identity(_stat(self.path)) != self._identity
+            return _identity(_stat(self.path)) != self.identity
         except NotFoundError:
             return False
 

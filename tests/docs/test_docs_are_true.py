@@ -164,7 +164,19 @@ def test_commands_and_their_options_exist(page: Path) -> None:
     for name, rest in commands(page):
         assert name in COMMANDS, f"socmon {name}"
         command = import_module(f"socmon.cli.{name}").command
-        known = options_of(command) | {"-c", "-o", "-q", "-v", "-h", "--config", "--output", "--color", "--help"}
+        known = options_of(command) | {
+            "-c",
+            "-o",
+            "-q",
+            "-v",
+            "-h",
+            "--config",
+            "--output",
+            "--color",
+            "--help",
+            "--lang",
+            "--tz",
+        }
         assert set(re.findall(r"(?<=\s)--?[a-z]+", rest)) <= known, f"socmon {name}{rest}"
 
 

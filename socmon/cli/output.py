@@ -1,0 +1,126 @@
+"""The forms of a result: tables for people, JSON and CSV for programs (RFC 8259, RFC 4180)."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import click
+
+from socmon.text import VISIBLE, printable
+
+Row = dict[str, Any]
+Style = Callable[[str, int], str]
+
+# Inside a JSON text these can stand in strings only; below U+0020 the encoder has escaped them already.
+_ESCAPED = {code: f"\\u{code:04x}" for code in VISIBLE if code >= 0x20}
+_MIN_WIDTH = 8
+_MIN_HEADING = 4  # what a narrow terminal leaves of a heading that is wider than all below it
+
+
+def as_json(value: object) -> str:
+    """One line of JSON in which nothing can steer a terminal: controls and lone surrogates stand as escapes."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPED)
+
+
+def write_csv(rows: Iterable[Row], columns: Sequence[str], *, header: bool = True) -> None:
+    """A header and a line each, on standard output; what is no single value stands as JSON."""
+    import csv
+
+    writer = csv.writer(sys.stdout)
+    if header:
+        writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_cell(row[column]) for column in columns])
+    sys.stdout.flush()
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, dict | list):
+        return as_json(value)
+    if isinstance(value, bool):
+        return as_json(value)
+    return printable(value) if isinstance(value, str) else value
+
+
+def write_ndjson(rows: Iterable[Row]) -> None:
+    """A line each, flushed one by one: whoever reads them waits for the next."""
+    for row in rows:
+        click.echo(as_json(row))  # click flushes
+
+
+def width_of(text: str) -> int:
+    """Columns that `text` takes on a terminal (UAX #11; combining marks take none)."""
+    if text.isascii():
+        return len(text)
+    from wcwidth import wcswidth
+
+    return max(0, wcswidth(text))
+
+
+def cut(text: str, width: int) -> str:
+    """`text` in at most `width` columns, an ellipsis where something is left out."""
+    if width_of(text) <= width:
+        return text
+    from wcwidth import iter_graphemes
+
+    kept, used = [], 1
+    for grapheme in iter_graphemes(text):
+        used += width_of(grapheme)
+        if used > width:
+            break
+        kept.append(grapheme)
+    return "".join(kept) + "…"
+
+
+class Column(NamedTuple):
+    """A column of a table.
+
+    Attributes:
+        flexible: may be cut where the terminal is too narrow for all.
+        style: colours a cell that is cut and padded already; gets the row's number too.
+    """
+
+    name: str
+    right: bool = False
+    flexible: bool = False
+    style: Style | None = None
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal that standard output is; None if it is none: then nothing is cut."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def write_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    """A table for people: made printable, aligned, cut to the terminal's width where there is one."""
+    shown = [[printable(cell) for cell in row] for row in rows]
+    names = [column.name for column in columns]
+    widths = [max(map(width_of, cells)) for cells in zip(names, *shown, strict=True)]
+    gap, room = "  ", terminal_width()
+    if room is not None and sum(widths) + len(gap) * (len(columns) - 1) > room:
+        gap = " "
+        widths = [max(_MIN_HEADING, *map(width_of, cells)) for cells in zip(*shown, strict=True)]
+        _squeeze(widths, columns, room - len(columns) + 1)
+    for number, row in enumerate([names, *shown], start=-1):
+        cells = [_shown(cell, column, width, number) for cell, column, width in zip(row, columns, widths, strict=True)]
+        click.echo(gap.join(cells).rstrip())
+
+
+def _squeeze(widths: list[int], columns: Sequence[Column], room: int) -> None:
+    """Narrow the widest flexible column, again and again, until all fit or nothing more can be taken."""
+    flexible = [number for number, column in enumerate(columns) if column.flexible]
+    while flexible and sum(widths) > room:
+        widest = max(flexible, key=lambda number: widths[number])
+        if widths[widest] <= _MIN_WIDTH:
+            return
+        widths[widest] -= 1
+
+
+def _shown(cell: str, column: Column, width: int, number: int) -> str:
+    text = cut(cell, width)
+    padding = " " * (width - width_of(text))
+    if column.style and number >= 0:
+        text = column.style(text, number)
+    return padding + text if column.right else text + padding

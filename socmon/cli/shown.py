@@ -1,0 +1,106 @@
+"""How alerts look: as rows for programs, and as words, times and colours for people."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, tzinfo
+
+import click
+
+from socmon.cli.output import Row
+from socmon.event import SECOND_US, Alert, rfc3339
+from socmon.i18n import Translator, mark
+
+ALERT_COLUMNS = (
+    "id", "level", "status", "title", "rule_id", "group", "first_seen", "last_seen", "count", "revision", "host",
+    "agency", "entities", "tags", "approximate",
+)  # fmt: skip
+SHORT_ID = 8
+
+# What the store holds as words; they are shown by their translations.
+WORDS = (
+    mark("critical"), mark("high"), mark("medium"), mark("low"), mark("informational"),
+    mark("open"), mark("closed"), mark("waiting"), mark("acknowledged"), mark("dead"),
+    mark("collector"), mark("forwarder"), mark("user"), mark("domain"), mark("hash"),
+)  # fmt: skip
+
+_COLORS = {"critical": "bright_red", "high": "red", "medium": "yellow", "low": "cyan", "informational": "bright_black"}
+
+
+def alert_row(alert: Alert) -> Row:
+    """The alert without its evidence, as every JSON and CSV form has it."""
+    return {
+        "id": alert.id,
+        "level": alert.level,
+        "status": alert.status,
+        "title": alert.title,
+        "rule_id": alert.rule_id,
+        "group": alert.group,
+        "first_seen": rfc3339(alert.first_us),
+        "last_seen": rfc3339(alert.last_us),
+        "count": alert.count,
+        "revision": alert.revision + alert.analyst_revision,
+        "host": alert.host,
+        "agency": alert.agency,
+        "entities": alert.entities,
+        "tags": alert.tags,
+        "approximate": alert.approximate,
+    }
+
+
+def moment(time_us: int, zone: tzinfo | None) -> datetime:
+    """The time in `zone`; None is this machine's."""
+    return datetime.fromtimestamp(time_us // SECOND_US, UTC).astimezone(zone)
+
+
+def clock(time_us: int, zone: tzinfo | None) -> str:
+    """`2026-11-26 18:07:28 +07:00`."""
+    text = moment(time_us, zone).isoformat(" ")
+    return f"{text[:19]} {text[19:]}"
+
+
+def short_clocks(times_us: Sequence[int], zone: tzinfo | None) -> tuple[str, list[str]]:
+    """Without year, and the offset once for all: (offset, times); with both, and no offset, where offsets differ."""
+    moments = [moment(time_us, zone) for time_us in times_us]
+    offsets = {each.isoformat()[19:] for each in moments}
+    if len(offsets) != 1:
+        return "", [clock(time_us, zone) for time_us in times_us]
+    return offsets.pop(), [f"{each:%m-%d %H:%M:%S}" for each in moments]
+
+
+def span(age_us: int, tr: Translator) -> str:
+    """A length of time in its greatest unit: `3 min`."""
+    seconds = max(0, age_us // SECOND_US)
+    if seconds < 120:
+        return tr("{count} s", count=seconds)
+    if seconds < 7200:
+        return tr("{count} min", count=seconds // 60)
+    if seconds < 172_800:
+        return tr("{count} h", count=seconds // 3600)
+    return tr("{count} d", count=seconds // 86_400)
+
+
+def colored_level(text: str, level: str) -> str:
+    """`text` in the colour of `level`."""
+    return click.style(text, fg=_COLORS.get(level), bold=level in {"critical", "high"})
+
+
+def about(alert: Alert) -> str:
+    """What an alert is grouped by, and where it happened if that does not say it."""
+    parts = [f"{name}={value}" for name, value in alert.group.items()]
+    if alert.host and alert.host not in alert.group.values():
+        parts.append(f"@{alert.host}")
+    if alert.agency:
+        parts.append(f"({alert.agency})")
+    return " ".join(parts)
+
+
+def alert_line(alert: Alert, tr: Translator, zone: tzinfo | None) -> list[str]:
+    """The parts of one line about an alert: time, level, short id, status, count, title, what about."""
+    return [
+        clock(alert.last_us, zone),
+        tr(alert.level),
+        alert.id[:SHORT_ID],
+        tr(alert.status),
+        f"{alert.count}×",
+        tr(alert.title),
+        about(alert),
+    ]

@@ -1,0 +1,13 @@
+"""`socmon tail`: `socmon alerts tail -f`, for the terminal that stays open all day."""
+
+import click
+
+from socmon.cli import Options, follow
+
+
+@click.command("tail")
+@follow.options
+@click.pass_obj
+def command(options: Options, lines: int) -> int:
+    """Show alerts as they come and grow, until Ctrl-C; it goes on over restarts of the daemon."""
+    return follow.tail(options, lines, following=True)

@@ -143,8 +143,8 @@ def _error(text: str) -> dict[str, Any]:
     if client and port and ":" in client and not pid:  # 2.2 writes IPv6 without brackets, and no port
         client, port = f"{client}:{port}", None
     told, _, referer = message.partition(", referer: ")
-    if code is None and (system := _SYSTEM_ERROR.match(told)):
-        code, told = system[1], told[system.end() :]
+    if system := _SYSTEM_ERROR.match(told):
+        code, told = code or system[1], told[system.end() :]
     fields: dict[str, Any] = {"level": level, "message": message}
     stated = {"module": module, "code": code, "src_ip": address(ipv6 or client or ""), "cs-referer": referer}
     fields.update((name, value) for name, value in stated.items() if value)

@@ -42,7 +42,7 @@ _WEB = {
     "xff": ("xforwardedfor", "httpxforwardedfor", "forwardedfor"),
 }
 _BYTES = ("bodybytessent", "bytessent", "bytes", "bytesout", "size", "responsesize", "downstreamcontentsize")
-_STATUSES = range(100, 600)
+_LEAST_STATUS, _GREATEST_STATUS = 100, 599
 
 _LOGIN = (
     *("login", "logon", "signin", "authenticat", "dangnhap", "xacthuc"),
@@ -121,8 +121,8 @@ def common_fields(known: Mapping[str, Any]) -> dict[str, Any]:
 
 def web_fields(known: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of the category webserver; {} unless method, URI and status of a request are stated."""
-    status = next((value for key in _STATUS if (value := _whole(known.get(key))) in _STATUSES), None)
-    if status is None:
+    status = next((value for key in _STATUS if (value := _whole(known.get(key))) is not None), 0)
+    if not _LEAST_STATUS <= status <= _GREATEST_STATUS:
         return {}
     fields = request_fields(_text(known, _REQUEST))
     if "cs-uri" not in fields:

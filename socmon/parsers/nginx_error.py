@@ -27,14 +27,23 @@ _LINE = re.compile(rf"{_TAGS}{_TIME} (\[[a-z]{{1,16}}\] [0-9]{{1,10}}[#:].*)", r
 _MESSAGE = re.compile(
     rf"(?:{_TIME} )?\[([a-z]{{1,16}})\] ([0-9]{{1,10}})[#:][0-9]{{1,20}}:?(?: \*[0-9]{{1,20}})? ?(.*)", re.DOTALL
 )
-_CLIENT = re.compile(r", (?:udp )?client: ([^\s,]{1,128})(?=,|$)")
+_CLIENT = re.compile(r', (?:udp )?client: ([^\s,"]{1,128})(?=,|$)')
 _TAIL_KEY = re.compile(r'", (subrequest|upstream|host|referrer|login): "')
 _TAIL_ORDER = ("request", "subrequest", "upstream", "login", "host", "referrer")
 _SERVER = re.compile(
     r"(?:, server: ([^,\"]{0,255}))?(?:, (request|subrequest|upstream|login|host|referrer): \"|$|, bytes )"
 )
 _HOST = re.compile(r'[^"\s]*')
+# What nginx itself writes last, before the tail.
+_END_OF_WORDS = re.compile(
+    r'(?: password mismatch| was not found in "[^"]*"| is not found \([^()"]*\)| failed \([0-9]+: [^()"]*\)'
+    r"| is forbidden| - (?:not authenticated|invalid account): [\w ]+|(?<!\w)while [a-z ,]+)$"
+)
+_WORDS_LETTERS = 512
 _MOST_CLIENTS = 8
+# nginx cuts a line at 2,048 bytes (NGX_MAX_ERROR_STR), and with it the tail behind a long forged one. A character has
+# four bytes at most (RFC 3629, section 3).
+_CUT_LETTERS = 480
 
 _USER = (
     re.compile(r'user "(.*)":? (?:password mismatch|was not found in "[^"]*")', re.DOTALL),
@@ -118,7 +127,17 @@ def _clients(told: str) -> "list[tuple[re.Match[str], dict[str, Any]]]":
     if len(places) > _MOST_CLIENTS:  # nobody but a forger writes so many; two of them make it plain
         return [(place, {}) for place in places]
     read_tails = ((place, _tail(told[place.end() :])) for place in places)
-    return [(place, tail) for place, tail in read_tails if tail is not None]
+    fitting = [(place, tail) for place, tail in read_tails if tail is not None]
+    if len(places) == 1:
+        return fitting if fitting or len(told) >= _CUT_LETTERS else [(places[0], {})]
+    if not all(_ends_words(told, place.start()) for place, _ in fitting):
+        fitting = []
+    return fitting or [(place, {}) for place in places]
+
+
+def _ends_words(told: str, end: int) -> bool:
+    """Whether words of nginx's own stand right before `end`."""
+    return _END_OF_WORDS.search(told, max(0, end - _WORDS_LETTERS), end) is not None
 
 
 def _without_zone(words: str) -> str:

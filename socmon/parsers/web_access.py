@@ -25,11 +25,12 @@ _TIME = (
     r" ?([+-][0-9]{4})?\]"
 )
 _QUOTED = r'"([^"\\]*(?:\\.[^"\\]*)*)'  # without the end, which a line that was cut lacks
-_HOST = r'[^\s"\[]{1,255}'
+_HOST = r'[^\s"\[\\]{1,255}'
 # Only where an ident of `-` does not come next is the first word a virtual host.
 _START = (
+    r"(?!<[0-9]|[A-Z][a-z]{2} {1,2}[0-9]{1,2} [0-9]|[0-9]{4}-[0-9]{2}-[0-9]{2}T)"  # syslog that carries such a line
     r'(?:(\S{1,255}) (?!- ))?([^\s\["{]\S{0,254}) (\S{1,255}) '  # host, client, ident
-    rf'((?(1)(?!\[))[^"\[]?[^"]{{0,1023}}?) ?{_TIME} '  # user, time
+    rf'((?(1)(?!\[))(?:[^"]|(?<=\\)"){{0,1024}}?) ?{_TIME} '  # user, time
 )
 _END = rf' ([0-9]{{3}}|-) ([0-9]{{1,19}}|-)(?: {_QUOTED}"?(?: {_QUOTED}"?)?)?(.*)'  # status, size, referer, agent, more
 _HEADER = re.compile(rf'{_START}(?:{_HOST} )?"')

@@ -15,9 +15,9 @@ def record(data: bytes | str, *, anchor: datetime | None = None, zone: str = "UT
     return Record(raw, source, NOW_US if anchor is None else to_us(anchor))
 
 
-def event(data: bytes | str) -> Event:
+def event(data: bytes | str, format_: str = "rfc3164") -> Event:
     """The event of `data`, received at NOW_US."""
-    return parse(record(data))
+    return parse(record(data, format_=format_))
 
 
 def sshd(message: str) -> Event:

@@ -136,12 +136,8 @@ class Correlator:
             self._meta.tally.late += 1
             return
         self._meta.clock_us = max(self._meta.clock_us, match.high_us)
-        self._feed(match, event.time_us)
-
-    def _feed(self, match: Match, time_us: int) -> None:
-        """Bring an event to every rule that it is for, and results of these to the correlations over them."""
-        event = match.event
-        pending: dict[Keeper, News] = {}
+        time_us = event.time_us
+        pending: dict[Keeper, News] = {}  # for measured windows, and for correlations over the results of this event
         # Once each: an event that two rules of one correlation match is still one event.
         for keeper in dict.fromkeys(keeper for base in match.rules for keeper in self._fed_by.get(base, ())):
             key = keeper.key_of(event)
@@ -154,7 +150,12 @@ class Correlator:
             else:
                 news = pending.setdefault(keeper, News())
                 news.add(Member(time_us, event.record.seq, event.repeat, fact), keeper.window.merged)
-        for chained in (False, True) if pending else ():  # what only rules are behind comes before what it feeds
+        if pending:
+            self._correlate_news(event, time_us, pending)
+
+    def _correlate_news(self, event: Event, time_us: int, pending: dict[Keeper, News]) -> None:
+        """Bring what an event came to, to the measured windows; those first that only rules are behind."""
+        for chained in (False, True):
             for keeper in [keeper for keeper in pending if keeper.is_chained is chained]:
                 # All events behind a result have the values that its base is grouped by, so this one's key is theirs.
                 if (key := keeper.key_of(event)) is not None:

@@ -14,6 +14,7 @@ from socmon.parsers import (
     own,
     rfc3164,
     rfc5424,
+    untimed_syslog,
     web_access,
 )
 
@@ -29,7 +30,7 @@ class Parser(Protocol):
 
 
 # In the order in which they are tried: a line of Dovecot's log may look like one of syslog, with a process for its tag.
-# No line begins as two of the others do (tests/parsers/test_detect.py).
+# A line of nginx's error log may have a tag too. No line begins as two of the others do (tests/parsers/test_detect.py).
 FORMATS: Mapping[str, Parser] = MappingProxyType(
     {
         "dovecot": dovecot_log,
@@ -39,6 +40,7 @@ FORMATS: Mapping[str, Parser] = MappingProxyType(
         "web_access": web_access,
         "nginx_error": nginx_error,
         "apache_error": apache_error,
+        "untimed_syslog": untimed_syslog,
     }
 )
 # Not among them, so that it can be neither configured nor detected.

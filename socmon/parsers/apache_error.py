@@ -16,7 +16,7 @@ from socmon.parsers import modsecurity, stamps, web_access
 from socmon.parsers.addresses import address
 from socmon.parsers.requests import request_fields
 
-LOGSOURCE = LogSource(product="apache", service="apache")
+LOGSOURCE = LogSource(product="apache", category="webserver_error", service="apache")
 
 _LEVELS = "emerg|alert|crit|error|warn|notice|info|debug|trace[1-8]"
 _TIME = re.compile(

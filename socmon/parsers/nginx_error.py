@@ -18,7 +18,7 @@ from socmon.parsers import modsecurity, stamps, web_access
 from socmon.parsers.addresses import address
 from socmon.parsers.requests import request_fields
 
-LOGSOURCE = LogSource(product="nginx", service="nginx")
+LOGSOURCE = LogSource(product="nginx", category="webserver_error", service="nginx")
 
 # What the journal puts before a line, when it is printed without its own time: `web01 nginx[2833]: `.
 _TAGS = r"(?:([^\s:\[]{1,255}) nginx(?:\[[0-9]{1,10}\])?: )?(?:(?:[^\s:\[]{1,255} )?nginx(?:\[[0-9]{1,10}\])?: )?"

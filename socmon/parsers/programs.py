@@ -6,7 +6,21 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from socmon.event import LogSource
-from socmon.parsers import accounts, cron, dovecot, netfilter, pam, postfix, sshd, su, sudo, systemd
+from socmon.parsers import (
+    accounts,
+    apache_error,
+    cron,
+    dovecot,
+    netfilter,
+    nginx_error,
+    pam,
+    postfix,
+    sshd,
+    su,
+    sudo,
+    systemd,
+    web_access,
+)
 
 Reader = Callable[[str], dict[str, Any]]
 
@@ -53,6 +67,9 @@ _PROGRAMS: Mapping[str, Program] = {
     "adduser": Program(accounts.read),
     "deluser": Program(accounts.read),
     "vsftpd": Program(pam.read_vsftpd),
+    "httpd": Program(apache_error.read, apache_error.LOGSOURCE),
+    "apache2": Program(apache_error.read, apache_error.LOGSOURCE),
+    "nginx": Program(nginx_error.read, nginx_error.LOGSOURCE),
 }
 _ANY = Program(pam.read)  # PAM writes under the tag of whoever called it
 
@@ -84,6 +101,8 @@ def read(tag: str, message: str) -> tuple[LogSource, dict[str, Any], int]:
     if program is None:
         return logsource, {}, repeat
     fields = program.read(told)
+    if "sc-status" in fields:  # a web server that sends its access log too
+        return web_access.LOGSOURCE, fields, repeat
     return (program.told if program.told and fields else logsource), fields, repeat
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -67,7 +68,7 @@ class Keeper:
         """Values of the group-by fields; None if one is missing."""
         if self.window is None:
             return (event.host,)
-        values = [event.fields.get(field) for field in self.fields]
+        values = [_value(event, field) for field in self.fields]
         return None if None in values else tuple(map(str, values))
 
     def fact_of(self, event: Event, matched: Iterable[str], weight: int) -> Fact:
@@ -84,7 +85,7 @@ class Keeper:
             return mask
         if correlation is None or not correlation.fields:
             return weight
-        values = [event.fields.get(field) for field in correlation.fields]
+        values = [_value(event, field) for field in correlation.fields]
         if None in values:
             return None
         texts = list(map(str, values))
@@ -145,3 +146,9 @@ def keepers_of(rules: Iterable[Rule], limits: Limits) -> tuple[dict[str, Keeper]
             else:
                 fed_by.setdefault(base, []).append(keeper)
     return keepers, fed_by
+
+
+def _value(event: Event, field: str) -> Any:
+    """A field's value; `host` is the event's own where no field is called so. None if it is missing."""
+    value = event.fields.get(field)
+    return event.host or None if value is None and field == "host" else value

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= 2
 
-.PHONY: demo test lint format bench run venv docs locale clean
+.PHONY: demo test lint format bench conformance run venv docs locale clean
 
 venv: .venv/made
 
@@ -33,6 +33,9 @@ format: venv
 
 bench: venv
 	$(BIN)/python bench/ssh_bruteforce/run.py
+
+conformance: venv
+	$(BIN)/python -m bench.conformance.run
 
 run: venv
 	@test -n "$(CONFIG)" || { echo "say which configuration: make run CONFIG=/path/to/config.yaml" >&2; exit 2; }

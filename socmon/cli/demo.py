@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -16,10 +16,11 @@ from socmon.text import printable
 if TYPE_CHECKING:
     from socmon.demo.recount import Counts, Recount
     from socmon.demo.story import Mutation
+    from socmon.event import Alert
 
 _ROWS = (
-    ("sent", "lines written"),
-    ("lost_while_down", "lost while the daemon was down"),
+    ("sent", "messages written and sent"),
+    ("lost_while_down", "lost by TCP when the daemon was killed"),
     ("received", "received"),
     ("evaluated", "evaluated"),
     ("unparsed", "unparsed"),
@@ -49,9 +50,10 @@ _ROWS = (
 def command(
     options: Options, duration_s: float | None, keep: Path | None, mutate: "Mutation | None", output: str | None
 ) -> int:
-    """Run a daemon and a national centre with throw-away keys, write a log with two attacks in it, and break things.
+    """Run a daemon and a national centre with throw-away keys, play a break-in, and break things.
 
-    The link is cut, a reply is lost, the daemon is killed; then everything is counted anew. Exit status 1 when
+    Six logs of a province come in through files and over TCP, with an attack in them from the first scan to the cleared
+    history. The link is cut, a reply is lost, the daemon is killed; then everything is counted anew. Exit status 1 when
     something was lost, came twice, or was not detected.
     """
     import msgspec
@@ -68,6 +70,7 @@ def command(
     if as_json:
         click.echo(msgspec.json.encode(result.counts).decode())
     else:
+        _print_story(result.story)
         _print_table(result.counts)
     return _verdict(result)
 
@@ -97,6 +100,17 @@ def _teller(*, quiet: bool, err: bool) -> Callable[[str], None]:
     return say
 
 
+def _print_story(alerts: "Sequence[Alert]") -> None:
+    """What happened, as the alerts tell it, in the order of its beginnings."""
+    from socmon.event import rfc3339
+
+    click.echo()
+    for alert in sorted(alerts, key=lambda each: each.first_us):
+        group = " ".join(f"{name}={value}" for name, value in alert.group.items())
+        line = f"{rfc3339(alert.first_us):<28}{alert.level:<14}{alert.title}  {group}  {alert.count}×"
+        click.echo(f"  {printable(line)}")
+
+
 def _print_table(counts: "Counts") -> None:
     width = max(len(what) for _, what in _ROWS)
     click.echo()
@@ -104,7 +118,7 @@ def _print_table(counts: "Counts") -> None:
         click.echo(f"  {what:<{width}} {getattr(counts, name):>8}")
     balance = "yes" if counts.balance_ok else "NO"
     equal = "yes" if counts.sets_equal else "NO"
-    click.echo(f"  {'it balances: each line once and in order':<{width}} {balance:>8}")
+    click.echo(f"  {'it balances: each message once and in order':<{width}} {balance:>8}")
     click.echo(f"  {'the centre holds what the province holds':<{width}} {equal:>8}")
 
 

@@ -1,15 +1,15 @@
-"""The recount: every number taken anew from log, journal, store and centre, never from a counter."""
+"""The recount: every number taken anew from logs, journal, store and centre, never from a counter."""
 
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 
 from msgspec import Struct
 
 from socmon.demo.centre import Held
-from socmon.demo.sample import number_of
-from socmon.demo.scene import COLLECTOR, DESTINATION, Scene
+from socmon.demo.sample import BY_NAME, STREAMS, number_of
+from socmon.demo.scene import DESTINATION, Scene
 from socmon.event import Alert
 from socmon.journal import Journal
 from socmon.ledger import Account
@@ -18,23 +18,35 @@ from socmon.resources import shipped
 from socmon.sigma import load_rules
 from socmon.store import Reading, read
 
-_BRUTE_FORCE = "SSH brute force"
 _RELEASED = "select count(distinct alert_id) from released where destination = ?"
+
+
+class Sent(Struct, frozen=True):
+    """What was written to one stream.
+
+    Attributes:
+        count: messages, numbered from 1.
+        resumed: over TCP, the first message of each connection after the first.
+    """
+
+    count: int
+    resumed: list[int] = []
 
 
 class Counts(Struct, frozen=True):
     """One number a stage, and the two verdicts.
 
     Attributes:
-        sent: lines written to the log.
-        lost_while_down: of these, neither in the journal nor dropped.
+        sent: messages written to logs and sent over TCP.
+        lost_while_down: of these, neither in the journal nor dropped; only TCP may lose, when the daemon is killed.
         received: records in the journal, and those dropped before it.
         evaluated, unparsed: what the matcher makes of the journal.
         matches: events and rules that match, in pairs.
         delivered: alerts released to the centre at least once.
         acknowledged: alerts whose last revision the centre has acknowledged.
         duplicates_at_centre: rows that the centre stored twice.
-        balance_ok: nothing lost, doubled or out of order, and the daemon's own ledger says the same.
+        balance_ok: all that was sent is received, once and in order, or was lost on a connection that a kill broke; and
+            the daemon's own ledger says the same.
         sets_equal: the centre holds the province's alerts, each at its last revision, and no other.
     """
 
@@ -54,45 +66,49 @@ class Counts(Struct, frozen=True):
 
 
 class Recount(Struct, frozen=True):
-    """Counts, and a sentence for each thing that is not as it should be."""
+    """Counts, a sentence for each thing that is not as it should be, and the story that the alerts tell."""
 
     counts: Counts
     problems: list[str]
+    story: list[Alert] = []
 
 
-class _Journalled(Struct):
-    """What the journal holds of the collector: message numbers in its order, and what came of the records."""
+class Journalled(Struct):
+    """What the journal holds of one collector: message numbers in its order, and what came of the records."""
 
     numbers: list[int] = []
     dropped: int = 0
     evaluated: int = 0
     unparsed: int = 0
-    matches: int = 0
 
 
-def recount(scene: Scene, held: Held, attackers: Sequence[str]) -> Recount:
+def recount(scene: Scene, sent: Mapping[str, Sent], held: Held, wanted: Iterable[tuple[str, str]]) -> Recount:
     """Count after daemon and centre have stopped; `held` is what the centre said last.
 
     Args:
-        attackers: addresses that must have an alert of their own.
+        sent: by stream.
+        wanted: (title, address) of alerts that the story must have.
 
     Raises:
         SocmonError: journal or store cannot be read.
     """
-    with scene.log.open("rb") as log:
-        sent = [number_of(line) for line in log]
-    journalled, reading = _journalled(scene), read(scene.store)
-    unbalanced = [*_numbering(sent, journalled), *_bookkeeping(reading.ledger.account(COLLECTOR), journalled)]
+    journalled, matches = _journalled(scene)
+    reading = read(scene.store)
+    unbalanced: list[str] = []
+    for stream in STREAMS:
+        found = journalled[stream.name]
+        unbalanced += _numbering(stream.name, sent[stream.name], found, may_lose=stream.transport != "file")
+        unbalanced += _bookkeeping(stream.name, reading.ledger.account(stream.name), found)
     province = {alert.id: alert.revision + alert.analyst_revision for alert in reading.alerts}
     different = _difference(province, held.findings)
     counts = Counts(
-        sent=len(sent),
-        lost_while_down=len(set(sent) - set(journalled.numbers)) - journalled.dropped,
-        received=len(journalled.numbers) + journalled.dropped,
-        evaluated=journalled.evaluated,
-        unparsed=journalled.unparsed,
-        dropped=journalled.dropped,
-        matches=journalled.matches,
+        sent=sum(each.count for each in sent.values()),
+        lost_while_down=sum(len(_absent(sent[name], found)) - found.dropped for name, found in journalled.items()),
+        received=sum(len(found.numbers) + found.dropped for found in journalled.values()),
+        evaluated=sum(found.evaluated for found in journalled.values()),
+        unparsed=sum(found.unparsed for found in journalled.values()),
+        dropped=sum(found.dropped for found in journalled.values()),
+        matches=matches,
         alerts=len(province),
         delivered=_released(scene),
         acknowledged=_acknowledged(reading, province),
@@ -100,41 +116,60 @@ def recount(scene: Scene, held: Held, attackers: Sequence[str]) -> Recount:
         balance_ok=not unbalanced,
         sets_equal=not different,
     )
-    problems = [*unbalanced, *different, *_unseen(reading.alerts, attackers)]
+    problems = [*unbalanced, *different, *_unseen(reading.alerts, wanted)]
     if held.rows_twice:
         problems.append(f"the centre has stored {held.rows_twice} rows twice")
-    return Recount(counts, problems)
+    return Recount(counts, problems, reading.alerts)
 
 
-def _journalled(scene: Scene) -> _Journalled:
+def _journalled(scene: Scene) -> tuple[dict[str, Journalled], int]:
+    """By stream; and how many (event, rule) pairs match."""
     matcher = Matcher(load_rules([shipped("rules")]))
-    found = _Journalled()
+    found = {stream.name: Journalled() for stream in STREAMS}
+    matches = 0
     journal = Journal.open(scene.journal, read_only=True)
     for batch in journal.read_after(0):
         matched = matcher.match(batch)
-        found.numbers += [number_of(record.data) for record in batch.records]
-        found.dropped += sum(drop.count for drop in batch.drops)
-        found.evaluated += sum(matched.evaluated.values())
-        found.unparsed += sum(matched.unparsed.values())
-        found.matches += sum(len(match.rules) for match in matched.matches)
+        matches += sum(len(match.rules) for match in matched.matches)
+        for record in batch.records:
+            name = record.source.collector
+            found[name].numbers.append(number_of(BY_NAME[name], record.data))
+        for drop in batch.drops:
+            found[drop.collector].dropped += drop.count
+        for name, each in found.items():
+            each.evaluated += matched.evaluated.get(name, 0)
+            each.unparsed += matched.unparsed.get(name, 0)
     journal.close()
-    return found
+    return found, matches
 
 
-def _numbering(sent: Sequence[int], journalled: _Journalled) -> list[str]:
-    """Whether each number is in the journal once, in its order: a file loses nothing, not even by a kill."""
-    times = Counter(journalled.numbers)
+def _absent(sent: Sent, found: Journalled) -> list[int]:
+    return sorted(set(range(1, sent.count + 1)) - set(found.numbers))
+
+
+def _numbering(name: str, sent: Sent, found: Journalled, *, may_lose: bool) -> list[str]:
+    """Whether each number is in the journal once, in order.
+
+    A file loses nothing, not even by a kill. Over TCP a run of numbers may be absent at the end of each connection.
+    """
     problems = []
-    if lost := [number for number in sent if number not in times]:
-        problems.append(f"{len(lost)} lines are not in the journal, the first is number {lost[0]}")
-    if doubled := [number for number, count in times.items() if count > 1]:
-        problems.append(f"{len(doubled)} lines are in the journal more than once, the first is number {doubled[0]}")
-    if not problems and journalled.numbers != list(sent):
-        problems.append("the journal holds the lines in another order than the log, or lines that are not in the log")
+    lost = [last for last in _ends(_absent(sent, found)) if not may_lose or last + 1 not in sent.resumed]
+    if lost and not found.dropped:
+        problems.append(f"{name}: messages are not in the journal, up to number {lost[0]}, that no break explains")
+    if doubled := [number for number, count in Counter(found.numbers).items() if count > 1]:
+        problems.append(f"{name}: {len(doubled)} messages are in the journal twice, the first is number {doubled[0]}")
+    elif found.numbers != sorted(found.numbers) or not set(found.numbers) <= set(range(1, sent.count + 1)):
+        problems.append(f"{name}: the journal holds messages in another order, or some that were never sent")
     return problems
 
 
-def _bookkeeping(book: Account, journalled: _Journalled) -> list[str]:
+def _ends(numbers: Sequence[int]) -> list[int]:
+    """The last number of each unbroken run."""
+    known = set(numbers)
+    return [number for number in numbers if number + 1 not in known]
+
+
+def _bookkeeping(name: str, book: Account, journalled: Journalled) -> list[str]:
     """Whether the ledger that the daemon saved agrees with the journal, and nothing is in flight."""
     dropped = sum(book.dropped.values())
     written = (book.journalled, book.evaluated, book.unparsed, dropped)
@@ -142,7 +177,8 @@ def _bookkeeping(book: Account, journalled: _Journalled) -> list[str]:
     if written == counted and book.in_flight == 0:
         return []
     names = "journalled, evaluated, unparsed, dropped"
-    return [f"the daemon's ledger says {written} ({names}), the journal {counted}, {book.in_flight} are in flight"]
+    said = f"the daemon's ledger says {written} ({names}), the journal {counted}"
+    return [f"{name}: {said}, {book.in_flight} are in flight"]
 
 
 def _difference(province: dict[str, int], centre: dict[str, int]) -> list[str]:
@@ -155,9 +191,13 @@ def _difference(province: dict[str, int], centre: dict[str, int]) -> list[str]:
     return [f"{lacks}, and {len(foreign)} that the province does not know; the first is {first}"]
 
 
-def _unseen(alerts: Sequence[Alert], attackers: Sequence[str]) -> list[str]:
-    caught = {alert.group.get("src_ip") for alert in alerts if alert.title == _BRUTE_FORCE}
-    return [f"there is no alert {_BRUTE_FORCE} for {address}" for address in attackers if address not in caught]
+def _unseen(alerts: Sequence[Alert], wanted: Iterable[tuple[str, str]]) -> list[str]:
+    told = {
+        (alert.title, value)
+        for alert in alerts
+        for value in (*alert.group.values(), *(each for values in alert.entities.values() for each in values))
+    }
+    return [f"there is no alert {title} for {address}" for title, address in wanted if (title, address) not in told]
 
 
 def _acknowledged(reading: Reading, province: dict[str, int]) -> int:

@@ -1,42 +1,133 @@
-"""The sample log, made for the demonstration: ten minutes of a provincial data centre, and how its lines are numbered.
+"""The sample logs, made for the demonstration: ten minutes of a province, and how their lines are numbered.
 
-The lines are as OpenSSH, sudo, cron and systemd write them over rsyslog (RFC 3164, section 4.1). Addresses of strangers
-are those for documentation (RFC 5737, RFC 3849). The process id of a written line is its message number, so that lost =
-numbers that are absent from the journal.
+The lines are as the programs write them that stand in a province's systems: OpenSSH, sudo and systemd over rsyslog (RFC
+3164), nginx, postfix and dovecot, a document system and a gateway that write JSON, and the routers of communes (RFC
+5424). Addresses of strangers are those for documentation (RFC 5737, RFC 3849). Each line carries its message number
+where its program has a number anyway, so that lost = numbers that are absent from the journal.
 """
 
 import re
 from datetime import datetime
 from importlib.resources import files
+from typing import Literal
 
 from msgspec import Struct
 
 # Both trip the rule SSH brute force; 198.51.100.23, which tries four times in all, must not.
 ATTACKERS = ("203.0.113.7", "2001:db8:1:7::c0de")
+_INTRUDER = ATTACKERS[0]
 
-_LINE = re.compile(r".{15} (\S+ [\w-]+)\[[0-9]+\]: (.*)")
-_NUMBERED = re.compile(rb"\[([0-9]{7,10})\]: ")
-_FIRST = 1_000_000  # no process id of the sample is as long
+# What must be told, from the scan to the break-in: title of an alert, and a value of its group or an address in it.
+STORY = (
+    ("Port scan", _INTRUDER),
+    ("Web scanner user agent", _INTRUDER),
+    ("Web scan", _INTRUDER),
+    ("Web SQL injection", _INTRUDER),
+    ("Web path traversal", _INTRUDER),
+    ("Web shell", _INTRUDER),
+    *(("SSH brute force", address) for address in ATTACKERS),
+    ("SSH login after a series of failures", _INTRUDER),
+    ("Sudo abuse", "quantri"),
+    ("Shell through a sudo escape", "dvc-web-01"),
+    ("New privileged user", "dvc-web-01"),
+    ("Log tampering", "dvc-web-01"),
+    ("Command history cleared", "dvc-web-01"),
+    ("Mail brute force", "198.51.100.77"),
+    ("Application login brute force", "10.20.3.77"),
+    ("Web scan", "10.40.17.66"),
+)
+
+Transport = Literal["file", "newline", "octets"]
+
+_FIRST = 1_000_000  # no number of the samples is as long
+_NUMBER = rb"([0-9]{7,10})"
 _STRANGER_4 = re.compile(r"\b(203\.0\.113|198\.51\.100)\.([0-9]{1,3})\b")
 _STRANGER_6 = re.compile(r"\b2001:db8:1:")
 
 
+class Stream(Struct, frozen=True):
+    """One log, and how it comes in.
+
+    Attributes:
+        name: of its collector and, but for those that come over TCP, of its log file.
+        file: the sample.
+        transport: written to a file, or sent over TCP with newlines or with octet counts (RFC 6587).
+        line: what a line of the sample looks like; its groups are the stamp and the number, with all that lies between.
+        stamp: of strftime(3), in UTC.
+        number: finds the message number in a written line.
+    """
+
+    name: str
+    file: str
+    transport: Transport
+    line: re.Pattern[str]
+    stamp: str
+    number: re.Pattern[bytes]
+
+
+_PROCESS = rb"\[" + _NUMBER + rb"\]: "
+_JSON = re.compile(r'(?P<head>\{"time":")(?P<stamp>[^"]+)(?P<middle>","id":)(?P<number>[0-9]+)(?P<tail>,.*)')
+_JSON_STAMP = "%FT%TZ"
+_JSON_NUMBER = re.compile(rb'"id":' + _NUMBER)
+
+STREAMS = (
+    Stream(
+        "servers",
+        "servers.log",
+        "file",
+        re.compile(r"(?P<head>)(?P<stamp>.{15})(?P<middle> \S+ [\w-]+\[)(?P<number>[0-9]+)(?P<tail>\]: .*)"),
+        "%b %e %H:%M:%S",
+        re.compile(_PROCESS),
+    ),
+    Stream(
+        "portal",
+        "portal.log",
+        "file",
+        re.compile(r'(?P<head>\S+ - - \[)(?P<stamp>[^\]]+)(?P<middle>\] .* ")(?P<number>[0-9]+)(?P<tail>")'),
+        "%d/%b/%Y:%H:%M:%S +0000",
+        re.compile(rb' "' + _NUMBER + rb'"$'),
+    ),
+    Stream("documents", "qlvb.ndjson", "file", _JSON, _JSON_STAMP, _JSON_NUMBER),
+    Stream("lgsp", "lgsp.ndjson", "file", _JSON, _JSON_STAMP, _JSON_NUMBER),
+    Stream(
+        "mail",
+        "mail.log",
+        "newline",
+        re.compile(r"(?P<head><[0-9]+>)(?P<stamp>.{15})(?P<middle> \S+ [\w/-]+\[)(?P<number>[0-9]+)(?P<tail>\]: .*)"),
+        "%b %e %H:%M:%S",
+        re.compile(_PROCESS),
+    ),
+    Stream(
+        "communes",
+        "communes.log",
+        "octets",
+        re.compile(r"(?P<head><[0-9]+>1 )(?P<stamp>\S+)(?P<middle> \S+ \S+ )(?P<number>[0-9]+)(?P<tail> .*)"),
+        "%FT%T.%fZ",
+        re.compile(rb"^<[0-9]{1,3}>1 \S+ \S+ \S+ " + _NUMBER),
+    ),
+)
+BY_NAME = {stream.name: stream for stream in STREAMS}
+
+
 class Line(Struct, frozen=True):
-    """A line of the sample without its time and process id; `origin` is host and tag."""
+    """A line of a sample without its time and number: what stands before, between and behind them."""
 
-    origin: str
-    message: str
-
-
-def lines() -> list[Line]:
-    """The sample, in its order."""
-    text = (files("socmon.demo") / "sample.log").read_text(encoding="utf-8")
-    return [Line(*found.groups()) for found in map(_LINE.fullmatch, text.splitlines()) if found]
+    head: str
+    middle: str
+    tail: str
 
 
-def written(line: Line, number: int, turn: int, now: datetime) -> bytes:
-    """`line` as message `number` (from 1) of the log, in its `turn`-th repetition (from 0), as rsyslog writes it."""
-    return f"{now:%b %e %H:%M:%S} {line.origin}[{_FIRST + number}]: {fresh(line.message, turn)}\n".encode()
+def lines(stream: Stream) -> list[Line]:
+    """The sample of a stream, in its order."""
+    text = (files("socmon.demo") / "samples" / stream.file).read_text(encoding="utf-8")
+    found = map(stream.line.fullmatch, text.splitlines())
+    return [Line(each["head"], each["middle"], each["tail"]) for each in found if each]
+
+
+def written(stream: Stream, line: Line, number: int, turn: int, now: datetime) -> bytes:
+    """`line` as message `number` (from 1) of its stream, in its `turn`-th repetition (from 0), without a newline."""
+    text = f"{line.head}{now.strftime(stream.stamp)}{line.middle}{_FIRST + number}{line.tail}"
+    return fresh(text, turn).encode()
 
 
 def fresh(text: str, turn: int) -> str:
@@ -45,7 +136,7 @@ def fresh(text: str, turn: int) -> str:
     return _STRANGER_6.sub(f"2001:db8:{turn % 0xFFFF + 1:x}:", text)
 
 
-def number_of(data: bytes) -> int:
+def number_of(stream: Stream, data: bytes) -> int:
     """The message number of a written line; 0 if it has none."""
-    found = _NUMBERED.search(data)
+    found = stream.number.search(data)
     return int(found[1]) - _FIRST if found else 0

@@ -1,14 +1,16 @@
-"""What the demonstration stands on: one folder with keys, configuration, log, and the state of province and centre."""
+"""What the demonstration stands on: one folder with keys, configuration, logs, and the state of province and centre."""
 
+import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from msgspec import Struct
 
+from socmon.demo.sample import STREAMS, Stream
 from socmon.feed.keys import generate
 
-COLLECTOR = "auth"
 DESTINATION = "centre"
 ORG_ID = "000.00.00.H07"
 
@@ -21,10 +23,9 @@ class Scene(Struct, frozen=True):
 
     folder: Path
 
-    @property
-    def log(self) -> Path:
+    def log(self, stream: Stream) -> Path:
         """The log that the hosts write and the daemon follows."""
-        return self.folder / "auth.log"
+        return self.folder / f"{stream.name}.log"
 
     @property
     def journal(self) -> Path:
@@ -58,15 +59,23 @@ class Scene(Struct, frozen=True):
         return self.folder / "keys"
 
     def furnish(self) -> None:
-        """Make the keys and an empty log."""
+        """Make the keys and empty logs."""
         generate(self._keys, ORG_ID, name=_NAME)
-        self.log.touch(mode=0o640)
+        for stream in STREAMS:
+            if stream.transport == "file":
+                self.log(stream).touch(mode=0o640)
 
-    def configure(self, feed_url: str) -> None:
-        """Write the daemon's configuration."""
-        self._config.write_text(yaml.safe_dump(self._configuration(feed_url), sort_keys=False), encoding="utf-8")
+    def configure(self, feed_url: str, ports: Mapping[str, int]) -> None:
+        """Write the daemon's configuration; `ports` are those of the streams that come over TCP."""
+        text = yaml.safe_dump(self._configuration(feed_url, ports), sort_keys=False, allow_unicode=True)
+        self._config.write_text(text, encoding="utf-8")
 
-    def _configuration(self, feed_url: str) -> dict[str, Any]:
+    def _collector(self, stream: Stream, ports: Mapping[str, int]) -> dict[str, Any]:
+        if stream.transport == "file":
+            return {"kind": "file", "paths": [str(self.log(stream).absolute())], "start": "beginning"}
+        return {"kind": "syslog_tcp", "port": ports[stream.name]}
+
+    def _configuration(self, feed_url: str, ports: Mapping[str, int]) -> dict[str, Any]:
         keys = self._keys.absolute()
         centre = {
             "kind": "ncsc",
@@ -78,7 +87,7 @@ class Scene(Struct, frozen=True):
         }
         return {
             "state_dir": str(self.journal.parent.absolute()),
-            "collectors": {COLLECTOR: {"kind": "file", "paths": [str(self.log.absolute())], "start": "beginning"}},
+            "collectors": {stream.name: self._collector(stream, ports) for stream in STREAMS},
             "forwarders": {
                 DESTINATION: centre,
                 "alerts_file": {"kind": "file", "path": str(self.folder.absolute() / "alerts.ndjson")},
@@ -89,3 +98,13 @@ class Scene(Struct, frozen=True):
             "delivery": {"release_interval_s": 1.0, "backoff_first_s": 0.2, "backoff_limit_s": 2.0},
             "http": {"port": 0},
         }
+
+
+def free_ports() -> dict[str, int]:
+    """A free TCP port for each stream that comes over one; it stays the same when the daemon is started again."""
+    wanting = [stream.name for stream in STREAMS if stream.transport != "file"]
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in wanting]
+    ports = {name: int(each.getsockname()[1]) for name, each in zip(wanting, held, strict=True)}
+    for each in held:
+        each.close()
+    return ports

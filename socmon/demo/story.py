@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -12,10 +13,10 @@ from msgspec import Struct
 from socmon.demo import sample
 from socmon.demo.centre import Pages
 from socmon.demo.processes import Child
-from socmon.demo.recount import Recount, recount
-from socmon.demo.scene import Scene
+from socmon.demo.recount import Recount, Sent, recount
+from socmon.demo.scene import Scene, free_ports
 from socmon.demo.watching import Watcher
-from socmon.demo.writer import Writer
+from socmon.demo.writer import FileWay, TcpWay, Way, Writer
 from socmon.errors import JournalError, StoreError
 from socmon.intake import until
 from socmon.journal import Journal
@@ -52,7 +53,9 @@ class Story:
         self._say = say
         self._scene = Scene(plan.folder)
         self._stop = asyncio.Event()
-        self._writer = Writer(self._scene.log, self._stop)
+        self._ports: dict[str, int] = {}
+        self._writers = [Writer(stream, partial(self._way, stream), self._stop) for stream in sample.STREAMS]
+        self._seen = 0  # the journal's next sequence, when it was last looked at
         self._watcher = Watcher(self._scene.store)
         self._centre = Child("centre", self._scene.ncsc, plan.folder / "centre.log")
         self._daemon = Child("daemon", self._scene.run, plan.folder / "daemon.log")
@@ -75,10 +78,26 @@ class Story:
             held = await self._pages.held()
             await self._centre.stop()
         self._say(f"stopped; of what was sent again the centre recognised {held.sent_again}; counting anew")
-        attackers = [
-            sample.fresh(address, turn) for turn in range(max(1, self._writer.turns)) for address in sample.ATTACKERS
+        wanted = [
+            (title, sample.fresh(who, turn)) for turn in range(max(1, self._turns)) for title, who in sample.STORY
         ]
-        return await asyncio.to_thread(recount, self._scene, held, attackers)
+        return await asyncio.to_thread(recount, self._scene, self._sent(), held, wanted)
+
+    @property
+    def _turns(self) -> int:
+        """How often all samples were written to their end."""
+        return min(writer.turns for writer in self._writers)
+
+    def _way(self, stream: sample.Stream) -> Way:
+        if stream.transport == "file":
+            return FileWay(self._scene.log(stream))
+        return TcpWay(self._ports[stream.name], counted=stream.transport == "octets")
+
+    def _sent(self) -> dict[str, Sent]:
+        return {
+            writer.stream.name: Sent(writer.sent, writer.way.resumed if isinstance(writer.way, TcpWay) else [])
+            for writer in self._writers
+        }
 
     def _listen_to_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         playing = asyncio.current_task()
@@ -97,7 +116,8 @@ class Story:
         ready = await self._centre.start("admin")
         self._pages = Pages(ready["admin"])
         self._say(f"the national centre runs: feed {ready['feed']}, what it holds {ready['admin']}/stats")
-        await asyncio.to_thread(self._scene.configure, ready["feed"])
+        self._ports = free_ports()
+        await asyncio.to_thread(self._scene.configure, ready["feed"], self._ports)
         await self._start_daemon()
 
     async def _start_daemon(self, failpoint: str = "") -> None:
@@ -110,7 +130,8 @@ class Story:
             async with asyncio.TaskGroup() as group:
                 watching = group.create_task(self._watch(), name="watch")
                 await self._play_turns(group, spent_s)
-                self._say(f"{self._writer.sent} lines are written; waiting until all has arrived")
+                written = sum(writer.sent for writer in self._writers)
+                self._say(f"{written} messages are written; waiting until all has arrived")
                 if not await self._settled():
                     self._say(f"not everything has arrived within {_SETTLE_S:g} s")
                 watching.cancel()
@@ -120,14 +141,14 @@ class Story:
 
     async def _play_turns(self, group: asyncio.TaskGroup, spent_s: float) -> None:
         if self._plan.duration_s is None:
-            self._say("a host's log is being written; Ctrl-C ends it")
+            self._say("six logs are being written; Ctrl-C ends it")
             turns, length_s = sys.maxsize, _TURN_S
         else:
             left_s = max(_LEAST_TURN_S, self._plan.duration_s - spent_s - _FINISH_S)
             turns = max(1, round(left_s / _TURN_S))
             length_s = left_s / turns
-            self._say(f"a host's log is being written, for {left_s:.0f} s")
-        while self._writer.turns < turns and not self._stop.is_set():
+            self._say(f"six logs are being written, for {left_s:.0f} s")
+        while self._turns < turns and not self._stop.is_set():
             await self._play_turn(group, length_s)
 
     async def _play_turn(self, group: asyncio.TaskGroup, length_s: float) -> None:
@@ -136,12 +157,15 @@ class Story:
         began_s = loop.time()
         if self._plan.mutate == "drop-row":
             await self._pages.fault("drop_row", times=1)
-        writing = group.create_task(self._writer.write_turn(length_s), name="write")
+        writing = [
+            group.create_task(writer.write_turn(length_s), name=f"write {writer.stream.name}")
+            for writer in self._writers
+        ]
         for share, event in ((0.2, self._cut_link), (0.45, self._lose_reply), (0.6, self._kill_daemon)):
             if await until(self._stop, max(0.0, began_s + share * length_s - loop.time())):
                 break
             await event(length_s)
-        await writing
+        await asyncio.wait(writing)
 
     async def _cut_link(self, length_s: float) -> None:
         seconds = min(4.0, length_s / 5)
@@ -156,7 +180,7 @@ class Story:
 
     async def _kill_daemon(self, length_s: float) -> None:
         await self._daemon.kill()
-        self._say("FAULT  the daemon is killed (kill -9); the log goes on")
+        self._say("FAULT  the daemon is killed (kill -9); the logs go on")
         await until(self._stop, min(2.0, length_s / 10))
         await self._start_daemon("file.position" if self._plan.mutate == "forget-position" else "")
 
@@ -179,19 +203,28 @@ class Story:
                 settled = False
                 while not settled:
                     await asyncio.sleep(_LOOK_S)
-                    settled = await asyncio.to_thread(self._is_settled)
+                    settled = await self._sent_on() and await asyncio.to_thread(self._is_settled)
         except TimeoutError:
             return False
         return True
 
+    async def _sent_on(self) -> bool:
+        """Send what the senders still hold; whether they hold nothing any more."""
+        ways = [writer.way for writer in self._writers]
+        return all([await way.flushed() for way in ways if isinstance(way, TcpWay)])
+
     def _is_settled(self) -> bool:
+        """Whether the journal no longer grows, and all that is in it has been evaluated and answered for."""
         try:
             journal = Journal.open(self._scene.journal, read_only=True)
             reading = read(self._scene.store)
         except (JournalError, StoreError):
             return False  # a daemon that starts is just recovering them
+        grown, self._seen = journal.next_seq != self._seen, journal.next_seq
+        files = sum(writer.sent for writer in self._writers if writer.stream.transport == "file")
         return (
-            journal.next_seq > self._writer.sent
+            not grown
+            and journal.next_seq > files
             and reading.number >= journal.last_number
             and not any(backlog.pending or backlog.waiting for backlog in reading.backlogs.values())
         )

@@ -1,30 +1,129 @@
-"""Writes the sample log live: line by line, dated now, numbered, as rsyslog would append it."""
+"""Writes the sample logs live: line by line, dated now, numbered, to files and over TCP as syslog senders do."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
-from socmon.demo import sample
+from socmon.demo.sample import Line, Stream, lines, written
 from socmon.intake import until
 
 _PAUSE_S = 0.05
+_CONNECT_S = 2.0
+
+
+class Way(Protocol):
+    """Where written lines go."""
+
+    async def put(self, first: int, data: Sequence[bytes]) -> None:
+        """Take messages `first`, `first + 1`, …; some may be lost on the way."""
+
+    async def close(self) -> None:
+        """Nothing more comes."""
+
+
+class FileWay:
+    """Appends to a log file, as rsyslog does."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def put(self, first: int, data: Sequence[bytes]) -> None:  # noqa: ARG002  a file loses nothing
+        """Append."""
+        await asyncio.to_thread(self._append, b"".join(line + b"\n" for line in data))
+
+    def _append(self, data: bytes) -> None:
+        with self._path.open("ab") as log:
+            log.write(data)
+
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
+
+class TcpWay:
+    """Sends over one connection, made anew when it breaks; what could not be sent yet is kept, in memory.
+
+    What the kernel had taken and the daemon had not read when it was killed is lost: plain syslog has no answer.
+
+    Attributes:
+        resumed: the first message that each connection after the first one sent.
+    """
+
+    def __init__(self, port: int, *, counted: bool) -> None:
+        self.resumed: list[int] = []
+        self._port = port
+        self._counted = counted
+        self._waiting: list[tuple[int, bytes]] = []
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._connected_once = False
+
+    async def put(self, first: int, data: Sequence[bytes]) -> None:
+        """Send what waits and `data`, if somebody listens."""
+        self._waiting += enumerate(data, first)
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(_CONNECT_S):
+                await self._send()
+
+    async def _send(self) -> None:
+        if self._streams is not None and (self._streams[0].at_eof() or self._streams[1].is_closing()):
+            await self.close()
+        if self._streams is None and self._waiting:
+            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+            if self._connected_once:
+                self.resumed.append(self._waiting[0][0])
+            self._connected_once = True
+        if self._streams is None:
+            return
+        sending, self._waiting = self._waiting, []
+        self._streams[1].write(b"".join(self._framed(message) for _, message in sending))
+        try:
+            await self._streams[1].drain()
+        except OSError:
+            await self.close()
+
+    def _framed(self, message: bytes) -> bytes:
+        return b"%d %b" % (len(message), message) if self._counted else message + b"\n"
+
+    async def flushed(self) -> bool:
+        """Try once more to send what waits; whether nothing waits any more."""
+        await self.put(0, ())
+        return not self._waiting
+
+    async def close(self) -> None:
+        """End the connection, if there is one."""
+        streams, self._streams = self._streams, None
+        if streams is not None:
+            streams[1].close()
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(_CONNECT_S):
+                    await streams[1].wait_closed()
 
 
 class Writer:
-    """Appends to the file `path` until the sample is over or `stop` is set.
+    """Writes one stream, until its sample is over or `stop` is set.
 
     Attributes:
-        sent: lines written.
+        sent: messages written.
         turns: how often the sample was written to its end.
     """
 
-    def __init__(self, path: Path, stop: asyncio.Event) -> None:
+    def __init__(self, stream: Stream, way: Callable[[], Way], stop: asyncio.Event) -> None:
+        self.stream = stream
         self.sent = 0
         self.turns = 0
-        self._path = path
+        self._make_way = way
         self._stop = stop
-        self._lines = sample.lines()
+        self._lines = lines(stream)
+        self._way: Way | None = None
+
+    @property
+    def way(self) -> Way:
+        """Made at its first use: a port is known only then."""
+        if self._way is None:
+            self._way = self._make_way()
+        return self._way
 
     async def write_turn(self, length_s: float) -> None:
         """Write the sample once, spread evenly over `length_s` seconds."""
@@ -32,15 +131,14 @@ class Writer:
         began_s, done, count = loop.time(), 0, len(self._lines)
         while done < count and not self._stop.is_set():
             due = min(count, int(count * (loop.time() - began_s) / length_s) + 1)
-            await asyncio.to_thread(self._append, self._lines[done:due])
+            await self._put(self._lines[done:due])
             done = due
             await until(self._stop, _PAUSE_S)
         if done == count:
             self.turns += 1
 
-    def _append(self, lines: Sequence[sample.Line]) -> None:
-        now = datetime.now(UTC)
-        numbered = enumerate(lines, self.sent + 1)
-        with self._path.open("ab") as log:
-            log.write(b"".join(sample.written(line, number, self.turns, now) for number, line in numbered))
-        self.sent += len(lines)
+    async def _put(self, batch: Sequence[Line]) -> None:
+        now, first = datetime.now(UTC), self.sent + 1
+        data = [written(self.stream, line, number, self.turns, now) for number, line in enumerate(batch, first)]
+        self.sent += len(batch)
+        await self.way.put(first, data)

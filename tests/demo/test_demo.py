@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from harness import until
 
+from socmon.demo.sample import STORY
+
 PATIENCE_S = 100.0
 KEYS = {
     "sent",
@@ -65,10 +67,13 @@ def test_through_all_faults_nothing_is_lost_and_nothing_comes_twice(tmp_path: Pa
     assert counts.keys() == KEYS
     assert counts["balance_ok"] is True
     assert counts["sets_equal"] is True
-    assert counts["sent"] == counts["received"] == counts["evaluated"] > 600
-    assert counts["lost_while_down"] == counts["unparsed"] == counts["dropped"] == counts["duplicates_at_centre"] == 0
-    assert counts["alerts"] == counts["delivered"] == counts["acknowledged"] == 3
-    assert counts["matches"] > 50
+    assert counts["sent"] == counts["received"] + counts["lost_while_down"] > 1500
+    assert counts["received"] == counts["evaluated"]
+    assert counts["unparsed"] == counts["dropped"] == counts["duplicates_at_centre"] == 0
+    assert counts["alerts"] == counts["delivered"] == counts["acknowledged"] >= len(set(STORY))
+    assert counts["matches"] > 300
+    for title in {title for title, _ in STORY}:
+        assert f"  {title}  " in done.stderr
     assert done.stderr.count("  FAULT  ") == 3
     assert "src_ip=198.51.100.23" not in done.stderr, "the slow client is no attack"
     assert "recognised 0" not in done.stderr, "the reply that was lost makes the daemon send again"
@@ -92,7 +97,7 @@ def test_lines_read_again_after_a_restart_are_noticed(tmp_path: Path) -> None:
     counts = json.loads(done.stdout)
     assert (counts["sets_equal"], counts["balance_ok"]) == (True, False)
     assert counts["received"] > counts["sent"]
-    assert "lines are in the journal more than once, the first is number 1" in done.stderr
+    assert "messages are in the journal twice, the first is number 1" in done.stderr
 
 
 async def test_stopped_before_an_attack_it_still_recounts_and_says_what_is_missing(tmp_path: Path) -> None:

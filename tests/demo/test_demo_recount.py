@@ -6,8 +6,8 @@ from pathlib import Path
 
 from socmon.demo import sample
 from socmon.demo.centre import Held
-from socmon.demo.recount import Recount, recount
-from socmon.demo.scene import COLLECTOR, DESTINATION, Scene
+from socmon.demo.recount import Recount, Sent, recount
+from socmon.demo.scene import DESTINATION, Scene
 from socmon.event import Alert, Record, Source
 from socmon.journal import Journal
 from socmon.ledger import Account, Ledger
@@ -15,7 +15,7 @@ from socmon.store import Checkpoint, Store
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 NOW_US = int(NOW.timestamp()) * 1_000_000
-LINE = sample.Line("mail-01 sshd", "Failed password for root from 203.0.113.7 port 40100 ssh2")
+LINE = sample.Line("", " mail-01 sshd[", "]: Failed password for root from 203.0.113.7 port 40100 ssh2")
 ALERT = Alert(
     id="a1",
     rule_id="rule",
@@ -36,32 +36,41 @@ async def counted(
     *,
     sent: int = 3,
     journalled: Sequence[int] = (1, 2, 3),
+    over_tcp: Sequence[int] = (1, 2, 3),
+    resumed: Sequence[int] = (),
     evaluated: int | None = None,
     held: Held | None = None,
-    attackers: Sequence[str] = (),
+    wanted: Sequence[tuple[str, str]] = (),
 ) -> Recount:
-    """The recount of a run that sent numbers 1 to `sent` and journalled `journalled`."""
+    """The recount of a run that sent 1 to `sent` to a file and over TCP, and journalled `journalled` and `over_tcp`."""
     scene = Scene(folder)
-    scene.log.write_bytes(b"".join(sample.written(LINE, number, 0, NOW) for number in range(1, sent + 1)))
     scene.journal.parent.mkdir()
     journal = Journal.open(scene.journal, segment_bytes=65536)
-    source = Source(COLLECTOR, "auth.log", format="rfc3164")
-    records = [Record(sample.written(LINE, number, 0, NOW).rstrip(), source, NOW_US) for number in journalled]
+    records = [*_records("servers", journalled), *_records("mail", over_tcp)]
     journal.append(records, written_us=NOW_US)
     journal.close()
-    book = Account(journalled=len(journalled), evaluated=len(journalled) if evaluated is None else evaluated)
+    file = Account(journalled=len(journalled), evaluated=len(journalled) if evaluated is None else evaluated)
+    tcp = Account(journalled=len(over_tcp), evaluated=len(over_tcp))
     store = Store(scene.store, destinations=[DESTINATION])
-    checkpoint = Checkpoint(str(journal.incarnation), 1, Ledger({COLLECTOR: book}), {})
+    checkpoint = Checkpoint(str(journal.incarnation), 1, Ledger({"servers": file, "mail": tcp}), {})
     await store.commit([ALERT], depends_on=1, now_us=NOW_US, checkpoint=checkpoint)
     await store.close()
-    return recount(scene, held or Held({"a1": 4}, rows_twice=0, sent_again=0), attackers)
+    told = {stream.name: Sent(0) for stream in sample.STREAMS}
+    told |= {"servers": Sent(sent), "mail": Sent(sent, list(resumed))}
+    return recount(scene, told, held or Held({"a1": 4}, rows_twice=0, sent_again=0), wanted)
+
+
+def _records(name: str, numbers: Sequence[int]) -> list[Record]:
+    source = Source(name, "peer", format="rfc3164")
+    stream = sample.BY_NAME[name]
+    return [Record(sample.written(stream, LINE, number, 0, NOW), source, NOW_US) for number in numbers]
 
 
 async def test_a_run_in_which_all_is_well_has_no_problems(tmp_path: Path) -> None:
-    found = await counted(tmp_path, attackers=["203.0.113.7"])
+    found = await counted(tmp_path, wanted=[("SSH brute force", "203.0.113.7")])
 
     assert found.problems == []
-    assert (found.counts.sent, found.counts.received, found.counts.evaluated, found.counts.matches) == (3, 3, 3, 3)
+    assert (found.counts.sent, found.counts.received, found.counts.evaluated, found.counts.matches) == (6, 6, 6, 6)
     assert (found.counts.alerts, found.counts.delivered, found.counts.acknowledged) == (1, 0, 0)
 
 
@@ -70,14 +79,14 @@ async def test_a_line_that_is_not_in_the_journal_is_lost(tmp_path: Path) -> None
 
     assert found.counts.lost_while_down == 1
     assert not found.counts.balance_ok
-    assert found.problems == ["1 lines are not in the journal, the first is number 2"]
+    assert found.problems == ["servers: messages are not in the journal, up to number 2, that no break explains"]
 
 
 async def test_a_line_that_is_in_the_journal_twice_does_not_balance(tmp_path: Path) -> None:
     found = await counted(tmp_path, journalled=(1, 2, 2, 3))
 
     assert found.counts.lost_while_down == 0
-    assert found.problems == ["1 lines are in the journal more than once, the first is number 2"]
+    assert found.problems == ["servers: 1 messages are in the journal twice, the first is number 2"]
 
 
 async def test_a_loss_is_not_hidden_by_a_line_that_came_twice(tmp_path: Path) -> None:
@@ -117,6 +126,23 @@ async def test_rows_that_the_centre_stored_twice_are_a_problem(tmp_path: Path) -
 
 
 async def test_an_attacker_without_an_alert_is_a_problem(tmp_path: Path) -> None:
-    found = await counted(tmp_path, attackers=["203.0.113.7", "2001:db8:1:7::c0de"])
+    found = await counted(
+        tmp_path, wanted=[("SSH brute force", "203.0.113.7"), ("SSH brute force", "2001:db8:1:7::c0de")]
+    )
 
     assert found.problems == ["there is no alert SSH brute force for 2001:db8:1:7::c0de"]
+
+
+async def test_what_a_broken_connection_lost_is_counted_and_explained(tmp_path: Path) -> None:
+    found = await counted(tmp_path, sent=5, journalled=(1, 2, 3, 4, 5), over_tcp=(1, 4, 5), resumed=[4])
+
+    assert found.problems == []
+    assert found.counts.lost_while_down == 2
+    assert found.counts.balance_ok
+
+
+async def test_a_message_that_tcp_lost_where_nothing_broke_does_not_balance(tmp_path: Path) -> None:
+    found = await counted(tmp_path, sent=5, journalled=(1, 2, 3, 4, 5), over_tcp=(1, 3, 5), resumed=[3])
+
+    assert found.problems == ["mail: messages are not in the journal, up to number 4, that no break explains"]
+    assert not found.counts.balance_ok

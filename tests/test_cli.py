@@ -267,9 +267,8 @@ def test_kinds_are_listed_in_every_form() -> None:
     assert valid(json.loads(socmon("kinds", "-o", "json").stdout), "kinds.v1")
     assert [line.split("  ")[0] for line in socmon("kinds", "--lang", "vi").stdout.splitlines()] == [
         "VAI TRÒ",
-        "nguồn thu",
-        "nơi nhận",
-        "nơi nhận",
+        *["nguồn thu"] * 2,
+        *["nơi nhận"] * 3,
     ]
     assert [json.loads(line) for line in socmon("kinds", "-o", "ndjson").stdout.splitlines()] == rows
     assert list(csv.DictReader(io.StringIO(socmon("kinds", "-o", "csv").stdout))) == rows

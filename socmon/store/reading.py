@@ -17,8 +17,7 @@ from socmon.store.rows import SELECT_ALERT, alert_of, read_evidence
 
 T = TypeVar("T")
 _NEVER_US = (1 << 62, -(1 << 62))  # after and before every time
-SCHEMA = 4
-_COUNTS_CHANGES = 2
+SCHEMA = 4  # the newest that is known here: len(schema.MIGRATIONS), which would import the writer's libraries
 _TRIES = 5
 _MAX_RELEASES = 10
 
@@ -145,7 +144,7 @@ class Reader:
         Raises:
             NotFoundError: there is none yet.
             PermissionError: this user may not read it.
-            StoreError: it cannot be read, or is from a newer version.
+            StoreError: it cannot be read, or is from another version.
         """
         self.path = path
         stat = _stat(path)
@@ -153,10 +152,13 @@ class Reader:
         self._state = _state(stat)
         self.db, self.immutable = _connect(path)
         self.db.text_factory = _text
-        (self._schema,) = self.db.execute("pragma user_version").fetchone()
-        if self._schema == 0:
+        (schema,) = self.db.execute("pragma user_version").fetchone()
+        if schema < SCHEMA:
             self.close()
-            raise _no_store(path)
+            if schema == 0:
+                raise _no_store(path)
+            text = mark("{path} was written by an older socmon; start the daemon once, it brings the store up to date")
+            raise StoreError(Message(text, path=path))
 
     def close(self) -> None:
         """Close the file."""
@@ -204,7 +206,7 @@ class Reader:
         """Alerts that are new or changed since change `after`, by their last change: (its number, alert).
 
         Raises:
-            StoreError: the store cannot be read, or is from before changes were counted.
+            StoreError: the store cannot be read.
         """
         return self._changes("asc", after, limit)
 
@@ -213,9 +215,6 @@ class Reader:
         return self._changes("desc", -1, limit)
 
     def _changes(self, order: str, after: int, limit: int) -> list[tuple[int, Alert]]:
-        if self._schema < _COUNTS_CHANGES:
-            text = mark("{path} was written by an older socmon; start the daemon once, it brings the store up to date")
-            raise StoreError(Message(text, path=self.path))
         try:
             rows = self.db.execute(_CHANGES.format(order=order), (after, limit)).fetchall()
         except sqlite3.Error as error:

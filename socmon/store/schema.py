@@ -155,9 +155,13 @@ def prepare(connection: sqlite3.Connection, name: str) -> None:
         raise StoreError(
             f"{name}: written by a newer socmon (schema {version}, this one knows {len(MIGRATIONS)}); upgrade socmon"
         )
+    if version == len(MIGRATIONS):
+        return
     db = sqlite_utils.Database(connection, use_counts_table=False)
-    for number, migrate in enumerate(MIGRATIONS[version:], start=version + 1):
-        with connection:
-            connection.execute("begin immediate")
+    # All or none, so that nobody who reads meanwhile meets a store of a version in between.
+    with connection:
+        connection.execute("begin immediate")
+        for migrate in MIGRATIONS[version:]:
             migrate(db)
-            connection.execute(f"pragma user_version = {number}")  # a pragma takes no parameters; number is ours
+        # A pragma takes no parameters; the number is ours.
+        connection.execute(f"pragma user_version = {len(MIGRATIONS)}")

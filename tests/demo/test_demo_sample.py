@@ -41,7 +41,11 @@ def test_the_samples_tell_the_story_and_nothing_else(tmp_path: Path) -> None:
     assert replay.unparsed == 0
     assert set(sample.STORY) <= told.keys()
     titles = {title for title, _ in told} - {title for title, _ in sample.STORY}
-    assert titles == {"Sudo gave up after wrong passwords", "Sudo refused to a user without the right"}
+    assert titles == {
+        "SSH probing",
+        "Sudo gave up after wrong passwords",
+        "Sudo refused to a user without the right",
+    }
     assert ("SSH brute force", "198.51.100.23") not in told, "the slow client is no attack"
 
 

@@ -26,7 +26,7 @@ def test_every_part_of_a_line_of_2_4_has_its_field() -> None:
 
     assert found.time_us is not None
     assert rfc3339(found.time_us) == "2026-11-23T03:00:02.453232Z"
-    assert found.logsource == LogSource(product="apache", service="apache")
+    assert found.logsource == LogSource(product="apache", category="webserver_error", service="apache")
     assert found.fields == {
         "module": "auth_basic",
         "level": "error",

@@ -28,7 +28,7 @@ def test_a_refused_password_has_its_user_address_and_request() -> None:
     assert found.time_us is not None
     assert (rfc3339(found.time_us), found.logsource) == (
         "2026-11-23T03:00:02Z",
-        LogSource(product="nginx", service="nginx"),
+        LogSource(product="nginx", category="webserver_error", service="nginx"),
     )
     assert found.fields == {
         "level": "error",

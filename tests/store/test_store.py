@@ -265,21 +265,13 @@ def test_a_missing_store_is_an_error_with_its_path(tmp_path: Path) -> None:
         read(tmp_path / "none.db")
 
 
-async def test_a_store_of_before_agencies_had_systems_is_brought_up_to_date(tmp_path: Path) -> None:
+async def test_the_system_that_an_alert_is_about_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "socmon.db"
-    old = Store(path, destinations=["up"])
-    await old.load()
-    await commit(old, alert())
-    await old.close()
-    db = sqlite3.connect(path)
-    db.executescript("alter table alert drop column system; alter table alert drop column system_level;")
-    db.execute("pragma user_version = 1")
-    db.close()
-
-    new = Store(path, destinations=["up"])
-    await new.load()
-    await commit(new, named(alert(name="a2")))
-    await new.close()
+    store = Store(path, destinations=["up"])
+    await store.load()
+    await commit(store, alert())
+    await commit(store, named(alert(name="a2")))
+    await store.close()
 
     assert {(a.id, a.agency, a.system, a.system_level) for a in read(path).alerts} == {
         ("a1", "", "", None),

@@ -10,9 +10,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlite_utils
 from store_kit import START_US, S, alert, put
 
 from socmon.errors import NotFoundError, StoreError
@@ -154,20 +156,27 @@ def test_what_an_analyst_changes_is_a_change_too(path: Path) -> None:
     assert [(each.id, each.status) for _, each in changes] == [(alert(1).id, "closed")]
 
 
-def test_a_store_of_the_first_schema_is_read_and_brought_up_to_date_in_the_order_of_storing(path: Path) -> None:
-    put(path, [alert(2)], now_us=START_US)
-    put(path, [alert(1)], now_us=START_US + 1)
-    with sqlite3.connect(path) as db:
-        for name in ("trigger alert_added", "trigger alert_changed", "table change", "index idx_alert_level_status"):
-            db.execute(f"drop {name}")
+def test_a_store_of_an_older_schema_is_brought_up_to_date_in_the_order_of_storing(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        MIGRATIONS[0](sqlite_utils.Database(db))
         db.execute("pragma user_version = 1")
-    db.close()
+        db.execute("pragma journal_mode = wal")
+        for number, stored_us in ((2, START_US), (1, START_US + 1)):
+            each = alert(number)
+            db.execute(
+                "insert into alert (id, rule_id, title, level, tags, grouped, first_us, last_us, count, revision,"
+                " opened_seq, approximate, host, agency, entities, status, analyst_revision, stored_us)"
+                " values (?, 'r', 't', 'high', '[]', '{}', ?, ?, 1, 1, ?, 0, '', '', '{}', 'open', 0, ?)",
+                (each.id, each.first_us, each.last_us, number, stored_us),
+            )
+
+    with pytest.raises(StoreError, match="older socmon; start the daemon once"):
+        found(path, Filter())
+    put(path, [])
 
     assert found(path, Filter()) == [1, 2]
-    with pytest.raises(StoreError, match="older socmon; start the daemon once"):
-        consult(path, lambda reader: reader.last_changes(1))
-    put(path, [])
     assert [each.id for _, each in consult(path, lambda reader: reader.last_changes(5))] == [alert(2).id, alert(1).id]
+    assert [(each.system, each.system_level) for each in consult(path, lambda r: r.find(Filter(), 1))] == [("", None)]
 
 
 # ── the files ────────────────────────────────────────────────────────────────────────────────────────────────────────

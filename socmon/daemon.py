@@ -6,24 +6,23 @@ import fcntl
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from structlog.typing import FilteringBoundLogger
-
 from socmon import log, metrics
-from socmon.component import Collector, Counters, Settings
+from socmon.component import Collector
 from socmon.config import Config, Wiring
 from socmon.console.server import Console
 from socmon.control.server import Control
 from socmon.correlating import Correlating
 from socmon.delivering import Delivering
+from socmon.door import Door
 from socmon.enrich import Assets, load_inventory
 from socmon.enrich.unknown import tell_unknown
 from socmon.errors import ConfigError, JournalError, SocmonError, StoreError
-from socmon.event import SECOND_US, Record
+from socmon.event import SECOND_US
 from socmon.expiring import Expiries, Expiring, watch
 from socmon.intake import Intake
 from socmon.journal import Journal
@@ -45,46 +44,6 @@ _STALLED_S = 30.0
 _DAY_US = 86_400 * SECOND_US
 
 _log = log.get("daemon")
-
-
-class _Counters(metrics.ComponentCounters):
-    """What a component counts as dropped enters the ledger too."""
-
-    def __init__(self, name: str, intake: Intake) -> None:
-        super().__init__(name)
-        self._name = name
-        self._intake = intake
-
-    def dropped(self, records: int, reason: str) -> None:
-        super().dropped(records, reason)
-        self._intake.drop(self._name, reason, records)
-
-
-class _Door:
-    """The Context of one component (socmon.component.Context)."""
-
-    def __init__(self, wiring: Wiring, intake: Intake, journal: Journal) -> None:
-        self.name = wiring.name
-        self.settings: Settings = wiring.settings
-        self.log: FilteringBoundLogger = log.get(wiring.name)
-        self.counters: Counters = _Counters(wiring.name, intake)
-        self._intake = intake
-        self._journal = journal
-
-    async def emit(self, batch: Sequence[Record]) -> None:
-        await self._intake.emit(batch)
-
-    def offer(self, batch: Sequence[Record]) -> int:
-        taken = self._intake.offer(batch)
-        if taken < len(batch):
-            self.counters.dropped(sum(record.count for record in batch[taken:]), self._intake.no_room)
-        return taken
-
-    def position(self, stream: str) -> bytes | None:
-        return self._journal.position(self.name, stream)
-
-    def saved(self) -> AsyncIterator[tuple[str, bytes]]:
-        return self._intake.saved(self.name)
 
 
 def rule_paths(config: Config) -> list[Path]:
@@ -303,7 +262,7 @@ class Daemon:
         return {Expiring(name, log.get(name), days): expiries for name, expiries in asked if expiries is not None}
 
     def _door(self, wiring: Wiring) -> Any:
-        return _Door(wiring, self._intake, self._journal)
+        return Door(wiring, self._intake, self._journal)
 
     def _stored(self) -> None:
         for delivering in self._deliverings:

@@ -1,0 +1,57 @@
+"""The door from a component to the rest of socmon: what its Context is in the daemon."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from structlog.typing import FilteringBoundLogger
+
+from socmon import log, metrics
+from socmon.component import Counters, Settings
+from socmon.config import Wiring
+from socmon.event import Record
+from socmon.intake import Intake
+from socmon.journal import Journal
+
+
+class _Counters(metrics.ComponentCounters):
+    """What a component counts as dropped enters the ledger too."""
+
+    def __init__(self, name: str, intake: Intake) -> None:
+        super().__init__(name)
+        self._name = name
+        self._intake = intake
+
+    def dropped(self, records: int, reason: str) -> None:
+        """Add records lost before the journal, here and in the ledger."""
+        super().dropped(records, reason)
+        self._intake.drop(self._name, reason, records)
+
+
+class Door:
+    """The Context of one component (socmon.component.Context)."""
+
+    def __init__(self, wiring: Wiring, intake: Intake, journal: Journal) -> None:
+        self.name = wiring.name
+        self.settings: Settings = wiring.settings
+        self.log: FilteringBoundLogger = log.get(wiring.name)
+        self.counters: Counters = _Counters(wiring.name, intake)
+        self._intake = intake
+        self._journal = journal
+
+    async def emit(self, batch: Sequence[Record]) -> None:
+        """See Context."""
+        await self._intake.emit(batch)
+
+    def offer(self, batch: Sequence[Record]) -> int:
+        """See Context; what is not taken is counted with the reason."""
+        taken = self._intake.offer(batch)
+        if taken < len(batch):
+            self.counters.dropped(sum(record.count for record in batch[taken:]), self._intake.no_room)
+        return taken
+
+    def position(self, stream: str) -> bytes | None:
+        """See Context."""
+        return self._journal.position(self.name, stream)
+
+    def saved(self) -> AsyncIterator[tuple[str, bytes]]:
+        """See Context."""
+        return self._intake.saved(self.name)

@@ -8,8 +8,9 @@ from typing import Any
 
 from socmon import registry
 from socmon.component import Settings
-from socmon.config import Config, TopSettings
+from socmon.config import Config
 from socmon.secrets import SecretRef
+from socmon.sections import TopSettings
 
 PAGE = Path(__file__).with_name("configuration.md")
 

@@ -6,11 +6,10 @@ Two passes: the `kind` of a component names its class, and the class says what i
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from socmon import registry
@@ -19,175 +18,22 @@ from socmon.errors import ConfigError
 from socmon.event import OWN
 from socmon.registry import did_you_mean
 from socmon.secrets import SecretRef
+from socmon.sections import (
+    AssetsSettings,
+    DeliverySettings,
+    DetectionSettings,
+    HttpSettings,
+    IntakeSettings,
+    JournalSettings,
+    LogSettings,
+    RulesSettings,
+    StoreSettings,
+    TopSettings,
+)
 from socmon.yamlfile import Document, Place, read
-
-MIB = 1024 * 1024
-GIB = 1024 * MIB
 
 _NAME = re.compile(r"[a-z0-9_-]{1,40}")
 _GROUPS: Mapping[str, registry.Group] = {"collectors": "socmon.collectors", "forwarders": "socmon.forwarders"}
-
-
-class TopSettings(Settings):
-    """What stands outside every section."""
-
-    state_dir: Path = Field(
-        default=Path("/var/lib/socmon"),
-        description="Folder for journal, store and outbox; one socmon at a time may use it.",
-    )
-
-
-class RulesSettings(Settings):
-    """Section `rules`."""
-
-    paths: list[Path] = Field(default=[], description="More rule files, or folders of them.")
-    shipped: bool = Field(default=True, description="Use the rules that come with socmon too.")
-
-
-class AssetsSettings(Settings):
-    """Section `assets`."""
-
-    paths: list[Path] = Field(default=[], description="Inventories of agencies and what is theirs: files, or folders.")
-
-
-class IntakeSettings(Settings):
-    """Section `intake`."""
-
-    buffer_records: int = Field(
-        default=10_000,
-        ge=1,
-        le=10_000_000,
-        description="Records that may wait for the journal before senders must wait.",
-    )
-    tick_s: float = Field(
-        default=10.0,
-        gt=0,
-        le=3600,
-        description="Seconds without a record after which the passing of time is journalled.",
-    )
-
-
-class JournalSettings(Settings):
-    """Section `journal`."""
-
-    fsync: Literal["interval", "batch"] = Field(
-        default="interval",
-        description="When the journal is forced to disk: every so often, or before every acknowledgement.",
-    )
-    fsync_interval_s: float = Field(
-        default=1.0, gt=0, le=60, description="Seconds between two forced writes; what a power cut may cost."
-    )
-    segment_bytes: int = Field(
-        default=64 * MIB,
-        ge=64 * 1024,
-        le=4 * GIB,
-        description="Size of one journal file, in bytes, allocated in advance.",
-    )
-    keep_bytes: int = Field(
-        default=10 * GIB, ge=64 * 1024, description="Oldest journal files go when all together exceed this, in bytes."
-    )
-    keep_days: int = Field(default=30, ge=1, le=36_500, description="Journal files older than this go, in days.")
-
-    @model_validator(mode="after")
-    def _segments_fit(self) -> Self:
-        if self.keep_bytes < self.segment_bytes:
-            raise ValueError(
-                f"keep_bytes ({self.keep_bytes}) is less than segment_bytes ({self.segment_bytes}); raise keep_bytes"
-            )
-        return self
-
-
-class DetectionSettings(Settings):
-    """Section `detection`."""
-
-    suppress_s: int = Field(
-        default=300, ge=0, le=86_400, description="Seconds around an alert's events in which further ones join it."
-    )
-    lateness_s: int = Field(
-        default=300,
-        ge=0,
-        le=86_400,
-        description="Seconds an event may be behind its own source and still be correlated.",
-    )
-    max_alert_h: int = Field(default=24, ge=1, le=720, description="Hours an alert may span; then a new one opens.")
-    max_skew_h: int = Field(
-        default=24, ge=1, le=720, description="Hours by which the clocks of two sources may differ in one correlation."
-    )
-    max_groups: int = Field(
-        default=200_000,
-        ge=1,
-        le=100_000_000,
-        description="Groups held by all correlations; the least recent one goes first.",
-    )
-    max_members: int = Field(
-        default=1_000_000,
-        ge=1,
-        le=1_000_000_000,
-        description="Events held by all groups; a full group drops its oldest.",
-    )
-
-
-class StoreSettings(Settings):
-    """Section `store`."""
-
-    checkpoint_s: float = Field(
-        default=1.0,
-        gt=0,
-        le=60,
-        description="Seconds between checkpoints; a restart reads the journal from the last one.",
-    )
-
-
-class DeliverySettings(Settings):
-    """Section `delivery`."""
-
-    release_interval_s: float = Field(
-        default=30.0,
-        ge=0,
-        le=3600,
-        description="Seconds until a growing alert is sent again; level or status go at once.",
-    )
-    drain_s: float = Field(default=5.0, ge=0, le=60, description="Seconds given to forwarders at the stop.")
-    backoff_first_s: float = Field(
-        default=0.5, gt=0, le=60, description="Seconds before the first retry; then doubled."
-    )
-    backoff_limit_s: float = Field(default=60.0, gt=0, le=3600, description="Seconds between two retries at most.")
-    certificate_warn_days: int = Field(
-        default=30, ge=1, le=3650, description="Days before a certificate's end from which on the log warns daily."
-    )
-
-    @model_validator(mode="after")
-    def _backoff_grows(self) -> Self:
-        if self.backoff_limit_s < self.backoff_first_s:
-            first, limit = self.backoff_first_s, self.backoff_limit_s
-            raise ValueError(
-                f"backoff_limit_s ({limit:g}) is less than backoff_first_s ({first:g}); raise backoff_limit_s"
-            )
-        return self
-
-
-class HttpSettings(Settings):
-    """Section `http`."""
-
-    address: str = Field(default="127.0.0.1", description="IP address that /metrics, /healthz and /readyz listen on.")
-    port: int = Field(default=9514, ge=0, le=65_535, description="Their TCP port; 0 takes any free one.")
-
-    @field_validator("address")
-    @classmethod
-    def _is_address(cls, text: str) -> str:
-        try:
-            return str(ip_address(text))
-        except ValueError:
-            raise ValueError(f"{text[:60]!r} is no IP address; write one such as 127.0.0.1") from None
-
-
-class LogSettings(Settings):
-    """Section `log`."""
-
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least level that is logged."
-    )
-    format: Literal["json", "logfmt"] = Field(default="json", description="Shape of a line on standard error.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,11 @@ from structlog.typing import FilteringBoundLogger
 
 from socmon import failpoints, metrics
 from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, Released
-from socmon.config import DeliverySettings, Wiring
+from socmon.config import Wiring
 from socmon.errors import BlockedError, ComponentError, SocmonError
 from socmon.event import SECOND_US
 from socmon.intake import until
+from socmon.sections import DeliverySettings
 from socmon.store import Routing, Store
 from socmon.supervisor import Backoff, supervise
 

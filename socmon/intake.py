@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from socmon import log, metrics, parsers
-from socmon.config import IntakeSettings, JournalSettings
 from socmon.errors import JournalError
 from socmon.event import Record, Source
 from socmon.journal import Drop, Journal, UnwritableError
+from socmon.sections import IntakeSettings, JournalSettings
 
 MAX_BATCH = 1000
 MAX_BATCH_BYTES = 4 * 1024 * 1024

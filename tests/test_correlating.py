@@ -9,7 +9,6 @@ import pytest
 from field import failure_line
 from harness import until as until_true
 
-from socmon.config import IntakeSettings, JournalSettings
 from socmon.correlating import Correlating
 from socmon.errors import JournalError, StoreError
 from socmon.event import Record, Source
@@ -17,6 +16,7 @@ from socmon.intake import Intake
 from socmon.journal import Journal
 from socmon.ledger import Ledger
 from socmon.resources import shipped
+from socmon.sections import IntakeSettings, JournalSettings
 from socmon.sigma import load_rules
 from socmon.sigma.correlator import Correlator
 from socmon.store import Checkpoint, Store, read

@@ -10,10 +10,11 @@ from harness import FakeContext
 from harness import until as until_true
 
 from socmon.component import Forwarder, ForwarderSettings, Outcome, OutcomeStatus, Release, Released, Settings
-from socmon.config import DeliverySettings, Wiring
+from socmon.config import Wiring
 from socmon.delivering import Delivering
 from socmon.errors import ComponentError
 from socmon.event import Alert, Level
+from socmon.sections import DeliverySettings
 from socmon.store import Store
 
 

@@ -10,10 +10,10 @@ import pytest
 from harness import until as until_true
 from journal.fakefiles import FakeFiles
 
-from socmon.config import IntakeSettings, JournalSettings
 from socmon.event import Record, Source
 from socmon.intake import MAX_BATCH, Intake
 from socmon.journal import Batch, Drop, Journal
+from socmon.sections import IntakeSettings, JournalSettings
 
 SSHD = b"Dec 10 06:55:46 web sshd[24200]: Connection closed by 10.0.0.1 port 4 [preauth]"
 

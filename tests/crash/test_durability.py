@@ -9,12 +9,12 @@ import pytest
 from field import failure_line
 from journal.fakefiles import FakeFiles
 
-from socmon.config import IntakeSettings, JournalSettings
 from socmon.correlating import Correlating
 from socmon.event import Record, Source
 from socmon.intake import Intake
 from socmon.journal import Journal
 from socmon.resources import shipped
+from socmon.sections import IntakeSettings, JournalSettings
 from socmon.sigma import load_rules
 from socmon.sigma.correlator import Correlator
 from socmon.store import Store

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from journal.fakefiles import FakeFiles
 
-from socmon.config import IntakeSettings, JournalSettings
 from socmon.event import Record, Source
 from socmon.intake import Intake
 from socmon.journal import Journal
 from socmon.parsers import FORMATS, detect
+from socmon.sections import IntakeSettings, JournalSettings
 
 DATA = Path(os.environ.get("SOCMON_DATA", Path(__file__).parents[2] / "../shared/data")) / "logs" / "logs"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not here; set SOCMON_DATA")

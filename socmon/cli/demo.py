@@ -107,7 +107,8 @@ def _print_story(alerts: "Sequence[Alert]") -> None:
     click.echo()
     for alert in sorted(alerts, key=lambda each: each.first_us):
         group = " ".join(f"{name}={value}" for name, value in alert.group.items())
-        line = f"{rfc3339(alert.first_us):<28}{alert.level:<14}{alert.title}  {group}  {alert.count}×"
+        owner = "/".join(filter(None, (alert.agency, alert.system)))
+        line = f"{rfc3339(alert.first_us):<28}{alert.level:<14}{owner:<20}{alert.title}  {group}  {alert.count}×"
         click.echo(f"  {printable(line)}")
 
 

@@ -117,6 +117,8 @@ def recount(scene: Scene, sent: Mapping[str, Sent], held: Held, wanted: Iterable
         sets_equal=not different,
     )
     problems = [*unbalanced, *different, *_unseen(reading.alerts, wanted)]
+    if homeless := [alert.title for alert in reading.alerts if not alert.agency]:
+        problems.append(f"{len(homeless)} alerts name no agency, the first is {homeless[0]}")
     if held.rows_twice:
         problems.append(f"the centre has stored {held.rows_twice} rows twice")
     return Recount(counts, problems, reading.alerts)

@@ -8,8 +8,9 @@ from typing import Any
 import yaml
 from msgspec import Struct
 
-from socmon.demo.sample import STREAMS, Stream
+from socmon.demo.sample import BY_NAME, STREAMS, Stream
 from socmon.feed.keys import generate
+from socmon.resources import shipped
 
 DESTINATION = "centre"
 ORG_ID = "000.00.00.H07"
@@ -55,15 +56,28 @@ class Scene(Struct, frozen=True):
         return self.folder / "config.yaml"
 
     @property
+    def _assets(self) -> Path:
+        return self.folder / "assets.yaml"
+
+    @property
     def _keys(self) -> Path:
         return self.folder / "keys"
 
     def furnish(self) -> None:
-        """Make the keys and empty logs."""
+        """Make the keys, the inventory and empty logs."""
         generate(self._keys, ORG_ID, name=_NAME)
+        self._assets.write_text(yaml.safe_dump(self._inventory(), allow_unicode=True), encoding="utf-8")
         for stream in STREAMS:
             if stream.transport == "file":
                 self.log(stream).touch(mode=0o640)
+
+    def _inventory(self) -> dict[str, Any]:
+        """The example that ships, with our portal's log, whose lines state no host."""
+        inventory: dict[str, Any] = yaml.safe_load(shipped("assets.example.yaml").read_text("utf-8"))
+        systems = [system for agency in inventory["agencies"] for system in agency.get("systems", ())]
+        portal = next(system for system in systems if system["id"] == "dvc")
+        portal["hosts"].append(str(self.log(BY_NAME["portal"]).absolute()))
+        return inventory
 
     def configure(self, feed_url: str, ports: Mapping[str, int]) -> None:
         """Write the daemon's configuration; `ports` are those of the streams that come over TCP."""
@@ -92,6 +106,7 @@ class Scene(Struct, frozen=True):
                 DESTINATION: centre,
                 "alerts_file": {"kind": "file", "path": str(self.folder.absolute() / "alerts.ndjson")},
             },
+            "assets": {"paths": [str(self._assets.absolute())]},
             "journal": {"segment_bytes": _SEGMENT_BYTES},
             "store": {"checkpoint_s": 0.5},
             # Impatient, so that a minute shows what otherwise takes an hour.

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from socmon.demo import sample
 from socmon.demo.centre import Held
 from socmon.demo.recount import Recount, Sent, recount
@@ -28,6 +30,7 @@ ALERT = Alert(
     count=5,
     revision=4,
     opened_seq=5,
+    agency="000.00.11.H07",
 )
 
 
@@ -131,6 +134,14 @@ async def test_an_attacker_without_an_alert_is_a_problem(tmp_path: Path) -> None
     )
 
     assert found.problems == ["there is no alert SSH brute force for 2001:db8:1:7::c0de"]
+
+
+async def test_an_alert_that_names_no_agency_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ALERT, "agency", "")
+
+    found = await counted(tmp_path)
+
+    assert found.problems == ["1 alerts name no agency, the first is SSH brute force"]
 
 
 async def test_what_a_broken_connection_lost_is_counted_and_explained(tmp_path: Path) -> None:

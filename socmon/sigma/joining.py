@@ -10,6 +10,7 @@ from socmon.event import SECOND_US, Event
 from socmon.sigma.windows import Group, OpenAlert
 
 _MAX_ENTITIES = 20  # values of one kind that an alert lists; its evidence holds the rest
+_MAX_ENTITY_CHARS = 1_000  # a longer value is not listed; cut, it would pass for another one
 
 
 class Limits(NamedTuple):
@@ -78,4 +79,6 @@ def join(alert: OpenAlert, rows: Sequence[Row], event: Event, keep: int | None) 
         alert.first, alert.last = kept[:keep], kept[keep:][-keep:]
     for kind, values in event.entities.items():
         known = alert.entities.setdefault(kind, [])
-        known.extend(value for value in values if value not in known and len(known) < _MAX_ENTITIES)
+        for value in values:
+            if len(known) < _MAX_ENTITIES and len(value) <= _MAX_ENTITY_CHARS and value not in known:
+                known.append(value)

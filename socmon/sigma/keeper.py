@@ -68,7 +68,9 @@ class Keeper:
         """Values of the group-by fields; None if one is missing."""
         if self.window is None:
             return (event.host,)
-        values = [_value(event, field) for field in self.fields]
+        values = list(map(event.fields.get, self.fields))
+        if None in values:
+            values = [_value(event, field) for field in self.fields]
         return None if None in values else tuple(map(str, values))
 
     def fact_of(self, event: Event, matched: Iterable[str], weight: int) -> Fact:

@@ -218,7 +218,7 @@ class Correlator:
         if not fresh:
             return
         last = window[-1]
-        near = {group.joined[last], group.joined[last - 1] if len(window) > 1 else 0} - {0}
+        near = group.near(window)
         alert = find(group, group.times[last], near, self.limits)
         if alert is None:
             alert = self._open(keeper, key, group, event, (group.seqs[last], group.times[last]))

@@ -122,6 +122,11 @@ class Measured(Group, array_like=True):
         inside = [found.start() for found in _ANY_LOOSE.finditer(self.roles, window.start, window.stop)]
         return self._before(window, _LOOSE_BEHIND) + inside
 
+    def near(self, window: range) -> set[int]:
+        """As for every group; events that only stand behind results are passed over."""
+        counted = (index for index in reversed(window[:-1]) if self.facts[index] is not None)
+        return self._alerts_of(window[-1], next(counted, window[-1]))
+
     def _before(self, window: range, wanted: re.Pattern[bytes]) -> list[int]:
         """Events before `window` that stand behind results, as far as the first result in it reaches back."""
         result = _RESULTS.search(self.roles, window.start, window.stop) if self.behind_us else None
@@ -175,7 +180,6 @@ class MeasuredWindow:
         self.timespan_us = correlation.timespan_us
         conditions = ((correlation.op, correlation.value), *correlation.also)
         self._conditions = [(COMPARE[op], value) for op, value in conditions]
-        self._rising = all(op in ("gt", "gte") for op, _ in conditions)  # more events never make it false
         self._max_events = max(max_events, *(value + 1 for _, value in conditions))
         self._behind_us = behind_us
         self._group = GROUPS[correlation.type]
@@ -204,17 +208,21 @@ class MeasuredWindow:
         members = news.members.values()
         group.lost_us = max(group.lost_us, news.lost_us)
         first = min(members, key=lambda member: (member.time_us, member.seq))
-        if len(members) == 1 and len(group) < self._max_events and self._is_next(group, first):
+        if len(members) == 1 and self._is_next(group, first):
+            self._drop_surplus(group, len(group) + 1)
             yield from self._append(group, first)
             return
         for member in members:
             group.put(member)
-        if (surplus := len(group) - self._max_events) > 0:
-            group.lost_us = max(group.lost_us, group.times[surplus - 1])
-            group.drop_first(surplus)
+        self._drop_surplus(group, len(group))
         group.start = bisect_left(group.times, group.times[-1] - self.timespan_us)
         group.measure = self._measured(group, group.start, len(group))
         yield from self._again(group, first, max(member.time_us for member in members), plain=len(members) == 1)
+
+    def _drop_surplus(self, group: Measured, length: int) -> None:
+        if (surplus := length - self._max_events) > 0:
+            group.lost_us = max(group.lost_us, group.times[surplus - 1])
+            group.drop_first(surplus)
 
     def _is_next(self, group: Measured, member: Member) -> bool:
         return not group.times or (group.times[-1], group.seqs[-1]) < (member.time_us, member.seq)
@@ -236,7 +244,7 @@ class MeasuredWindow:
         while group.times[group.start] < oldest_us:
             measure.leave(group.facts[group.start])
             group.start += 1
-        if member.fact is not None and self._holds(measure.number(oldest_us)):
+        if self._holds(measure.number(oldest_us)):  # alone, it does not only stand behind a result
             yield range(group.start, len(group))
             group.held[-1] = 1
 
@@ -264,7 +272,7 @@ class MeasuredWindow:
                 yield range(start, last + 1)
             group.held[last] = holds
             last += 1
-            if holds and self._rising and plain and not first.role and not group.roles[place] & _LOOSE:
+            if holds and plain and not group.roles[place] & _LOOSE:
                 # The late event has joined, so a window that held before has nothing new in it.
                 found = group.held.find(0, last, end)
                 last = end if found < 0 else found

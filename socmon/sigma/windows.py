@@ -53,7 +53,7 @@ class Group(Struct, array_like=True):
         clock_us: the global clock at the last touch.
         clocks: per event, the global clock when it came: what pruning goes by, so a source far behind keeps its events.
         joined: per event, `opened_seq` of the alert it is in, or 0.
-        held: per event, 1 where the condition holds at it: every event of its window is then in an alert.
+        held: per event, 1 where the condition was true when last looked at: every event of its window is in an alert.
         start: index of the first event in the window that ends at the last event.
         total: sum of the weights from `start`.
         lost_us: the newest event time that a full group had to drop.
@@ -101,6 +101,13 @@ class Group(Struct, array_like=True):
         """Indexes of the events that an alert takes in when it opens at the end of `window`."""
         return window
 
+    def near(self, window: range) -> set[int]:
+        """`opened_seq` of the alerts that the last event of `window`, or the one evaluated before it, is in."""
+        return self._alerts_of(*window[-2:])
+
+    def _alerts_of(self, *indexes: int) -> set[int]:
+        return {self.joined[index] for index in indexes} - {0}
+
     def fresh(self, window: range) -> list[int]:
         """Indexes in `window` of events that are in no alert yet, in order.
 
@@ -120,7 +127,6 @@ class EventCountWindow:
         self.timespan_us = correlation.timespan_us
         conditions = ((correlation.op, correlation.value), *correlation.also)
         self._conditions = [(COMPARE[op], value) for op, value in conditions]
-        self._rising = all(op in ("gt", "gte") for op, _ in conditions)  # more events never make it false
         self._max_events = max(max_events, *(value + 1 for _, value in conditions))
 
     def add(self, group: Group, time_us: int, seq: int, weight: int) -> Iterator[range]:
@@ -185,7 +191,7 @@ class EventCountWindow:
 
     def _next(self, group: Group, place: int, last: int, end: int) -> int:
         """The next window to look at: once the late event has joined, one that held before has nothing new in it."""
-        if not (self._rising and group.joined[place]):
+        if not group.joined[place]:
             return last
         found = group.held.find(0, last, end)
         return end if found < 0 else found

@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from socmon.cli import PARTLY, REFUSED, Options
-from socmon.cli.moments import local_time
 from socmon.cli.reading import csv_row
+from socmon.cli.shown import clock
 from socmon.event import rfc3339
 from socmon.text import printable
 
@@ -203,7 +203,8 @@ class _Shown:
                 color = {"acknowledged": "green", "refused": "red", "trouble": "yellow"}.get(step.step)
                 told = click.style(f"{step.step:<12}", fg=color)
                 rest = " ".join(filter(None, (step.destination, step.detail)))
-                click.echo(f"{local_time(step.time_us)}  {told}  {printable(rest)}")
+                at = clock(step.time_us, self._options.zone, fine=True)
+                click.echo(f"{at}  {told}  {printable(rest)}")
 
     def end(self, started: _Started, journey: Journey, timeout_s: float) -> None:
         """What it came to."""

@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from datetime import tzinfo
+from functools import partial
 from typing import Any
 
 import click
@@ -9,8 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from socmon.cli import NOT_FOUND, CommandError, Options
-from socmon.cli.moments import local_time
 from socmon.cli.reading import csv_row
+from socmon.cli.shown import clock
 from socmon.event import rfc3339
 from socmon.store.queue import STATES, UNDELIVERED, Letter, Row, State, destinations, opened, rows
 from socmon.text import printable
@@ -53,7 +55,7 @@ def queue(options: Options, destination: str | None, states: tuple[State, ...]) 
         if destination is not None and destination not in known:
             text = f"no destination is called {destination[:40]!r}; known: {', '.join(sorted(known)) or 'none'}"
             raise CommandError(text, NOT_FOUND)
-        _write(rows(db, destination=destination, states=states or UNDELIVERED), options.output)
+        _write(rows(db, destination=destination, states=states or UNDELIVERED), options)
 
 
 @command.command("retry")
@@ -137,14 +139,14 @@ def _told(row: Row) -> dict[str, Any]:
     return {name: told[name] for name in _COLUMNS}
 
 
-def _human(row: Row) -> bytes:
+def _human(row: Row, zone: tzinfo | None) -> bytes:
     number = "-" if row.id is None else row.id
     place = "-" if row.seq is None else f"{row.stream} {row.seq}"
     size = "-" if row.size_bytes is None else row.size_bytes
-    released = "-" if row.released_us is None else local_time(row.released_us)
+    released = "-" if row.released_us is None else clock(row.released_us, zone, fine=True)
     words = (
         f"{number:>8}  {row.destination:<12}  {row.state:<12}  {place:<14}  r{row.revision:<5}",
-        f"{size:>7}  {released:<28}  {row.alert_id}  {row.title or '-'}",
+        f"{size:>7}  {released:<30}  {row.alert_id}  {row.title or '-'}",
         *([f"({row.code})"] if row.code else []),
     )
     return printable("  ".join(words)).encode() + b"\n"
@@ -158,18 +160,17 @@ def _csv(row: Row) -> bytes:
     return csv_row("" if value is None else value for value in _told(row).values()).encode()
 
 
-# Form → what comes first, each row, what stands between two, what comes last.
+# Form for programs → what comes first, each row, what stands between two, what comes last.
 _FORMS: dict[str, tuple[bytes, Callable[[Row], bytes], bytes, bytes]] = {
-    "human": (b"", _human, b"", b""),
     "json": (b'{"schema":"socmon.feed.queue/v1","rows":[\n', _ndjson, b",", b"]}\n"),
     "ndjson": (b"", _ndjson, b"", b""),
     "csv": (",".join(_COLUMNS).encode() + b"\r\n", _csv, b"", b""),
 }
 
 
-def _write(found: Iterator[Row], form: str) -> None:
+def _write(found: Iterator[Row], options: Options) -> None:
     """Every row as it is read: a backlog may be long."""
-    first, shown, between, last = _FORMS[form]
+    first, shown, between, last = _FORMS.get(options.output) or (b"", partial(_human, zone=options.zone), b"", b"")
     out = sys.stdout.buffer
     out.write(first)
     for number, row in enumerate(found):

@@ -51,10 +51,11 @@ def moment(time_us: int, zone: tzinfo | None) -> datetime:
     return datetime.fromtimestamp(time_us // SECOND_US, UTC).astimezone(zone)
 
 
-def clock(time_us: int, zone: tzinfo | None) -> str:
-    """`2026-11-26 18:07:28 +07:00`."""
+def clock(time_us: int, zone: tzinfo | None, *, fine: bool = False) -> str:
+    """`2026-11-26 18:07:28 +07:00`; `18:07:28.716` if `fine`. What is left out is cut, not rounded."""
     text = moment(time_us, zone).isoformat(" ")
-    return f"{text[:19]} {text[19:]}"
+    milliseconds = f".{time_us % SECOND_US // 1000:03}" if fine else ""
+    return f"{text[:19]}{milliseconds} {text[19:]}"
 
 
 def short_clocks(times_us: Sequence[int], zone: tzinfo | None) -> tuple[str, list[str]]:

@@ -108,7 +108,7 @@ def test_the_queue_is_shown_in_every_form(tmp_path: Path) -> None:
     with field_in(tmp_path / "p") as place:
         letter = dead_letter(place)
 
-        human = socmon(place, "feed", "queue", "--state", "dead").stdout
+        human = socmon(place, "--tz", "Asia/Ho_Chi_Minh", "feed", "queue", "--state", "dead").stdout
         ndjson = socmon(place, "-o", "ndjson", "feed", "queue").stdout.splitlines()
         table = socmon(place, "-o", "csv", "feed", "queue").stdout
         rows = list(csv.DictReader(io.StringIO(table)))
@@ -126,6 +126,7 @@ def test_the_queue_is_shown_in_every_form(tmp_path: Path) -> None:
         assert rows[0] == {name: str(value) for name, value in letter.items()}
         assert "SSH brute force" in human
         assert "(injected)" in human
+        assert " +07:00  " in human
 
 
 @pytest.mark.timeout(90)

@@ -83,10 +83,9 @@ class Verbs:
 
     async def _progress(self, _actor: Actor, asked: ProgressArguments) -> object:
         self._known(asked.to)
-        return {
-            "stored_us": await self._store.stored_us(asked.alert_id),
-            "destinations": {name: await self._reached(name, asked.alert_id) for name in dict.fromkeys(asked.to)},
-        }
+        destinations = {name: await self._reached(name, asked.alert_id) for name in dict.fromkeys(asked.to)}
+        # After them: what is released by then is stored by now, so no release is told of before its alert.
+        return {"stored_us": await self._store.stored_us(asked.alert_id), "destinations": destinations}
 
     async def _reached(self, name: str, alert: str) -> dict[str, Any]:
         """The alert's last delivery to a destination, and what is wrong with that."""

@@ -4,7 +4,8 @@ import re
 from typing import Any
 from urllib.parse import unquote
 
-_REQUEST = re.compile(r"([A-Z][A-Z_-]{0,31}) +(\S.*?)(?: +(HTTP/[0-9]\.?[0-9]?))? *", re.DOTALL)
+_REQUEST = re.compile(r"([A-Z][A-Z_-]{0,31}) +(\S.*)", re.DOTALL)
+_VERSION = re.compile(r"HTTP/[0-9]\.?[0-9]?")
 _DECODED_TIMES = 2  # `%252e` reaches a second decoder behind a proxy
 
 
@@ -14,10 +15,15 @@ def request_fields(request: str) -> dict[str, Any]:
     `action` is `invalid_request` for what is no request line (TLS or another protocol on a plain port); nothing is
     stated for `-` and for nothing at all, which clients leave that only connect.
     """
-    found = _REQUEST.fullmatch(request)
-    if found is None or not (found[3] or found[2].startswith("/")):
+    found = _REQUEST.fullmatch(request.rstrip(" "))
+    method, uri = found.groups() if found else ("", "")
+    # Not by the pattern: to look for an end behind each space takes time with the square of their number.
+    before, _, last = uri.rpartition(" ")
+    version = last if before and _VERSION.fullmatch(last) else ""
+    if version:
+        uri = before.rstrip(" ")
+    if not (version or uri.startswith("/")):
         return {"action": "invalid_request"} if request not in ("", "-") else {}
-    method, uri, version = found.groups()
     fields = {"cs-method": method, **uri_fields(uri)}
     if version:
         fields["cs-version"] = version

@@ -23,6 +23,9 @@ _TAGS = (
     b"dovecot",
     b"auth-worker",
     b"ftpd(pam_unix)",
+    b"httpd",
+    b"apache2",
+    b"nginx",
 )
 _HEADERS = (
     *(("rfc3164", b"Nov 23 10:00:02 h " + tag + b"[8]: ") for tag in _TAGS),
@@ -33,6 +36,9 @@ _HEADERS = (
     ("dovecot", b"2026-11-23 10:00:02 imap-login: Info: "),
     ("dovecot", b"@400000004c91b044077a9e94 auth("),
     ("dovecot", b""),
+    ("untimed_syslog", b"<38>h sshd[8]: "),
+    ("untimed_syslog", b"<"),
+    ("untimed_syslog", b""),
 )
 
 

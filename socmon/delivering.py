@@ -194,12 +194,10 @@ class Delivering:
         if answered != {item.id for item in batch}:
             raise ComponentError(f"{len(batch)} alerts sent, {len(answered)} answered for; the batch is sent again")
         await self._store.settle(outcomes, time.time_ns() // 1000)
-        self._troubles.over()
         self._count(outcomes)
         again = sum(outcome.status == "retry" for outcome in outcomes)
         if again < len(outcomes):
             self._backoff.reset()
-            self._troubles.over()
         if again:
             wait_s = max(outcome.wait_s for outcome in outcomes)
             raise ComponentError(f"{again} of {len(outcomes)} alerts are to be sent again", wait_s=wait_s)

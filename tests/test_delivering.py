@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from harness import FakeContext
 from harness import until as until_true
@@ -12,7 +12,7 @@ from harness import until as until_true
 from socmon.component import Forwarder, ForwarderSettings, Outcome, OutcomeStatus, Release, Released, Settings
 from socmon.config import Wiring
 from socmon.delivering import Delivering
-from socmon.errors import ComponentError
+from socmon.errors import BlockedError, ComponentError
 from socmon.event import Alert, Level
 from socmon.sections import DeliverySettings
 from socmon.store import Store
@@ -47,6 +47,8 @@ class Scripted(Forwarder[ForwarderSettings]):
             raise ComponentError("the key is of nobody", retry=False, refused=True)
         if answer == "down":
             raise ComponentError("connection refused")
+        if answer == "blocked":
+            raise BlockedError("the key is of nobody", reason="not_enrolled", remedy="ask the centre")
         if answer == "silent":
             return []
         statuses: dict[str, OutcomeStatus] = {"retry": "retry", "rejected": "rejected", "accepted": "accepted"}
@@ -178,6 +180,16 @@ async def test_a_trouble_is_told_until_the_destination_answers(tmp_path: Path) -
         assert trouble is not None
         assert (trouble.error, trouble.refused) == ("connection refused", False)
         assert one.trouble is None
+
+
+async def test_what_a_person_must_mend_is_told_once_though_another_stream_is_answered(tmp_path: Path) -> None:
+    async with delivering(tmp_path, *["blocked", "retry"] * 5) as (one, store):
+        await put(one, store, alert("low", level="low"), alert("now", level="critical"))
+        await asyncio.wait_for(one.drain(), 5)
+
+        told = [entry["event"] for entry in cast("FakeContext[Settings]", one._context).logged]
+        assert told.count("destination cannot be used until a person acts, alerts wait") == 1
+        assert told.count("destination can be used again") == 1
 
 
 async def test_a_dead_letter_is_released_again_at_the_alert_of_today(tmp_path: Path) -> None:

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
-import msgspec
 from msgspec import Struct
 
 from socmon.cli import PARTLY, REFUSED, Options
-from socmon.cli.reading import csv_row
+from socmon.cli.output import as_json, csv_row
 from socmon.cli.shown import clock
 from socmon.event import rfc3339
 from socmon.text import printable
@@ -196,7 +195,7 @@ class _Shown:
             case "json":
                 self._steps.append(step)
             case "ndjson":
-                click.echo(msgspec.json.encode(_row(step)))
+                click.echo(as_json(_row(step)))
             case "csv":
                 click.echo(csv_row(_row(step).values()), nl=False)
             case "human" if not self._options.quiet:
@@ -220,7 +219,7 @@ class _Shown:
                 "missing": journey.missing,
                 "steps": [_row(step) for step in self._steps],
             }
-            click.echo(msgspec.json.encode(whole))
+            click.echo(as_json(whole))
         if journey.missing:
             what = "refused by" if journey.code == REFUSED else f"not acknowledged within {timeout_s:g} s by"
             names = _refusing_or_missing(journey)

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from socmon.cli import NOT_FOUND, CommandError, Options
-from socmon.cli.reading import csv_row
+from socmon.cli.output import as_json, csv_row
 from socmon.cli.shown import clock
 from socmon.event import rfc3339
 from socmon.store.queue import STATES, UNDELIVERED, Letter, Row, State, destinations, opened, rows
@@ -115,10 +115,10 @@ def _write_retried(found: _Retried, options: Options, *, dry_run: bool) -> None:
     match options.output:
         case "json":
             whole = {"schema": "socmon.feed.retry/v1", "dry_run": dry_run, "count": found.count, "letters": letters}
-            click.echo(msgspec.json.encode(whole))
+            click.echo(as_json(whole))
         case "ndjson":
             for letter in letters:
-                click.echo(msgspec.json.encode(letter))
+                click.echo(as_json(letter))
         case "csv":
             click.echo(
                 "".join(csv_row(row) for row in [Letter.__struct_fields__, *(row.values() for row in letters)]),
@@ -153,7 +153,7 @@ def _human(row: Row, zone: tzinfo | None) -> bytes:
 
 
 def _ndjson(row: Row) -> bytes:
-    return msgspec.json.encode(_told(row)) + b"\n"
+    return as_json(_told(row)).encode() + b"\n"
 
 
 def _csv(row: Row) -> bytes:

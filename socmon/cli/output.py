@@ -1,5 +1,6 @@
 """The forms of a result: tables for people, JSON and CSV for programs (RFC 8259, RFC 4180)."""
 
+import io
 import json
 import shutil
 import sys
@@ -26,14 +27,20 @@ def as_json(value: object) -> str:
 
 def write_csv(rows: Iterable[Row], columns: Sequence[str], *, header: bool = True) -> None:
     """A header and a line each, on standard output; what is no single value stands as JSON."""
+    if header:
+        sys.stdout.write(csv_row(columns))
+    for row in rows:
+        sys.stdout.write(csv_row(row[column] for column in columns))
+    sys.stdout.flush()
+
+
+def csv_row(cells: Iterable[object]) -> str:
+    """One line of CSV with its end; what is no single value stands as JSON."""
     import csv
 
-    writer = csv.writer(sys.stdout)
-    if header:
-        writer.writerow(columns)
-    for row in rows:
-        writer.writerow([_cell(row[column]) for column in columns])
-    sys.stdout.flush()
+    text = io.StringIO()
+    csv.writer(text).writerow(map(_cell, cells))
+    return text.getvalue()
 
 
 def _cell(value: object) -> object:

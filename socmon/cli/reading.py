@@ -1,12 +1,8 @@
-"""How `parse` and `replay` are told to read log lines, and what both say of lines and write as a table."""
+"""How `parse` and `replay` are told to read log lines, and what both say of lines."""
 
-import csv
-import io
-from collections.abc import Iterable
 from zoneinfo import ZoneInfo
 
 import click
-import msgspec
 
 from socmon.parsers import FORMATS
 from socmon.parsers.lines import MAX_LINE_BYTES
@@ -36,12 +32,3 @@ def tell_cut(name: str, cut: int) -> None:
     if cut:
         what = f"{printable(name)}: {cut} line{'s' if cut > 1 else ''} longer than {MAX_LINE_BYTES} bytes"
         click.echo(f"{what}; only that much of each was read", err=True)
-
-
-def csv_row(cells: Iterable[object]) -> str:
-    """A row of RFC 4180; an object or a list becomes JSON."""
-    text = io.StringIO()
-    csv.writer(text).writerow(
-        [msgspec.json.encode(cell).decode() if isinstance(cell, dict | list) else cell for cell in cells]
-    )
-    return text.getvalue()

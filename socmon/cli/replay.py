@@ -11,7 +11,8 @@ import click
 import msgspec
 
 from socmon.cli import PROBLEMS, Options
-from socmon.cli.reading import csv_row, format_option, tell_cut, timezone_option, year_option
+from socmon.cli.output import csv_row
+from socmon.cli.reading import format_option, tell_cut, timezone_option, year_option
 from socmon.enrich import Assets, load_inventory
 from socmon.errors import ConfigError
 from socmon.event import rfc3339

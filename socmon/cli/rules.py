@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from socmon.cli import PROBLEMS, Options
-from socmon.cli.reading import csv_row
+from socmon.cli.output import csv_row
 from socmon.config import load
 from socmon.daemon import rule_paths
 from socmon.errors import ConfigError

@@ -1,5 +1,7 @@
 """Times as people read them."""
 
+import subprocess
+import sys
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,3 +16,12 @@ LATE_US = 1_795_435_200_999_999
 )
 def test_a_time_is_of_the_zone_asked_for_and_never_rounded_up(*, fine: bool, shown: str) -> None:
     assert clock(LATE_US, ZoneInfo("Asia/Ho_Chi_Minh"), fine=fine) == shown
+
+
+def test_looking_at_alerts_loads_no_parser_and_no_rule() -> None:
+    """They double the time to start."""
+    script = "import sys, socmon.cli.alerts, socmon.cli.feed; print(*sys.modules)"
+
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+
+    assert [name for name in loaded if name.startswith(("socmon.parsers", "sigma", "socmon.sigma"))] == []

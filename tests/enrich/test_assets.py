@@ -1,6 +1,5 @@
 """Whose an event is: the longest prefix, the nearest name, and which of an event's hosts and addresses counts."""
 
-import time
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
@@ -8,6 +7,7 @@ from unicodedata import normalize
 
 from hypothesis import given
 from hypothesis import strategies as st
+from watchdog import watchdog
 
 from socmon.enrich import Assets, Inventory
 from socmon.enrich.assets import MAX_UNKNOWN
@@ -147,13 +147,11 @@ def test_whatever_a_host_or_address_is_called_there_is_an_answer(host: str, peer
 
 def test_hostile_names_are_answered_at_once() -> None:
     assets = Assets(Inventory(patterns={"*a*a*a*a*a*a*a*b": CENTRE, "x*": COMMUNE}))
-    started = time.perf_counter()
 
-    assert assets.owner(event("a" * 60_000)) is NOBODY
-    assert assets.owner(event("a" * 255)) is NOBODY
+    with watchdog("the look-up of a hostile name"):
+        assert assets.owner(event("a" * 60_000)) is NOBODY
+        assert assets.owner(event("a" * 255)) is NOBODY
     assert assets.owner(event("x\udcff\u202e\x1b[31m")) == COMMUNE
-
-    assert time.perf_counter() - started < 1
 
 
 # ── many ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -164,12 +162,11 @@ def test_ten_thousand_networks_and_names_are_quick() -> None:
     assets = Assets(Inventory(networks=known, patterns={f"h{n}-*": Owner(f"b{n}") for n in range(10_000)}))
     events = [event("", str(ip_address(0x0A000007 + n * 256))) for n in range(10_000)]
     named = [event(f"h{n}-web") for n in range(10_000)]
-    started = time.perf_counter()
 
-    found = [assets.owner(each).agency for each in events + named]
+    with watchdog("the look-up of 20,000 hosts"):
+        found = [assets.owner(each).agency for each in events + named]
 
     assert found == [f"a{n}" for n in range(10_000)] + [f"b{n}" for n in range(10_000)]
-    assert time.perf_counter() - started < 2  # 0.1 s on an idle machine
 
 
 def test_unknown_hosts_are_noted_once_each_and_bounded() -> None:

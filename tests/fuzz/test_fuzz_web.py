@@ -1,11 +1,10 @@
 """The fuzz target of the parsers of web servers' logs and JSON over random bytes and a few seeds."""
 
-import time
-
 import pytest
 from fuzz.fuzz_web import one_input
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from watchdog import watchdog
 
 WORDS = [
     *(b'"', b" ", b"\\", b"[", b"]", b", ", b"{", b"}", b":", b"-", b"1", b"\xff", b"\\x", b"%25", b"\\ud800"),
@@ -29,8 +28,5 @@ def test_random_bytes_and_words_of_the_formats_raise_no_bug(data: bytes) -> None
 
 @pytest.mark.parametrize("word", WORDS)
 def test_the_longest_line_of_one_word_takes_no_long_time(word: bytes) -> None:
-    began_s = time.process_time()
-
-    one_input((word * 65_536)[:65_536])
-
-    assert time.process_time() - began_s < 5
+    with watchdog(f"a line of {word!r}"):
+        one_input((word * 65_536)[:65_536])

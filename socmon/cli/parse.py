@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from socmon.cli import PROBLEMS, Options
-from socmon.cli.output import csv_row
+from socmon.cli.output import as_json, csv_row
 from socmon.cli.reading import format_option, tell_cut, timezone_option, year_option
 from socmon.errors import ParseError
 from socmon.event import Event, Record, Source, rfc3339
@@ -78,7 +78,7 @@ def _row(format_name: str, event: Event) -> dict[str, Any]:
 
 
 def _ndjson(row: dict[str, Any]) -> bytes:
-    return msgspec.json.encode(row) + b"\n"
+    return as_json(row).encode() + b"\n"
 
 
 def _csv(row: dict[str, Any]) -> bytes:

@@ -8,10 +8,9 @@ from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 from typing import Any, NamedTuple
 
 import click
-import msgspec
 
 from socmon.cli import PROBLEMS, Options
-from socmon.cli.output import csv_row
+from socmon.cli.output import as_json, csv_row
 from socmon.cli.reading import format_option, tell_cut, timezone_option, year_option
 from socmon.enrich import Assets, load_inventory
 from socmon.errors import ConfigError
@@ -153,7 +152,7 @@ class _Kind(NamedTuple):
 def _write(rows: Iterable[_Row], form: str, kind: _Kind) -> None:
     """Write every row to standard output as it comes; as JSON all at once."""
     if form == "json":
-        click.echo(_json({"schema": kind.schema, kind.key: list(rows)}))
+        click.echo(as_json({"schema": kind.schema, kind.key: list(rows)}))
         return
     if form == "csv":
         click.echo(csv_row(kind.columns), nl=False)
@@ -161,7 +160,7 @@ def _write(rows: Iterable[_Row], form: str, kind: _Kind) -> None:
         if form == "csv":
             click.echo(csv_row(row[column] for column in kind.columns), nl=False)
         else:
-            click.echo(_json(row) if form == "ndjson" else printable(kind.human(row)))
+            click.echo(as_json(row) if form == "ndjson" else printable(kind.human(row)))
 
 
 def _row(item: Found) -> _Row:
@@ -198,7 +197,3 @@ _ALERTS = _Kind(
     _alert_line,
 )
 _MATCHES = _Kind("socmon.replay.matches/v1", "matches", ("file", "n", "rules"), _match_line)
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from socmon.cli import PROBLEMS, Options
-from socmon.cli.output import csv_row
+from socmon.cli.output import as_json, csv_row
 from socmon.config import load
 from socmon.daemon import rule_paths
 from socmon.errors import ConfigError
@@ -123,7 +123,7 @@ class _Kind(NamedTuple):
 
 def _write(rows: Sequence[_Row], form: str, kind: _Kind, more: _Row) -> None:
     if form == "json":
-        click.echo(_json({"schema": kind.schema, **more, kind.key: rows}))
+        click.echo(as_json({"schema": kind.schema, **more, kind.key: rows}))
         return
     if form == "csv":
         click.echo(csv_row(kind.columns), nl=False)
@@ -131,11 +131,7 @@ def _write(rows: Sequence[_Row], form: str, kind: _Kind, more: _Row) -> None:
         if form == "csv":
             click.echo(csv_row(row[column] for column in kind.columns), nl=False)
         else:
-            click.echo(_json(row) if form == "ndjson" else printable(kind.human(row)))
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+            click.echo(as_json(row) if form == "ndjson" else printable(kind.human(row)))
 
 
 def _row(rule: Rule, rules: RuleSet) -> _Row:
@@ -166,7 +162,7 @@ def _rule_line(row: _Row) -> str:
 
 def _failure_line(row: _Row) -> str:
     place = f"{row['path']}:{row['line']}"
-    return f"{place}: {row['case']}: expected {_json(row['expected'])}, found {_json(row['found'])}"
+    return f"{place}: {row['case']}: expected {as_json(row['expected'])}, found {as_json(row['found'])}"
 
 
 _RULES = _Kind(

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from control_kit import command, listening, logged, socmon, to_centre, to_file
 from field import Field, field_in, wait_for
 
-from socmon.cli import main
+from socmon.cli import NOT_ALLOWED, CommandError
+from socmon.cli.control_client import asking
 
 NOBODY = 65534
 
@@ -196,15 +196,18 @@ def test_only_the_sockets_group_may_ask_and_is_logged_by_name() -> None:
         place.configure(["auth"], forwarders={"archive": to_file(Path(folder) / "out")})
         listening(place)
         place.state.chmod(0o755)
-        words = ["-c", str(place.root / "config.yaml"), "alerts", "test"]
-        first = CliRunner().invoke(main, words)  # imports what nobody may not read
+        ask_for_a_test(place.state)  # imports what nobody may not read, wherever this is installed
 
-        with someone_else(NOBODY):
-            stranger = CliRunner().invoke(main, words)
+        with someone_else(NOBODY), pytest.raises(CommandError, match="this user may not use") as stranger:
+            ask_for_a_test(place.state)
         with someone_else((place.state / "control.sock").stat().st_gid):
-            member = CliRunner().invoke(main, words)
+            ask_for_a_test(place.state)
 
-        assert (first.exit_code, stranger.exit_code, member.exit_code) == (0, 6, 0)
-        assert "this user may not use" in stranger.stderr
+        assert stranger.value.code == NOT_ALLOWED
         asked = [(entry["actor"], entry["uid"]) for entry in logged(place) if entry["event"] == "change asked for"]
         assert asked == [("root", 0), (pwd.getpwuid(NOBODY).pw_name, NOBODY)]
+
+
+def ask_for_a_test(state_dir: Path) -> None:
+    with asking(state_dir) as ask:
+        assert ask("alerts.test", dict, to=[])["test_id"]

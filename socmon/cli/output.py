@@ -25,6 +25,29 @@ def as_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPED)
 
 
+class Form(NamedTuple):
+    """How rows are printed: schema and key of the one object of `-o json`, columns of CSV, a line for people."""
+
+    schema: str
+    key: str
+    columns: Sequence[str]
+    human: Callable[[Row], str]
+
+
+def write_rows(rows: Iterable[Row], output: str, form: Form, more: Row | None = None) -> None:
+    """Write every row to standard output as it comes; as JSON all at once, with the members `more` before them."""
+    if output == "json":
+        click.echo(as_json({"schema": form.schema, **(more or {}), form.key: list(rows)}))
+        return
+    if output == "csv":
+        click.echo(csv_row(form.columns), nl=False)
+    for row in rows:
+        if output == "csv":
+            click.echo(csv_row(row[column] for column in form.columns), nl=False)
+        else:
+            click.echo(as_json(row) if output == "ndjson" else printable(form.human(row)))
+
+
 def write_csv(rows: Iterable[Row], columns: Sequence[str], *, header: bool = True) -> None:
     """A header and a line each, on standard output; what is no single value stands as JSON."""
     if header:

@@ -2,15 +2,15 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from resource import RLIMIT_NOFILE, getrlimit, setrlimit
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
 from socmon.cli import PROBLEMS, Options
-from socmon.cli.output import as_json, csv_row
+from socmon.cli.output import Form, write_rows
 from socmon.cli.reading import format_option, tell_cut, timezone_option, year_option
 from socmon.enrich import Assets, load_inventory
 from socmon.errors import ConfigError
@@ -77,10 +77,10 @@ def command(
     replay = Replay(files, rules, format=format_name, year=year, zone=timezone, assets=assets)
     if matches:
         rows: Iterable[_Row] = ({"file": file, "n": n, "rules": ids} for (file, n), ids in replay.matches())
-        _write(rows, options.output, _MATCHES)
+        write_rows(rows, options.output, _MATCHES)
     else:
         found = replay.alerts()
-        _write(map(_row, found), options.output, _ALERTS)
+        write_rows(map(_row, found), options.output, _ALERTS)
         if options.output == "human" and not options.quiet:
             click.echo(f"{replay.lines} lines, {len(found)} alerts", err=True)
     for reading in replay.readings:
@@ -140,29 +140,6 @@ def _tell_unknown(hosts: list[str]) -> None:
     click.echo(f"no agency owns these hosts, add them to the inventory: {shown}{more}", err=True)
 
 
-class _Kind(NamedTuple):
-    """What is printed: the key of all rows in the one object of `-o json`, the columns of CSV, and a row for people."""
-
-    schema: str
-    key: str
-    columns: tuple[str, ...]
-    human: Callable[[_Row], str]
-
-
-def _write(rows: Iterable[_Row], form: str, kind: _Kind) -> None:
-    """Write every row to standard output as it comes; as JSON all at once."""
-    if form == "json":
-        click.echo(as_json({"schema": kind.schema, kind.key: list(rows)}))
-        return
-    if form == "csv":
-        click.echo(csv_row(kind.columns), nl=False)
-    for row in rows:
-        if form == "csv":
-            click.echo(csv_row(row[column] for column in kind.columns), nl=False)
-        else:
-            click.echo(as_json(row) if form == "ndjson" else printable(kind.human(row)))
-
-
 def _row(item: Found) -> _Row:
     alert = item.alert
     return {
@@ -190,10 +167,10 @@ def _match_line(row: _Row) -> str:
     return f"{row['file']}:{row['n']}  {' '.join(row['rules'])}"
 
 
-_ALERTS = _Kind(
+_ALERTS = Form(
     "socmon.replay/v1",
     "alerts",
     ("rule_id", "title", "level", "group", "agency", "system", "first_seen", "last_seen", "count"),
     _alert_line,
 )
-_MATCHES = _Kind("socmon.replay.matches/v1", "matches", ("file", "n", "rules"), _match_line)
+_MATCHES = Form("socmon.replay.matches/v1", "matches", ("file", "n", "rules"), _match_line)

@@ -1,14 +1,14 @@
 """`socmon rules`: which rules are loaded, and whether they find what the cases beside them say."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 import msgspec
 
 from socmon.cli import PROBLEMS, Options
-from socmon.cli.output import as_json, csv_row
+from socmon.cli.output import Form, as_json, write_rows
 from socmon.config import load
 from socmon.daemon import rule_paths
 from socmon.errors import ConfigError
@@ -36,7 +36,7 @@ def list_rules(options: Options) -> int:
     """
     rules = load_rules(_paths(options))
     _tell_refused(rules)
-    _write([_row(rule, rules) for rule in rules.rules], options.output, _RULES, {})
+    write_rows([_row(rule, rules) for rule in rules.rules], options.output, _RULES, {})
     return PROBLEMS if rules.errors else 0
 
 
@@ -63,7 +63,7 @@ def test(options: Options, paths: tuple[Path, ...]) -> int:
         click.echo(printable(f"{rule.path}:{rule.line}: warning: no case tries {rule.title!r}"), err=True)
     failures = [failed for placed in cases if (failed := failure(rules, placed))]
     untold = [{"path": rule.path, "line": rule.line, "title": rule.title} for rule in lacking]
-    _write([msgspec.to_builtins(failed) for failed in failures], options.output, _FAILURES, {
+    write_rows([msgspec.to_builtins(failed) for failed in failures], options.output, _FAILURES, {
         "cases": len(cases), "untried": untold,
     })  # fmt: skip
     if options.output == "human" and not options.quiet:
@@ -112,28 +112,6 @@ def _beside(rules: RuleSet, paths: Sequence[Path]) -> list[Rule]:
     return [rule for rule in rules.rules if not places.isdisjoint([files[rule.id], *files[rule.id].parents])]
 
 
-class _Kind(NamedTuple):
-    """The schema and key of `-o json`, the columns of CSV, and a row for people."""
-
-    schema: str
-    key: str
-    columns: tuple[str, ...]
-    human: Callable[[_Row], str]
-
-
-def _write(rows: Sequence[_Row], form: str, kind: _Kind, more: _Row) -> None:
-    if form == "json":
-        click.echo(as_json({"schema": kind.schema, **more, kind.key: rows}))
-        return
-    if form == "csv":
-        click.echo(csv_row(kind.columns), nl=False)
-    for row in rows:
-        if form == "csv":
-            click.echo(csv_row(row[column] for column in kind.columns), nl=False)
-        else:
-            click.echo(as_json(row) if form == "ndjson" else printable(kind.human(row)))
-
-
 def _row(rule: Rule, rules: RuleSet) -> _Row:
     over = [other for other in rules.rules if other.correlation and rule.id in other.correlation.rules]
     return {
@@ -165,10 +143,10 @@ def _failure_line(row: _Row) -> str:
     return f"{place}: {row['case']}: expected {as_json(row['expected'])}, found {as_json(row['found'])}"
 
 
-_RULES = _Kind(
+_RULES = Form(
     "socmon.rules.list/v1",
     "rules",
     ("id", "level", "type", "title", "logsource", "path", "line", "alerts", "feeds"),
     _rule_line,
 )
-_FAILURES = _Kind("socmon.rules.test/v1", "failures", ("path", "line", "case", "expected", "found"), _failure_line)
+_FAILURES = Form("socmon.rules.test/v1", "failures", ("path", "line", "case", "expected", "found"), _failure_line)

@@ -10,7 +10,8 @@ from msgspec import Struct
 from socmon.ledger import Account, Ledger
 
 _PENDING = "select destination, count(*), count(error), min(since_us) from pending group by destination"
-_RELEASED = "select destination, state, count(*) from released group by destination, state"
+# A dead letter that was released again is counted as what became of that.
+_RELEASED = "select destination, state, count(*) from released where state <> 'retried' group by destination, state"
 _WAITING = "select destination, min(released_us) from released where state = 'waiting' group by destination"
 _DEAD = """
 select destination, code, settled_us from released where id in (

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from control_kit import listening, logged, socmon, to_centre
 from field import Field, field_in, wait_for
+from store_kit import valid
 
 
 def queue(place: Field, *words: str) -> list[dict[str, Any]]:
@@ -64,6 +65,12 @@ def test_a_dead_letter_is_shown_and_released_again_once_at_its_last_revision(tmp
         again = queue(place, "--state", "retried", "--state", "acknowledged")
         assert [(row["state"], row["seq"]) for row in again] == [("retried", 1), ("acknowledged", 2)]
         assert again[0] == letter | {"state": "retried"}  # and nothing else of it
+        status = socmon(place, "-o", "json", "status")
+        (backlog,) = json.loads(status.stdout)["store"]["destinations"]
+        assert (status.returncode, backlog["dead"], backlog["acknowledged"]) == (0, 0, 1)
+        page = json.loads(socmon(place, "-o", "json", "alerts", "show", alert.id).stdout)
+        assert valid(page, "alerts.show.v1")
+        assert "đã gửi lại" in socmon(place, "--lang", "vi", "alerts", "show", alert.id).stdout
         asked = [entry for entry in logged(place) if entry["event"] == "change asked for"]
         assert [(entry["verb"], entry["arguments"]["ids"]) for entry in asked] == [("feed.retry", [letter["id"]])]
 

@@ -11,6 +11,8 @@ from structlog.typing import FilteringBoundLogger
 
 from socmon.event import OWN, Alert, Record, Source
 
+BEAT_S = 1.0  # a collector whose last beat is much older than this hangs
+
 
 class Settings(BaseModel):
     """Base of every component's configuration: unknown keys are errors."""
@@ -95,6 +97,9 @@ class Context(Protocol[SettingsT]):
 
     def saved(self) -> AsyncIterator[tuple[str, bytes]]:
         """(stream, position), each after the fsync that made it safe; the newest of a stream when it falls behind."""
+
+    def beat(self) -> None:
+        """Say that the component moves: at least every `BEAT_S` while it runs, also when nothing comes in."""
 
 
 class Component(ABC, Generic[SettingsT]):

@@ -1,5 +1,6 @@
 """The door from a component to the rest of socmon: what its Context is in the daemon."""
 
+import time
 from collections.abc import AsyncIterator, Sequence
 
 from structlog.typing import FilteringBoundLogger
@@ -27,7 +28,11 @@ class _Counters(metrics.ComponentCounters):
 
 
 class Door:
-    """The Context of one component (socmon.component.Context)."""
+    """The Context of one component (socmon.component.Context).
+
+    Attributes:
+        beaten_s: when the component last said that it moves, on the monotonic clock.
+    """
 
     def __init__(self, wiring: Wiring, intake: Intake, journal: Journal) -> None:
         self.name = wiring.name
@@ -36,6 +41,7 @@ class Door:
         self.counters: Counters = _Counters(wiring.name, intake)
         self._intake = intake
         self._journal = journal
+        self.beaten_s = time.monotonic()
 
     async def emit(self, batch: Sequence[Record]) -> None:
         """See Context."""
@@ -55,3 +61,7 @@ class Door:
     def saved(self) -> AsyncIterator[tuple[str, bytes]]:
         """See Context."""
         return self._intake.saved(self.name)
+
+    def beat(self) -> None:
+        """See Context."""
+        self.beaten_s = time.monotonic()

@@ -45,6 +45,7 @@ class FakeContext(Generic[SettingsT]):
         waiting: how many calls of `emit` stand at the gate.
         failure: raised by the next `emit`, which then journals nothing.
         room: how many more records `offer` takes; None means all.
+        beats: how often the component said that it moves.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class FakeContext(Generic[SettingsT]):
         self.waiting = 0
         self.failure: Exception | None = None
         self.room: int | None = None
+        self.beats = 0
         capture = LogCapture()
         self.logged = capture.entries
         self.log = structlog.wrap_logger(
@@ -109,6 +111,9 @@ class FakeContext(Generic[SettingsT]):
             newest, self._unsaved = self._unsaved, {}
             for stream, position in newest.items():
                 yield stream, position
+
+    def beat(self) -> None:
+        self.beats += 1
 
     def _journal(self, batch: Sequence[Record]) -> None:
         self.batches.append(list(batch))

@@ -5,6 +5,7 @@ import math
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from pydantic import Field, field_validator
@@ -101,6 +102,27 @@ def listen_tcp(address: str, port: int) -> socket.socket:
         raise cannot_listen(address, port, error) from error
 
 
+def listen_udp(address: str, port: int) -> socket.socket:
+    """A socket for datagrams, non-blocking; on `::` it takes IPv4 too, as `listen_tcp` does.
+
+    Raises:
+        ComponentError: the address cannot be listened on; the message says why, and what helps.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with ExitStack() as undo:
+        try:
+            listener = undo.enter_context(socket.socket(family, socket.SOCK_DGRAM))
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address != "::")
+            # Without SO_REUSEADDR: another socket with it would take our datagrams.
+            listener.bind((address, port))
+        except OSError as error:
+            raise cannot_listen(address, port, error) from error
+        undo.pop_all()
+    listener.settimeout(0)
+    return listener
+
+
 def cannot_listen(address: str, port: int, error: OSError | ValueError) -> ComponentError:
     """Says where, why, and the remedy. ValueError is what `socket` raises where there is no IPv6."""
     number = error.errno if isinstance(error, OSError) else errno.EAFNOSUPPORT
@@ -121,12 +143,12 @@ class Rarely:
         self._every_s = every_s
         self._kinds: dict[str, tuple[float, int]] = {}
 
-    def times(self, kind: str) -> int:
-        """Count one more of `kind` (from a fixed list); how many to tell of now, 0 for not now."""
+    def times(self, kind: str, more: int = 1) -> int:
+        """Count `more` of `kind` (from a fixed list); how many to tell of now, 0 for not now."""
         now_s = time.monotonic()
         told_s, untold = self._kinds.get(kind, (-math.inf, 0))
         if now_s - told_s < self._every_s:
-            self._kinds[kind] = (told_s, untold + 1)
+            self._kinds[kind] = (told_s, untold + more)
             return 0
         self._kinds[kind] = (now_s, 0)
-        return untold + 1
+        return untold + more

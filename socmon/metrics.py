@@ -124,6 +124,14 @@ _COLLECTOR_DROPPED = _counter(
     "socmon_collector_dropped_records", "Records lost before the journal, by reason.", "component", "reason"
 )
 
+RECEIVE_BUFFER = Kept(
+    _gauge(
+        "socmon_collector_receive_buffer_bytes",
+        "Receive buffer of a UDP listener, in the unit of net.core.rmem_max.",
+        "component",
+    )
+)
+
 JOURNAL_RECORDS = _counter("socmon_journal_records", "Records appended to the journal.")
 JOURNAL_BYTES = _counter("socmon_journal_bytes", "Bytes of the records appended to the journal.")
 JOURNAL_SYNC_SECONDS = _histogram(

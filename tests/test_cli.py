@@ -254,6 +254,7 @@ def test_kinds_are_listed_in_every_form() -> None:
     rows = [
         {"role": "collector", "kind": "file", "package": "socmon"},
         {"role": "collector", "kind": "syslog_tcp", "package": "socmon"},
+        {"role": "collector", "kind": "syslog_udp", "package": "socmon"},
         {"role": "forwarder", "kind": "file", "package": "socmon"},
         {"role": "forwarder", "kind": "ncsc", "package": "socmon"},
         {"role": "forwarder", "kind": "webhook", "package": "socmon"},
@@ -267,7 +268,7 @@ def test_kinds_are_listed_in_every_form() -> None:
     assert valid(json.loads(socmon("kinds", "-o", "json").stdout), "kinds.v1")
     assert [line.split("  ")[0] for line in socmon("kinds", "--lang", "vi").stdout.splitlines()] == [
         "VAI TRÒ",
-        *["nguồn thu"] * 2,
+        *["nguồn thu"] * 3,
         *["nơi nhận"] * 3,
     ]
     assert [json.loads(line) for line in socmon("kinds", "-o", "ndjson").stdout.splitlines()] == rows

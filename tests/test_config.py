@@ -15,7 +15,7 @@ from socmon.yamlfile import read
 
 SECTIONS = [each.name for each in fields(Config) if each.name not in {"path", "state_dir", "collectors", "forwarders"}]
 
-KINDS = "file, pigeon, syslog_tcp"
+KINDS = "file, pigeon, syslog_tcp, syslog_udp"
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,11 @@ def pigeon(config: Config) -> Any:
 def test_shipped_example_loads_and_shows_the_defaults() -> None:
     config = load(shipped("config.example.yaml"))
 
-    assert [(each.name, each.kind) for each in config.collectors] == [("auth", "file"), ("network", "syslog_tcp")]
+    assert [(each.name, each.kind) for each in config.collectors] == [
+        ("auth", "file"),
+        ("network", "syslog_tcp"),
+        ("equipment", "syslog_udp"),
+    ]
     assert [(each.name, each.kind) for each in config.forwarders] == [
         ("alerts_file", "file"),
         ("centre", "ncsc"),

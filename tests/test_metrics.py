@@ -14,6 +14,7 @@ from socmon.resources import shipped
 LABELS = {"component", "reason", "rule", "level", "forwarder", "version", "python"}
 UNITS = (
     "_total",
+    "_bytes",
     "_seconds",
     "_frame",
     "_frames",

@@ -1,0 +1,220 @@
+"""Syslog over UDP: a datagram is a message (RFC 5426). Plain, without DTLS."""
+
+import asyncio
+import time
+from contextlib import closing, suppress
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from collectors._datagrams import KernelDrops, widen
+from collectors._listening import Allowed, ListenerSettings, Rarely, listen_udp
+from socmon import metrics
+from socmon.component import BEAT_S, Collector, Context
+from socmon.errors import ComponentError
+from socmon.event import Record, Source
+from socmon.parsers.addresses import address as in_one_spelling
+
+BATCH_RECORDS = 1000
+TURN_BATCHES = 4  # then others have their turn; together fewer than intake.buffer_records
+# Messages lie in the kernel meanwhile and travel together, where each would be a batch; 600 of them at 60,000 a second.
+REST_S = 0.01
+STOP_S = 2.5  # of the 5 s that the daemon gives collectors to stop
+MAX_DISCARDED = 100_000
+MAX_SOURCES = 10_000  # anybody can make up addresses
+_LARGEST_BYTES = 65_535  # no datagram is longer (RFC 768)
+
+_Left = Literal["nothing", "more", "no_room"]
+
+
+class SyslogUdpSettings(ListenerSettings):
+    """Options of `kind: syslog_udp`."""
+
+    receive_buffer_bytes: int = Field(
+        default=8 * 1024 * 1024,
+        ge=64 * 1024,
+        le=1024 * 1024 * 1024,
+        description="Bytes that the kernel keeps for us while we are busy, about 400 for a short message. More than "
+        "net.core.rmem_max needs CAP_NET_ADMIN, or ReceiveBuffer= in a socket unit.",
+    )
+    max_bytes: int = Field(
+        default=_LARGEST_BYTES,
+        ge=480,  # what every receiver must take (RFC 5426, section 3.2)
+        le=_LARGEST_BYTES,
+        description="Longest message, in bytes. The rest of a longer one is cut off and the cut counted as too_long.",
+    )
+
+
+class SyslogUdpCollector(Collector[SyslogUdpSettings]):
+    """Takes datagrams from whoever sends them, and never makes anybody wait.
+
+    What socmon has no room for stays in the kernel's receive buffer; what that has no room for the kernel drops, and
+    its count is told as dropped, `kernel` (docs/semantics.md, "Ledger").
+    """
+
+    settings_type: ClassVar[type[SyslogUdpSettings]] = SyslogUdpSettings
+
+    def __init__(self, context: Context[SyslogUdpSettings]) -> None:
+        super().__init__(context)
+        self._allowed = Allowed(self.settings.allow)
+        self._rarely = Rarely()
+        self._sources: dict[str, Source | None] = {}  # by the sender's address; None where it is refused
+
+    async def run(self) -> None:
+        """Take datagrams until cancelled; once.
+
+        Raises:
+            ComponentError: the address cannot be listened on, or the socket failed.
+        """
+        with closing(listen_udp(self.settings.address, self.settings.port)) as listener:
+            self._listener = listener
+            self._drops = KernelDrops(listener)
+            self._announce()
+            try:
+                await self._receive()
+            except asyncio.CancelledError:
+                await self._empty()
+                raise
+            except OSError as error:
+                raise ComponentError(f"cannot receive on {self.settings.address}: {error.strerror}") from error
+
+    def _announce(self) -> None:
+        wished_bytes = self.settings.receive_buffer_bytes
+        size_bytes = widen(self._listener, wished_bytes)
+        metrics.RECEIVE_BUFFER[self.context.name].set(size_bytes)
+        address, port = self._listener.getsockname()[:2]
+        self.context.log.info("listening", address=address, port=port, receive_buffer_bytes=size_bytes)
+        if size_bytes < wished_bytes:
+            remedy = f"sysctl net.core.rmem_max={wished_bytes}, or ReceiveBuffer={wished_bytes} in a socket unit"
+            self.context.log.warning(
+                "receive buffer is smaller than wished, a burst may be lost",
+                size_bytes=size_bytes,
+                wished_bytes=wished_bytes,
+                remedy=remedy,
+            )
+
+    # ── receiving ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _receive(self) -> None:
+        while True:
+            await self._readable()
+            self.context.beat()
+            left = self._drain()
+            await asyncio.sleep(0 if left == "more" else REST_S)
+
+    async def _readable(self) -> None:
+        """Return when a datagram has come in, in half a beat at the latest."""
+        loop, come = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._listener, come.set)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(BEAT_S / 2):
+                    await come.wait()
+        finally:
+            loop.remove_reader(self._listener)
+
+    def _drain(self) -> _Left:
+        """Hand on what has come in; what is left in the kernel when this turn is over."""
+        for _ in range(TURN_BATCHES):
+            self._count_drops()
+            records, datagrams = self._read()
+            if records and self.context.offer(records) < len(records):
+                return "no_room"  # what is not read is not lost yet
+            if datagrams < BATCH_RECORDS:
+                return "nothing"
+        return "more"
+
+    def _read(self) -> tuple[list[Record], int]:
+        """One batch of records, and how many datagrams were read for it."""
+        records: list[Record] = []
+        now_us, size_bytes, datagrams = time.time_ns() // 1000, 0, 0
+        receive, sources, max_bytes = self._listener.recvfrom, self._sources, self.settings.max_bytes
+        while datagrams < BATCH_RECORDS:
+            try:
+                data, sender = receive(_LARGEST_BYTES)
+            except BlockingIOError:
+                break
+            datagrams += 1
+            address = sender[0]
+            source = sources[address] if address in sources else self._meet(address)
+            if source is None:
+                self._refuse(address)
+                continue
+            size_bytes += len(data)
+            message = message_of(data)
+            if len(message) > max_bytes:
+                message = message[:max_bytes]
+                self._tell_cut(source.peer)
+            if message:
+                records.append(Record(message, source, now_us))
+            else:
+                self.context.counters.error("empty")
+        self.context.counters.received(len(records), size_bytes)
+        return records, datagrams
+
+    def _count_drops(self) -> None:
+        if drops := self._drops.take():
+            self.context.counters.received(drops, 0)
+            self.context.counters.dropped(drops, "kernel")
+            if records := self._rarely.times("kernel", drops):
+                self.context.log.warning("the kernel dropped messages, its receive buffer was full", records=records)
+
+    # ── senders ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _meet(self, address: str) -> Source | None:
+        """The source of a sender that is not known yet, and whether it may send at all."""
+        peer = in_one_spelling(address)
+        source = self.source(peer, authenticated=False) if peer and peer in self._allowed else None
+        if len(self._sources) >= MAX_SOURCES:
+            del self._sources[next(iter(self._sources))]
+        self._sources[address] = source
+        return source
+
+    def _refuse(self, address: str) -> None:
+        self.context.counters.error("not_allowed")
+        if times := self._rarely.times("not_allowed"):
+            peer = in_one_spelling(address)
+            self.context.log.warning("message refused", reason="not_allowed", peer=peer, times=times)
+
+    def _tell_cut(self, peer: str) -> None:
+        self.context.counters.error("too_long")
+        if times := self._rarely.times("too_long"):
+            self.context.log.warning("message cut at max_bytes", peer=peer, times=times)
+
+    # ── the stop ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _empty(self) -> None:
+        """Journal what the kernel holds: it is lost with the socket. What there is no time for is counted."""
+        loop, batch = asyncio.get_running_loop(), list[Record]()
+        end_s, datagrams = loop.time() + STOP_S, BATCH_RECORDS
+        try:
+            while datagrams == BATCH_RECORDS and loop.time() < end_s:
+                batch, datagrams = self._read()
+                # Not awaited itself: cancelled in the middle of a write, `emit` waits for that to end.
+                handing = asyncio.create_task(self.context.emit(batch), name=f"collector {self.context.name}, the rest")
+                await asyncio.wait([handing], timeout=end_s - loop.time())
+                if not handing.done():
+                    handing.cancel()
+                    break
+                await handing
+                batch = []
+        finally:
+            self._count_drops()
+            if lost := len(batch) + self._discard():
+                self.context.log.warning("messages received are lost, the journal did not take them", records=lost)
+                self.context.counters.dropped(lost, "not_journalled")
+
+    def _discard(self) -> int:
+        """Count what still lies in the kernel; a sender that goes on may send more, so not for ever."""
+        lost = 0
+        for _ in range(MAX_DISCARDED // BATCH_RECORDS):
+            records, datagrams = self._read()
+            lost += len(records)
+            if datagrams < BATCH_RECORDS:
+                break
+        return lost
+
+
+def message_of(datagram: bytes) -> bytes:
+    """The message without the line ends and NULs that some senders put behind it."""
+    return datagram.rstrip(b"\r\n\0")

@@ -41,6 +41,8 @@ def _line(alert: Alert, release: Release) -> dict[str, Any]:
         "level": alert.level,
         "tags": alert.tags,
         "status": alert.status,
+        "reason": alert.reason,
+        "recurring": alert.recurring,
         "group": alert.group,
         "host": alert.host,
         "agency": alert.agency,

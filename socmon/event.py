@@ -203,7 +203,11 @@ class Alert(Struct):
         opened_seq: journal sequence of the match that opened it.
         approximate: True when bounded state had to drop members inside a window.
         agency, system, system_level: of the event that opened it; `entities` lists further agencies.
+        status: open, acknowledged or closed; it and what follows is the analysts', and detection never touches it.
         analyst_revision: changes made by people; `revision + analyst_revision` orders what is sent upward.
+        reason: why it was closed: tp, fp, benign or duplicate; "" while it is not.
+        status_by: who gave it its status; "" while nobody has.
+        recurring: it is closed, and matches have joined it since.
         evidence: the first and last 20 events, in sequence order.
     """
 
@@ -226,4 +230,7 @@ class Alert(Struct):
     entities: dict[str, list[str]] = {}
     status: str = "open"
     analyst_revision: int = 0
+    reason: str = ""
+    status_by: str = ""
+    recurring: bool = False
     evidence: list[Evidence] = []

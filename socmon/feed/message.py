@@ -220,6 +220,8 @@ def _vn_soc(alert: Alert, sender: Sender) -> dict[str, Any]:
     }
     if TEST_TAG in alert.tags:
         block["test"] = True
+    if alert.reason:
+        block["disposition"] = alert.reason
     system_id, system_level = _system(alert, sender)
     if system_id:
         block["system_id"] = system_id

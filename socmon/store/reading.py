@@ -13,11 +13,11 @@ from msgspec import Struct
 from socmon.errors import NotFoundError, StoreError
 from socmon.event import LEVELS, Alert
 from socmon.i18n import Message, mark
-from socmon.store.rows import SELECT_ALERT, alert_of, read_evidence
+from socmon.store.rows import ALERT_FIELDS, SELECT_ALERT, alert_of, read_evidence
 
 T = TypeVar("T")
 _NEVER_US = (1 << 62, -(1 << 62))  # after and before every time
-SCHEMA = 4  # the newest that is known here: len(schema.MIGRATIONS), which would import the writer's libraries
+SCHEMA = 5  # the newest that is known here: len(schema.MIGRATIONS), which would import the writer's libraries
 _TRIES = 5
 _MAX_RELEASES = 10
 
@@ -41,8 +41,8 @@ select * from ({SELECT_ALERT} {_FILTER} order by last_us desc, id desc limit :li
 """  # noqa: S608  constants
 _COUNT = f"select count(*) from alert {_FILTER}"  # noqa: S608  constants
 _CHANGES = f"""
-select * from (select changed.number, shown.* from change as changed join ({SELECT_ALERT}) as shown
-               on shown.id = changed.alert_id where changed.number > ? order by changed.number {{order}} limit ?)
+select * from (select changed.number, {ALERT_FIELDS} from change as changed join alert on alert.id = changed.alert_id
+               where changed.number > ? order by changed.number {{order}} limit ?)
 order by number
 """  # noqa: S608  constants
 _RELEASES = """

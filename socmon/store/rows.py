@@ -5,14 +5,15 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from socmon.event import LEVELS, Alert, Evidence
+from socmon.event import LEVELS, Alert, Evidence, Level
 
 # Absolute, not added to: writing the same alert twice, as a replayed journal does, changes nothing, and an older
-# revision never overwrites a newer one. What analysts own (status, analyst_revision) is not touched.
+# revision never overwrites a newer one. What analysts own (status, reason, analyst_revision, …) is not touched.
 _UPSERT_ALERT = """
 insert into alert (id, rule_id, title, level, tags, grouped, first_us, last_us, count, revision, opened_seq,
-                   approximate, host, agency, system, system_level, entities, status, analyst_revision, stored_us)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', 0, ?)
+                   approximate, host, agency, system, system_level, entities, status, analyst_revision, stored_us,
+                   opened_us)
+values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, 'open', 0, ?18, ?18)
 on conflict (id) do update set
     title = excluded.title, level = excluded.level, tags = excluded.tags, first_us = excluded.first_us,
     last_us = excluded.last_us, count = excluded.count, revision = excluded.revision,
@@ -33,10 +34,12 @@ delete from evidence where alert_id = ?1
     and seq > (select seq from evidence where alert_id = ?1 order by seq limit 1 offset ?2)
     and seq < (select seq from evidence where alert_id = ?1 order by seq desc limit 1 offset ?2)
 """
-SELECT_ALERT = """
-select alert.id, rule_id, title, level, tags, grouped, first_us, last_us, count, revision, opened_seq, approximate,
-       host, agency, system, system_level, entities, status, analyst_revision from alert
+ALERT_FIELDS = """
+alert.id, rule_id, title, level, tags, grouped, first_us, last_us, count, revision, opened_seq, approximate,
+host, agency, system, system_level, entities, status, analyst_revision, reason, status_by,
+status = 'closed' and revision > closed_revision
 """
+SELECT_ALERT = f"select {ALERT_FIELDS} from alert "  # noqa: S608  constants
 
 
 def write_alert(db: sqlite3.Connection, alert: Alert, now_us: int, destinations: Sequence[str], keep: int) -> bool:
@@ -67,12 +70,17 @@ def write_alert(db: sqlite3.Connection, alert: Alert, now_us: int, destinations:
         now_us,
     )
     stored = db.execute(_UPSERT_ALERT, values).rowcount > 0
-    urgency = LEVELS.index(alert.level)
     if stored:
-        db.executemany(_UPSERT_PENDING, [(name, alert.id, urgency, now_us) for name in destinations])
+        queue(db, alert.id, alert.level, now_us, destinations)
     db.executemany(_INSERT_EVIDENCE, [_evidence_row(alert.id, item) for item in alert.evidence])
     db.execute(_TRIM_EVIDENCE, (alert.id, keep - 1))
     return stored
+
+
+def queue(db: sqlite3.Connection, alert_id: str, level: Level, now_us: int, destinations: Sequence[str]) -> None:
+    """Let the alert, as it will be then, be released to every destination."""
+    urgency = LEVELS.index(level)
+    db.executemany(_UPSERT_PENDING, [(name, alert_id, urgency, now_us) for name in destinations])
 
 
 def _evidence_row(alert_id: str, item: Evidence) -> tuple[object, ...]:
@@ -105,7 +113,8 @@ def alert_of(row: Sequence[object]) -> Alert:
     values = dict(zip(names, row, strict=True))
     for name in ("tags", "group", "entities"):
         values[name] = msgspec.json.decode(str(values[name]))
-    values["approximate"] = bool(values["approximate"])
+    for name in ("approximate", "recurring"):
+        values[name] = bool(values[name])
     return msgspec.convert(values, Alert)
 
 

@@ -122,6 +122,7 @@ begin
     insert into change (alert_id) values (new.id);
 end
 """
+_COUNT_HISTORY = _COUNT.replace("new.id", "new.alert_id")
 
 
 def _follow_alerts(db: sqlite_utils.Database) -> None:
@@ -137,7 +138,41 @@ def _follow_alerts(db: sqlite_utils.Database) -> None:
     db.execute(f"create trigger alert_changed after update on alert {_COUNT}")
 
 
-MIGRATIONS: tuple[Callable[[sqlite_utils.Database], None], ...] = (_first, _retried, _add_system, _follow_alerts)
+def _add_triage(db: sqlite_utils.Database) -> None:
+    """What analysts do with an alert: what it is by that in columns of the alert's, each change in `history`."""
+    alerts = _table(db, "alert")
+    alerts.add_column("opened_us", int)  # null for alerts of before: nobody wrote it down
+    alerts.add_column("reason", str, not_null_default="")
+    alerts.add_column("status_by", str, not_null_default="")
+    alerts.add_column("closed_revision", int)  # detection's, when it was closed: a greater one tells of matches since
+    _table(db, "history").create(
+        {
+            "id": int,
+            "alert_id": str,
+            "time_us": int,
+            "actor": str,
+            "verb": str,
+            "status_before": str,
+            "status_after": str,
+            "reason": str,
+            "text": str,
+            "analyst_revision": int,
+        },
+        pk="id",
+        not_null={"alert_id", "time_us", "actor", "verb"},
+    )
+    _table(db, "history").create_index(["alert_id", "id"])
+    # A comment leaves the alert as it is; who follows alerts hears of it all the same.
+    db.execute(f"create trigger history_added after insert on history {_COUNT_HISTORY}")
+
+
+MIGRATIONS: tuple[Callable[[sqlite_utils.Database], None], ...] = (
+    _first,
+    _retried,
+    _add_system,
+    _follow_alerts,
+    _add_triage,
+)
 
 
 def prepare(connection: sqlite3.Connection, name: str) -> None:

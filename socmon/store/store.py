@@ -15,7 +15,7 @@ from socmon.component import Outcome, Released
 from socmon.errors import StoreError
 from socmon.event import Alert
 from socmon.ledger import Ledger
-from socmon.store import outbox, queue
+from socmon.store import outbox, queue, triage
 from socmon.store.outbox import Routing, Undelivered
 from socmon.store.rows import read_alerts, write_alert
 from socmon.store.schema import prepare
@@ -99,6 +99,18 @@ class Store:
             if checkpoint is not None:
                 _write_checkpoint(db, checkpoint, now_us)
         return stored
+
+    async def triage(
+        self, alert_ids: Sequence[str], change: triage.Change, *, actor: str, now_us: int, dry_run: bool = False
+    ) -> list[triage.Triaged]:
+        """See `triage.apply`; all in one transaction, which is on the disk when this returns."""
+
+        def work() -> list[triage.Triaged]:
+            with self._transaction() as db:
+                saying = triage.Saying(actor, now_us, self._destinations)
+                return triage.apply(db, alert_ids, change, saying, dry_run=dry_run)
+
+        return await self._in_thread(work)
 
     async def release(self, routing: Routing, *, limit: int, now_us: int, interval_us: int) -> list[str]:
         """See `outbox.release`."""

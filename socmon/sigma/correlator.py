@@ -81,6 +81,14 @@ class Correlator:
         """(groups, events held in them)."""
         return self._groups, self._members
 
+    def reached(self, rule_id: str, event: Event) -> tuple[Key, int] | None:
+        """The group that `event` is in for a correlation, and what its condition compares there at the newest event.
+
+        None if it is in none: it lacks a field, or the correlation neither alerts nor feeds one that does.
+        """
+        keeper = self._keepers.get(rule_id)
+        return None if keeper is None else keeper.reached(event)
+
     # ── a batch ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def process(self, matches: Iterable[Match], highs: Mapping[Clock, int]) -> None:

@@ -29,9 +29,11 @@ from sigma.types import SigmaCasedString, SigmaExpansion, SigmaNumber, SigmaType
 
 from socmon.sigma.always import always_true
 from socmon.sigma.documents import Place, RefusedError
-from socmon.sigma.ir import Node, Not, both, either
+from socmon.sigma.ir import Not, both, either
+from socmon.sigma.outline import Group, Item, Piece, all_of, any_of, not_of
 from socmon.sigma.regex import POLICY
 from socmon.sigma.terms import term_of
+from socmon.sigma.values import text_of
 
 # What pySigma, its parser and our recursion raise for input that nobody expected; SigmaError is a ValueError.
 PYSIGMA_ERRORS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -96,44 +98,48 @@ class ConditionReader:
         self._detections = detections
         self._definitions = definitions
         self._names_of = names_of
-        self._nodes: dict[str, Node] = {}
+        self._named: dict[str, Group] = {}
 
-    def read(self) -> Node:
+    def read(self) -> Piece:
         """What fulfils the rule: any of its conditions.
 
         Raises:
             RefusedError: something in it is not supported, or cannot be meant.
         """
         for name, detection in self._detections.detections.items():
-            self._nodes[name] = self._detection(detection, self._definitions[name], ("detection", name))
+            self._named[name] = self._detection(detection, self._definitions[name], ("detection", name), name)
         place: Place = ("detection", "condition")
-        node = either(tuple(self._condition(condition, place) for condition in self._detections.parsed_condition))
-        if always_true(node):
+        pieces = tuple(self._condition(condition, place) for condition in self._detections.parsed_condition)
+        whole = pieces[0] if len(pieces) == 1 else any_of(pieces)
+        if always_true(whole.node):
             raise RefusedError("the condition is true for every event; say what the rule looks for", place)
-        return node
+        return whole
 
-    def _detection(self, detection: SigmaDetection, definition: Any, place: Place) -> Node:
-        nodes = []
+    def _detection(self, detection: SigmaDetection, definition: Any, place: Place, name: str = "") -> Group:
+        pieces: list[Piece] = []
         for part, inner, where in _parts(detection, definition, place):
             if isinstance(part, SigmaDetection):
-                nodes.append(self._detection(part, inner, where))
+                pieces.append(self._detection(part, inner, where))
             else:
+                key = str(where[-1]) if isinstance(definition, Mapping) else ""
                 try:
-                    nodes.append(self._item(part))
+                    pieces.append(self._item(part, key, inner))
                 except PYSIGMA_ERRORS as error:
                     raise refusal(error, where) from error
-        return both(tuple(nodes)) if detection.item_linking is ConditionAND else either(tuple(nodes))
+        linked = all_of if detection.item_linking is ConditionAND else any_of
+        return linked(tuple(pieces), name)
 
-    def _item(self, item: SigmaDetectionItem) -> Node:
+    def _item(self, item: SigmaDetectionItem, key: str, stated: object) -> Item:
         _refuse_modifiers(item)
         names = () if item.field is None else self._names_of(item.field)
         terms = tuple(term_of(value, names, self._names_of) for value in item.value)
         if not terms:
             raise ValueError("an empty list says nothing; remove it, or write null for a missing field")
         node = both(terms) if item.value_linking is ConditionAND else either(terms)
-        return Not(node) if item.negated else node
+        values = tuple(map(_written, stated if isinstance(stated, list) else [stated]))
+        return Item(key, names, values, Not(node) if item.negated else node)
 
-    def _condition(self, condition: SigmaCondition, place: Place) -> Node:
+    def _condition(self, condition: SigmaCondition, place: Place) -> Piece:
         if not isinstance(condition.condition, str) or len(condition.condition) > _MAX_CONDITION_CHARS:
             raise RefusedError(f"a condition is text of up to {_MAX_CONDITION_CHARS} characters", place)
         if "|" in condition.condition:
@@ -144,22 +150,26 @@ class ConditionReader:
         except PYSIGMA_ERRORS as error:
             raise refusal(error, place) from error
 
-    def _tree(self, tree: Any) -> Node:
+    def _tree(self, tree: Any) -> Piece:
         if isinstance(tree, ConditionIdentifier):
-            if tree.identifier not in self._nodes:
-                known = ", ".join(map(repr, self._nodes))[:120]
+            if tree.identifier not in self._named:
+                known = ", ".join(map(repr, self._named))[:120]
                 raise ValueError(f"no detection is called {tree.identifier[:60]!r}; the rule has {known}")
-            return self._nodes[tree.identifier]
+            return self._named[tree.identifier]
         if isinstance(tree, ConditionSelector):
             chosen = [one.identifier for one in tree.resolve_referenced_detections(self._detections)]
             if not chosen:
                 raise ValueError(f"no detection is called like {tree.pattern[:60]!r}")
-            nodes = tuple(self._nodes[name] for name in chosen)
-            return both(nodes) if tree.cond_class is ConditionAND else either(nodes)
+            pieces = tuple(self._named[name] for name in chosen)
+            return all_of(pieces) if tree.cond_class is ConditionAND else any_of(pieces)
         parts = tuple(self._tree(arg) for arg in tree.args)
         if isinstance(tree, ConditionNOT):
-            return Not(parts[0])
-        return both(parts) if isinstance(tree, ConditionAND) else either(parts)
+            return not_of(parts[0])
+        return all_of(parts) if isinstance(tree, ConditionAND) else any_of(parts)
+
+
+def _written(value: object) -> str:
+    return "null" if value is None else text_of(value)
 
 
 def _parts(

@@ -73,6 +73,19 @@ class Keeper:
             values = [_value(event, field) for field in self.fields]
         return None if None in values else tuple(map(str, values))
 
+    def reached(self, event: Event) -> tuple[Key, int] | None:
+        """The group of `event`, and what the condition compares there, in the window that ends at its newest event.
+
+        None if the event lacks a field that this takes.
+        """
+        key = self.key_of(event)
+        if key is None or self.window is None or self.fact_of(event, self._masks, event.repeat) is None:
+            return None
+        group = self.groups.get(key)
+        if isinstance(group, Measured):
+            return key, group.measure.reached(group.times[-1] - self.window.timespan_us)
+        return key, group.total if group else 0
+
     def fact_of(self, event: Event, matched: Iterable[str], weight: int) -> Fact:
         """What the condition of a measured window reads of an event that matches the rules `matched`.
 

@@ -14,9 +14,9 @@ from socmon.sigma.chains import Chains
 from socmon.sigma.correlations import for_pysigma
 from socmon.sigma.detection import ConditionReader, refusal
 from socmon.sigma.documents import MAX_BYTES, Document, RefusedError, read_documents
-from socmon.sigma.ir import Node
 from socmon.sigma.logsources import FILE_NAME, LogSources, log_source
 from socmon.sigma.metadata import describe, parse, rule_id
+from socmon.sigma.outline import Piece
 from socmon.sigma.rule import Rule, RuleError
 
 _SUFFIXES = frozenset({".yml", ".yaml"})
@@ -54,7 +54,7 @@ class Loader:
 
     def __init__(self, sources: LogSources) -> None:
         self.errors: list[RuleError] = []
-        self.conditions: dict[str, Node] = {}
+        self.conditions: dict[str, Piece] = {}
         self._sources = sources
         self._seen_files: set[Path] = set()
         self._entries: list[Rule | tuple[Document, SigmaCorrelationRule]] = []

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
+from typing import Literal, get_args
 
 import msgspec
 import yaml
@@ -11,6 +12,8 @@ from socmon.event import LogSource
 from socmon.resources import shipped
 
 FILE_NAME = "logsources.yml"
+LogSourcePart = Literal["product", "category", "service"]
+PARTS: tuple[LogSourcePart, ...] = get_args(LogSourcePart)
 
 
 class _Cover(Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,9 +43,13 @@ class LogSources(Struct, frozen=True, forbid_unknown_fields=True):
 
     def sees(self, rule: LogSource, event: LogSource) -> bool:
         """Whether a rule for log source `rule` looks at events of `event`; both in lower case."""
-        if not _same(rule.product, event.product) or not _same(rule.category, event.category):
-            return False
-        return _same(rule.service, event.service) or any(cover.adds(rule, event) for cover in self.covers)
+        return not self.differing(rule, event)
+
+    def differing(self, rule: LogSource, event: LogSource) -> tuple[LogSourcePart, ...]:
+        """The parts of a rule's log source that an event's does not have; () where the rule looks at it."""
+        parts = tuple(part for part in PARTS if not _same(getattr(rule, part), getattr(event, part)))
+        covered = parts == ("service",) and any(cover.adds(rule, event) for cover in self.covers)
+        return () if covered else parts
 
     def names(self, rule: LogSource, field: str) -> tuple[str, ...]:
         """The names that a rule's field may have in an event, in order of preference.

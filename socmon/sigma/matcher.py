@@ -81,8 +81,8 @@ def _any_true(tests: list[Test]) -> Test:
     return test
 
 
-def _reader(names: _Names) -> Callable[[Fields], Any]:
-    """Reads a field under the first of its names that the event has, or all values for a keyword.
+def reader(names: _Names) -> Callable[[Fields], Any]:
+    """What reads a field under the first of its names that the event has, or all values for a keyword.
 
     A keyword is looked for in what was logged, not in what is known besides.
     """
@@ -96,7 +96,7 @@ def _reader(names: _Names) -> Callable[[Fields], Any]:
 
 def _one_of(atoms: Sequence[Atom]) -> Test:
     """Test for any of some text atoms of one field."""
-    read = _reader(atoms[0].names)
+    read = reader(atoms[0].names)
     normal = str if atoms[0].cased else fold
     matches = _text_test(atoms)
 
@@ -136,7 +136,7 @@ def _atom_test(atom: Atom) -> Test:
     """Test for an atom that looks at more than folded text."""
     if atom.op == "exists":
         return lambda fields: any(name in fields for name in atom.names)
-    read = _reader(atom.names)
+    read = reader(atom.names)
     if atom.op == "null":
         return lambda fields: _holds_null(read(fields))
     if isinstance(atom.arg, FieldRef):
@@ -160,7 +160,7 @@ def _value_test(atom: Atom) -> _TextTest:
 
 
 def _reference_test(read: Callable[[Fields], Any], ref: FieldRef) -> Test:
-    read_other = _reader(ref.names)
+    read_other = reader(ref.names)
     compare: Callable[[str, str], bool] = operator.eq
     if ref.starts:
         compare = operator.contains if ref.ends else str.startswith

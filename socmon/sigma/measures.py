@@ -28,6 +28,10 @@ class Measure(Struct, array_like=True):
         """What the condition compares; no event in the window is older than `oldest_us`."""
         raise NotImplementedError
 
+    def reached(self, oldest_us: int) -> int:
+        """As `number`; how far a condition is that is all or nothing."""
+        return self.number(oldest_us)
+
     def enter_all(self, facts: Iterable[Any], times_us: Iterable[int]) -> None:
         """Several come in."""
         for fact, time_us in zip(facts, times_us, strict=True):
@@ -118,6 +122,10 @@ class Steps(Measure):
     def number(self, oldest_us: int) -> int:
         """The number of positions if all are passed in order, else 0."""
         return len(self.starts) if self.starts[-1] >= oldest_us else 0
+
+    def reached(self, oldest_us: int) -> int:
+        """The positions that are passed in order."""
+        return sum(start >= oldest_us for start in self.starts)
 
     @staticmethod
     def merged(one: int, other: int) -> int:

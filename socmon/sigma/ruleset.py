@@ -6,8 +6,9 @@ from pathlib import Path
 from socmon.event import LogSource
 from socmon.sigma.ir import FieldRef, Node, atoms
 from socmon.sigma.loading import Loader, rule_files
-from socmon.sigma.logsources import LogSources, log_source, shipped_log_sources
+from socmon.sigma.logsources import LogSourcePart, LogSources, log_source, shipped_log_sources
 from socmon.sigma.matcher import Compiler, Fields, Test
+from socmon.sigma.outline import Piece
 from socmon.sigma.rule import Rule, RuleError
 
 _Plan = list[tuple[str, Test]]
@@ -24,15 +25,16 @@ class RuleSet:
     """
 
     def __init__(
-        self, rules: Sequence[Rule], errors: Sequence[RuleError], conditions: Mapping[str, Node], sources: LogSources
+        self, rules: Sequence[Rule], errors: Sequence[RuleError], conditions: Mapping[str, Piece], sources: LogSources
     ) -> None:
         self.rules = list(rules)
         self.errors = sorted(errors, key=lambda error: (error.path, error.line))
         self.by_id = {rule.id: rule for rule in self.rules}
         self._sources = sources
-        self._fields = {rule_id: _fields_of(node) for rule_id, node in conditions.items()}
+        self._conditions = conditions
+        self._fields = {rule_id: _fields_of(piece.node) for rule_id, piece in conditions.items()}
         compiler = Compiler()
-        self._tests = {rule_id: compiler.test_for(node) for rule_id, node in conditions.items()}
+        self._tests = {rule_id: compiler.test_for(piece.node) for rule_id, piece in conditions.items()}
         self._plans: dict[LogSource, _Plan] = {}
 
     def match(self, fields: Fields, logsource: Mapping[str, str | None] | LogSource) -> list[str]:
@@ -61,6 +63,18 @@ class RuleSet:
         ]
         self._plans[logsource] = plan
         return plan
+
+    def condition(self, rule_id: str) -> Piece:
+        """What fulfils a single-event rule.
+
+        Raises:
+            KeyError: no such rule has this id.
+        """
+        return self._conditions[rule_id]
+
+    def differing(self, rule: Rule, logsource: LogSource) -> tuple[LogSourcePart, ...]:
+        """Which parts of its log source keep a single-event rule from looking at events of `logsource`; () if none."""
+        return self._sources.differing(rule.logsource, log_source(logsource))
 
     def reads(self, names: Iterable[str]) -> bool:
         """Whether a rule reads one of these fields."""

@@ -16,7 +16,7 @@ from socmon.enrich import Assets
 from socmon.errors import JournalError, StoreError
 from socmon.event import Alert, Evidence, Record
 from socmon.intake import Intake, until
-from socmon.journal import Journal
+from socmon.journal import Batch, Journal
 from socmon.ledger import Ledger
 from socmon.matching import Matched, Matcher, Unparsed
 from socmon.sigma import RuleSet
@@ -120,15 +120,25 @@ class Correlating:
             self._count_damage(reader.lost_seqs)
             for batch in batches:
                 failpoints.die("journal.appended")
-                self._apply(self._matcher.match(batch))
+                self._take(batch)
                 await asyncio.sleep(0)
                 await self._room.wait()
+
+    def _take(self, batch: Batch) -> None:
+        began_s = time.monotonic()
+        self._apply(self._matcher.match(batch))
+        now_us = time.time_ns() // 1000
+        # Backwards, so that the first record of each collector stays.
+        received_us = {record.source.collector: record.received_us for record in reversed(batch.records)}
+        lags_s = {collector: (now_us - moment_us) / 1e6 for collector, moment_us in received_us.items()}
+        metrics.applied(batch.number, time.monotonic() - began_s, lags_s)
 
     def _count_damage(self, lost: int) -> None:
         """Enter records into the ledger that the disk has lost out of the middle of the journal."""
         if lost > self._damaged:
             _log.error("a part of the journal is damaged, its records are lost", records=lost - self._damaged)
             self._ledger.add_dropped("journal", "damaged", lost - self._damaged)
+            metrics.JOURNAL_DAMAGED.inc(lost - self._damaged)
             self._damaged = lost
 
     @property
@@ -223,12 +233,14 @@ class Correlating:
             before = self._unsaved.get(alert.id)
             self._unsaved[alert.id] = (alert, before[1] + fresh if before else fresh)
         saved = self._take_checkpoint(number) if checkpoint and number > self.committed else None
+        metrics.STORE_WAITING.set(len(self._unsaved))
         if not self._unsaved and saved is None:
             return
         alerts = await self._with_evidence(list(self._unsaved.values()))
         with metrics.STORE_COMMIT_SECONDS.time():
             stored = await self._store.commit(alerts, depends_on=number, now_us=now_us, checkpoint=saved)
         self._unsaved.clear()
+        metrics.STORE_WAITING.set(0)
         if stored:
             self._stored()
         if saved is None:
@@ -258,12 +270,14 @@ class Correlating:
 
     async def _with_evidence(self, unsaved: Sequence[tuple[Alert, list[int]]]) -> list[Alert]:
         """The alerts, each with those of its events that are not stored yet; a trimmed journal may lack some."""
-        wanted = {seq for _, fresh in unsaved for seq in fresh}
+        wanted = {seq for alert, fresh in unsaved for seq in (*fresh, *_opening(alert, fresh))}
         loop = asyncio.get_running_loop()
         records = await loop.run_in_executor(self._looking_up, self._journal.lookup, wanted) if wanted else {}
         for alert, fresh in unsaved:
             names = self._rules.fields_of(alert.rule_id)
             alert.evidence = [self._evidence(records[seq], names) for seq in fresh if seq in records]
+            opening = [records[seq].received_us for seq in _opening(alert, fresh) if seq in records]
+            alert.received_us = opening[0] if opening else None
         return [alert for alert, _ in unsaved]
 
     def _evidence(self, record: Record, names: Sequence[str]) -> Evidence:
@@ -300,3 +314,8 @@ class Correlating:
             metrics.STORE_FAILING.set(0)
             self._intake.resume()
             self._room.set()
+
+
+def _opening(alert: Alert, fresh: Sequence[int]) -> tuple[int, ...]:
+    """The sequence of the event that opened `alert`, the first time that it is stored; events that join come later."""
+    return (alert.opened_seq,) if fresh and fresh[0] <= alert.opened_seq else ()

@@ -27,6 +27,7 @@ from socmon.expiring import Expiries, Expiring, watch
 from socmon.intake import Intake
 from socmon.journal import Journal
 from socmon.journal.recovery import TORN
+from socmon.measuring import Measuring
 from socmon.own import Own
 from socmon.resources import shipped
 from socmon.sigma import RuleSet, load_rules
@@ -188,6 +189,7 @@ class Daemon:
                 task("journal sync", self._intake.sync()),
                 task("journal tidy", self._tidy()),
                 task("loop lag", _watch_loop()),
+                task("measuring", Measuring(self._config.state_dir, self._deliverings).run()),
                 *([task("unknown hosts", tell_unknown(self._assets))] if self._assets else []),
                 task("certificates", watch(self._certificates())),
             ],
@@ -229,6 +231,7 @@ class Daemon:
 
     async def _collect(self, wiring: Wiring) -> None:
         door = self._door(wiring)
+        metrics.expect_collector(wiring.name)
 
         async def run() -> None:
             await cast("Collector[Any]", wiring.cls(door)).run()
@@ -295,6 +298,8 @@ def _load_rules(config: Config) -> RuleSet:
     rules = load_rules(rule_paths(config))
     for error in rules.errors:
         _log.error("rule refused, the others go on", problem=str(error))
+    metrics.RULES_LOADED.set(len(rules.rules))
+    metrics.RULES_REFUSED.set(len(rules.errors))
     return rules
 
 

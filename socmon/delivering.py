@@ -96,6 +96,7 @@ class Delivering:
         self._idle = asyncio.Event()  # nothing is due
         self._helped = asyncio.Event()
         self._troubles = _Troubles(self.name, self._log)
+        metrics.expect_forwarder(self.name)
         self.gave_up = False  # only a person can help: it is not tried any more until one says `hurry`
         self._next_prune_s = time.monotonic() + _PRUNE_S
 
@@ -144,7 +145,7 @@ class Delivering:
         forwarder = cast("Forwarder[Any]", self._wiring.cls(self._context))
         routing = Routing(self.name, forwarder.stream, forwarder.render)
         try:
-            await self._measure()
+            await self.measure()
             await forwarder.open()
             while True:
                 self._wake.clear()
@@ -167,7 +168,7 @@ class Delivering:
         for problem in problems:
             self._log.error("alert cannot be rendered, it waits for its next revision", problem=problem)
             self._context.counters.error("render")
-        await self._measure()
+        await self.measure()
         return await self._store.waiting(self.name, self._max_events)
 
     async def _send_all(self, forwarder: Forwarder[Any], batches: Sequence[Sequence[Released]]) -> None:
@@ -193,7 +194,8 @@ class Delivering:
         answered = {outcome.id for outcome in outcomes}
         if answered != {item.id for item in batch}:
             raise ComponentError(f"{len(batch)} alerts sent, {len(answered)} answered for; the batch is sent again")
-        await self._store.settle(outcomes, time.time_ns() // 1000)
+        first = await self._store.settle(outcomes, time.time_ns() // 1000)
+        metrics.accepted(self.name, first)
         self._count(outcomes)
         again = sum(outcome.status == "retry" for outcome in outcomes)
         if again < len(outcomes):
@@ -208,7 +210,8 @@ class Delivering:
             if outcome.status == "rejected":
                 self._log.error("alert refused, kept as a dead letter", code=outcome.code)
 
-    async def _measure(self) -> None:
+    async def measure(self) -> None:
+        """Show the backlog in the metrics; for when nothing is tried any more too."""
         backlog = await self._store.backlog(self.name)
         metrics.backlog(self.name, backlog.pending, backlog.waiting, backlog.oldest_us)
 

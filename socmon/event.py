@@ -209,6 +209,7 @@ class Alert(Struct):
         status_by: who gave it its status; "" while nobody has.
         recurring: it is closed, and matches have joined it since.
         evidence: the first and last 20 events, in sequence order.
+        received_us: when the event that opened it was received; on the way to the store only, and only the first time.
     """
 
     id: str
@@ -234,3 +235,4 @@ class Alert(Struct):
     status_by: str = ""
     recurring: bool = False
     evidence: list[Evidence] = []
+    received_us: int | None = None

@@ -185,6 +185,7 @@ class Intake:
             if len(records) <= 1:
                 for record in records:
                     _log.error("a record cannot be journalled, it is dropped", error=str(error))
+                    metrics.dropped(record.source.collector, record.count, "unwritable")
                     self.drop(record.source.collector, "unwritable", record.count)
                 return
             half = len(records) // 2

@@ -7,216 +7,185 @@ prints the reference page docs/metrics.md.
 import platform
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Iterable, Mapping
 
-from msgspec import Struct
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    disable_created_metrics,
-    generate_latest,
-)
+from prometheus_client import Counter, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from socmon import __version__
-
-# One series more for each counter, and nobody asks when a counter was made.
-disable_created_metrics()  # type: ignore[no-untyped-call]  # the library types all but this one
-
-REGISTRY = CollectorRegistry()
-ProcessCollector(registry=REGISTRY)
+from socmon.instruments import DECLARED, REGISTRY, Declared, Kept, Rising, counter, gauge, histogram
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 RULES_COUNTED = 1_000
 _COMMIT_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
-
-MetricT = TypeVar("MetricT", Counter, Gauge)
-
-
-class Declared(Struct, frozen=True):
-    """A metric as the reference page shows it; `name` is the exported one."""
-
-    name: str
-    kind: str
-    help: str
-    labels: tuple[str, ...] = ()
+# From within a turn of the loop to a destination that was dead for days.
+_DELAY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21_600, 86_400, 604_800)
 
 
-DECLARED: list[Declared] = []
-
-
-class Kept(Generic[MetricT]):
-    """`kept[value]` is the child of a metric with one label, looked up in 0.1 µs where `.labels()` takes 2.
-
-    Args:
-        limit: values that get a series of their own; all later ones share `_other`. None where they are bounded anyway.
-    """
-
-    def __init__(self, metric: MetricT, *, limit: int | None = None) -> None:
-        self._metric: MetricT = metric
-        self._limit = limit
-        self._children: dict[str, MetricT] = {}
-
-    def __getitem__(self, value: str) -> MetricT:
-        child = self._children.get(value)
-        if child is None:
-            full = self._limit is not None and len(self._children) >= self._limit
-            child = self._metric.labels("_other" if full else value)
-            if not full:
-                self._children[value] = child
-        return child
-
-
-class Rising:
-    """A counter whose total is kept, and saved, elsewhere."""
-
-    def __init__(self, counter: Counter) -> None:
-        self._counter = counter
-        self._total = 0
-
-    def reach(self, total: int) -> None:
-        """Count up to `total`; a smaller total than before is another run's, and counts from there."""
-        self._counter.inc(max(0, total - self._total))
-        self._total = total
-
-
-def _counter(name: str, text: str, *labels: str) -> Counter:
-    DECLARED.append(Declared(f"{name}_total", "counter", text, labels))
-    return Counter(name, text, labels, registry=REGISTRY)
-
-
-def _gauge(name: str, text: str, *labels: str) -> Gauge:
-    DECLARED.append(Declared(name, "gauge", text, labels))
-    return Gauge(name, text, labels, registry=REGISTRY)
-
-
-def _histogram(name: str, text: str, *, buckets: Sequence[float]) -> Histogram:
-    DECLARED.append(Declared(name, "histogram", text))
-    return Histogram(name, text, registry=REGISTRY, buckets=buckets)
-
-
-_BUILD = _gauge("socmon_build_info", "Always 1; the labels say which socmon and which Python run.", "version", "python")
+_BUILD = gauge("socmon_build_info", "Always 1; the labels say which socmon and which Python run.", "version", "python")
 _BUILD.labels(__version__, platform.python_version()).set(1)
 
-LOOP_LAG_SECONDS = _histogram(
+READY = gauge("socmon_daemon_ready", "1 while records are taken in, matched and stored, as /readyz says at the scrape.")
+
+LOOP_LAG_SECONDS = histogram(
     "socmon_loop_lag_seconds", "How late the event loop came to a timer.", buckets=_LAG_BUCKETS
 )
-PIPELINE_LAG = _gauge("socmon_pipeline_lag_frames", "Journal frames that are written and not yet matched.")
+PIPELINE_LAG = gauge("socmon_pipeline_lag_frames", "Journal frames that are written and not yet matched.")
+BATCH_SECONDS = histogram(
+    "socmon_matching_batch_seconds",
+    "Time to parse, match and correlate one frame of the journal.",
+    buckets=_LAG_BUCKETS,
+)
+MATCHED_FRAME = gauge("socmon_matching_last_frame", "Number of the last journal frame that was matched.")
 
 COMPONENT_UP = Kept(
-    _gauge("socmon_component_up", "1 while a component runs, 0 while it waits or is given up.", "component")
+    gauge("socmon_component_up", "1 while a component runs, 0 while it waits or is given up.", "component")
 )
-COMPONENT_RESTARTS = Kept(
-    _counter("socmon_component_restarts", "Restarts of a component after a failure.", "component")
-)
-_COMPONENT_ERRORS = _counter(
+COMPONENT_RESTARTS = Kept(counter("socmon_component_restarts", "Restarts of a component after a failure.", "component"))
+_COMPONENT_ERRORS = counter(
     "socmon_component_errors", "Failures that did not end a component, by reason.", "component", "reason"
 )
 
-COLLECTOR_RECORDS = Kept(_counter("socmon_collector_records", "Records taken from a source.", "component"))
-COLLECTOR_BYTES = Kept(_counter("socmon_collector_bytes", "Bytes of records taken from a source.", "component"))
-_COLLECTOR_DROPPED = _counter(
+COLLECTOR_RECORDS = Kept(counter("socmon_collector_records", "Records taken from a source.", "component"))
+COLLECTOR_BYTES = Kept(counter("socmon_collector_bytes", "Bytes of records taken from a source.", "component"))
+COLLECTOR_LAG_SECONDS = Kept(
+    histogram(
+        "socmon_collector_lag_seconds",
+        "From the receipt of a record until it was matched: of each frame, the longest of each collector.",
+        "component",
+        buckets=_DELAY_BUCKETS,
+    )
+)
+_COLLECTOR_DROPPED = counter(
     "socmon_collector_dropped_records", "Records lost before the journal, by reason.", "component", "reason"
 )
 
 RECEIVE_BUFFER = Kept(
-    _gauge(
+    gauge(
         "socmon_collector_receive_buffer_bytes",
         "Receive buffer of a UDP listener, in the unit of net.core.rmem_max.",
         "component",
     )
 )
 
-JOURNAL_RECORDS = _counter("socmon_journal_records", "Records appended to the journal.")
-JOURNAL_BYTES = _counter("socmon_journal_bytes", "Bytes of the records appended to the journal.")
-JOURNAL_SYNC_SECONDS = _histogram(
+JOURNAL_RECORDS = counter("socmon_journal_records", "Records appended to the journal.")
+JOURNAL_BYTES = counter("socmon_journal_bytes", "Bytes of the records appended to the journal.")
+JOURNAL_SYNC_SECONDS = histogram(
     "socmon_journal_sync_seconds", "Time to force the journal to disk.", buckets=_COMMIT_BUCKETS
 )
-JOURNAL_LAST = _gauge("socmon_journal_last_frame", "Number of the last frame written to the journal.")
-JOURNAL_SYNCED = _gauge("socmon_journal_synced_frame", "Number of the last frame that is safe on disk.")
+JOURNAL_LAST = gauge("socmon_journal_last_frame", "Number of the last frame written to the journal.")
+JOURNAL_SYNCED = gauge("socmon_journal_synced_frame", "Number of the last frame that is safe on disk.")
+JOURNAL_DAMAGED = counter("socmon_journal_damaged_records", "Records lost to damage in the middle of the journal.")
+JOURNAL_SIZE = gauge("socmon_journal_size_bytes", "Disk space that the journal takes.")
+JOURNAL_SEGMENTS = gauge("socmon_journal_segments", "Files of the journal.")
 
 EVENTS_EVALUATED = Kept(
-    _counter("socmon_matching_evaluated_records", "Records that every rule has seen, by collector.", "component")
+    counter("socmon_matching_evaluated_records", "Records that every rule has seen, by collector.", "component")
 )
 EVENTS_UNPARSED = Kept(
-    _counter("socmon_matching_unparsed_records", "Records no parser could read, by collector.", "component")
+    counter("socmon_matching_unparsed_records", "Records no parser could read, by collector.", "component")
 )
 MATCHES = Kept(
-    _counter(
+    counter(
         "socmon_matching_matches", "Events a rule matched; the first 1,000 rules to match, the rest as _other.", "rule"
     ),
     limit=RULES_COUNTED,
 )
 
-UNKNOWN_HOSTS = _gauge(
+RULES_LOADED = gauge("socmon_rules_loaded", "Rules that run, correlations included.")
+RULES_REFUSED = gauge("socmon_rules_refused", "Problems for which rules were refused; the log names each.")
+
+UNKNOWN_HOSTS = gauge(
     "socmon_assets_unknown_hosts", "Different hosts since the start that the inventory does not know, up to 1,000."
 )
 
 LATE_MATCHES = Rising(
-    _counter("socmon_correlation_late_matches", "Matches too far behind their own source to be correlated.")
+    counter("socmon_correlation_late_matches", "Matches too far behind their own source to be correlated.")
 )
 MISSING_GROUP_FIELD = Rising(
-    _counter(
+    counter(
         "socmon_correlation_missing_field_matches",
         "Matches not correlated because a field to group by or to count is missing.",
     )
 )
 EVICTED_GROUPS = Rising(
-    _counter("socmon_correlation_evicted_groups", "Groups given up because max_groups or max_members was reached.")
+    counter("socmon_correlation_evicted_groups", "Groups given up because max_groups or max_members was reached.")
 )
-GROUPS = _gauge("socmon_correlation_groups", "Groups that correlations hold.")
-MEMBERS = _gauge("socmon_correlation_members", "Events that the groups hold.")
+GROUPS = gauge("socmon_correlation_groups", "Groups that correlations hold.")
+MEMBERS = gauge("socmon_correlation_members", "Events that the groups hold.")
 
-ALERTS_OPENED = Kept(_counter("socmon_alerts_opened", "Alerts opened, by level.", "level"))
-ALERTS_REVISED = _counter("socmon_alerts_revised", "Revisions of open alerts: further matches joined.")
+ALERTS_OPENED = Kept(counter("socmon_alerts_opened", "Alerts opened, by level.", "level"))
+ALERTS_REVISED = counter("socmon_alerts_revised", "Revisions of open alerts: further matches joined.")
 
-STORE_COMMIT_SECONDS = _histogram(
+ALERT_STORE_DELAY = histogram(
+    "socmon_alert_store_delay_seconds",
+    "From the receipt of the event that opened an alert until the alert was stored; each alert once.",
+    buckets=_DELAY_BUCKETS,
+)
+ALERT_DELIVERY_DELAY = Kept(
+    histogram(
+        "socmon_alert_delivery_delay_seconds",
+        "From the receipt of the event that opened an alert until the destination first accepted it; each alert once.",
+        "forwarder",
+        buckets=_DELAY_BUCKETS,
+    )
+)
+_ALERTS = gauge("socmon_alerts_stored", "Alerts in the store now, by level and status.", "level", "status")
+
+STORE_COMMIT_SECONDS = histogram(
     "socmon_store_commit_seconds", "Time of one transaction of the store.", buckets=_COMMIT_BUCKETS
 )
-CHECKPOINT = _gauge(
+CHECKPOINT = gauge(
     "socmon_store_checkpoint_frame", "Journal frame of the last checkpoint: a restart reads on from there."
 )
-STORE_FAILING = _gauge("socmon_store_failing", "1 while the store cannot be written, as on a full disk.")
+STORE_FAILING = gauge("socmon_store_failing", "1 while the store cannot be written, as on a full disk.")
+STORE_WAITING = gauge(
+    "socmon_store_waiting_alerts", "Alerts that wait in memory to be stored; at 10,000 senders are made to wait."
+)
+STORE_SIZE = gauge("socmon_store_size_bytes", "Disk space that the store takes.")
+STATE_FREE = gauge("socmon_state_free_bytes", "Free space on the disk of state_dir, for a user that is not root.")
+STATE_DISK = gauge("socmon_state_disk_bytes", "Size of the disk of state_dir.")
 
 OUTBOX_PENDING = Kept(
-    _gauge("socmon_outbox_pending_alerts", "Alerts that wait for release to a forwarder.", "forwarder")
+    gauge("socmon_outbox_pending_alerts", "Alerts that wait for release to a forwarder.", "forwarder")
 )
 OUTBOX_UNACKNOWLEDGED = Kept(
-    _gauge("socmon_outbox_unacknowledged_alerts", "Alerts released and not yet answered for.", "forwarder")
+    gauge("socmon_outbox_unacknowledged_alerts", "Alerts released and not yet answered for.", "forwarder")
 )
 OUTBOX_OLDEST_SECONDS = Kept(
-    _gauge("socmon_outbox_oldest_age_seconds", "Age of the oldest alert that is not yet answered for.", "forwarder")
+    gauge("socmon_outbox_oldest_age_seconds", "Age of the oldest alert that is not yet answered for.", "forwarder")
 )
 
 FORWARDER_ACKNOWLEDGED = Kept(
-    _counter("socmon_forwarder_acknowledged_alerts", "Alerts the destination has accepted.", "forwarder")
+    counter("socmon_forwarder_acknowledged_alerts", "Alerts the destination has accepted.", "forwarder")
 )
 FORWARDER_DUPLICATES = Kept(
-    _counter(
+    counter(
         "socmon_forwarder_duplicate_alerts",
         "Alerts the destination had already, in this or a newer revision.",
         "forwarder",
     )
 )
-FORWARDER_RETRIES = Kept(_counter("socmon_forwarder_retried_alerts", "Alerts to be sent once more.", "forwarder"))
+FORWARDER_RETRIES = Kept(counter("socmon_forwarder_retried_alerts", "Alerts to be sent once more.", "forwarder"))
 FORWARDER_REJECTED = Kept(
-    _counter("socmon_forwarder_rejected_alerts", "Alerts the destination refused; kept as dead letters.", "forwarder")
+    counter("socmon_forwarder_rejected_alerts", "Alerts the destination refused; kept as dead letters.", "forwarder")
 )
 FORWARDER_FAILING = Kept(
-    _gauge("socmon_forwarder_failing", "1 from a failed delivery on, until one succeeds or none waits.", "forwarder")
+    gauge("socmon_forwarder_failing", "1 from a failed delivery on, until one succeeds or none waits.", "forwarder")
 )
 CERTIFICATE_EXPIRY = Kept(
-    _gauge(
-        "socmon_certificate_expiry_seconds",
+    gauge(
+        "socmon_certificate_expiry_timestamp_seconds",
         "When the first of a component's certificates expires, in seconds since 1970-01-01 UTC.",
         "component",
     )
 )
+
+
+def dropped(component: str, records: int, reason: str) -> None:
+    """Count a collector's records that were lost before the journal; `reason` must come from a fixed list."""
+    _COLLECTOR_DROPPED.labels(component, reason).inc(records)
 
 
 class ComponentCounters:
@@ -224,21 +193,16 @@ class ComponentCounters:
 
     def __init__(self, component: str) -> None:
         self._component = component
-        self._records = COLLECTOR_RECORDS[component]
-        self._bytes = COLLECTOR_BYTES[component]
-        self._drops: dict[str, Counter] = {}
         self._errors: dict[str, Counter] = {}
 
     def received(self, records: int, size_bytes: int) -> None:
         """Add records and bytes taken from the source."""
-        self._records.inc(records)
-        self._bytes.inc(size_bytes)
+        COLLECTOR_RECORDS[self._component].inc(records)
+        COLLECTOR_BYTES[self._component].inc(size_bytes)
 
     def dropped(self, records: int, reason: str) -> None:
         """Add records lost before the journal. The ledger is the caller's: this only shows the number."""
-        if reason not in self._drops:
-            self._drops[reason] = _COLLECTOR_DROPPED.labels(self._component, reason)
-        self._drops[reason].inc(records)
+        dropped(self._component, records, reason)
 
     def error(self, reason: str) -> None:
         """Add one failure that did not end the component."""
@@ -255,6 +219,19 @@ def matched(evaluated: Mapping[str, int], unparsed: Mapping[str, int], rules: It
         EVENTS_UNPARSED[component].inc(records)
     for rule in rules:
         MATCHES[rule].inc()
+
+
+def applied(frame: int, busy_s: float, lags_s: Mapping[str, float]) -> None:
+    """Show that a journal frame was matched and correlated.
+
+    Args:
+        busy_s: time that it took.
+        lags_s: by collector, since the receipt of the first of its records.
+    """
+    MATCHED_FRAME.set(frame)
+    BATCH_SECONDS.observe(busy_s)
+    for component, lag_s in lags_s.items():
+        COLLECTOR_LAG_SECONDS[component].observe(max(0.0, lag_s))
 
 
 _ANSWERED: Mapping[str, Kept[Counter]] = {
@@ -278,9 +255,48 @@ def backlog(forwarder: str, pending: int, unacknowledged: int, oldest_us: int | 
     OUTBOX_OLDEST_SECONDS[forwarder].set(0 if oldest_us is None else max(0.0, time.time() - oldest_us / 1e6))
 
 
+def accepted(forwarder: str, received_us: Iterable[int]) -> None:
+    """Count alerts that a destination has now accepted for the first time, by when their opening event came in."""
+    now_us = time.time_ns() // 1000
+    for moment_us in received_us:
+        ALERT_DELIVERY_DELAY[forwarder].observe(max(0, now_us - moment_us) / 1e6)
+
+
+def stored(received_us: Iterable[int]) -> None:
+    """Count alerts that are now stored for the first time, by when their opening event came in."""
+    now_us = time.time_ns() // 1000
+    for moment_us in received_us:
+        ALERT_STORE_DELAY.observe(max(0, now_us - moment_us) / 1e6)
+
+
+def alerts(counts: Mapping[tuple[str, str], int]) -> None:
+    """Show how many alerts are stored, by (level, status); a pair that is left out keeps what it showed."""
+    for (level, status), number in counts.items():
+        _ALERTS.labels(level, status).set(number)
+
+
+def expect_collector(name: str) -> None:
+    """Show a collector's counters from the start, at 0: an increase from nothing to 1 is none to Prometheus."""
+    for kept in (COLLECTOR_RECORDS, COLLECTOR_BYTES, EVENTS_EVALUATED, EVENTS_UNPARSED):
+        kept[name].inc(0)
+    COLLECTOR_LAG_SECONDS[name]
+
+
+def expect_forwarder(name: str) -> None:
+    """Show a forwarder's counters from the start, as `expect_collector` does."""
+    for kept in _ANSWERED.values():
+        kept[name].inc(0)
+    ALERT_DELIVERY_DELAY[name]
+
+
 def rendered() -> bytes:
     """All metrics in the text format; 25 µs a series, so never on the event loop."""
     return generate_latest(REGISTRY)
+
+
+def declared() -> list[Declared]:
+    """Every metric of ours, in the order of the reference page."""
+    return list(DECLARED)
 
 
 _PAGE_HEAD = """\
@@ -301,7 +317,7 @@ def reference() -> str:
     """The page docs/metrics.md."""
     rows = [
         f"| `{each.name}` | {each.kind} | {' '.join(f'`{label}`' for label in each.labels) or '-'} | {each.help} |"
-        for each in DECLARED
+        for each in declared()
     ]
     return _PAGE_HEAD + "".join(f"{row}\n" for row in rows)
 

@@ -12,6 +12,7 @@ from harness import until as until_true
 from socmon.correlating import Correlating
 from socmon.errors import JournalError, StoreError
 from socmon.event import Record, Source
+from socmon.instruments import REGISTRY
 from socmon.intake import Intake
 from socmon.journal import Journal
 from socmon.ledger import Ledger
@@ -153,3 +154,26 @@ async def test_a_checkpoint_of_another_journal_is_not_used(tmp_path: Path) -> No
     assert saved.incarnation == str(one.journal.incarnation)
     assert b"of the other" not in saved.state
     await one.close()
+
+
+async def test_each_frame_and_each_alert_is_timed_once(tmp_path: Path) -> None:
+    def counted(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(f"{name}_count", labels) or 0
+
+    def seen() -> list[float]:
+        lag = counted("socmon_collector_lag_seconds", component="logs")
+        return [counted("socmon_matching_batch_seconds"), lag, counted("socmon_alert_store_delay_seconds")]
+
+    before = seen()
+    one = Stage(tmp_path, lines=300)
+    committing = asyncio.create_task(one.stage.commit())
+    one.stage.drain()
+    await one.stage.run()
+    await one.stage.settle(committing)
+    await one.close()
+
+    alerts = len(read(tmp_path / "s.db").alerts)
+    assert alerts > 1
+    assert [now - then for now, then in zip(seen(), before, strict=True)] == [6, 6, alerts]
+    assert REGISTRY.get_sample_value("socmon_matching_last_frame") == 6
+    assert REGISTRY.get_sample_value("socmon_store_waiting_alerts") == 0

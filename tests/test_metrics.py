@@ -9,13 +9,20 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from socmon import metrics
 from socmon.component import Counters
+from socmon.instruments import REGISTRY, Kept, Rising
 from socmon.resources import shipped
 
-LABELS = {"component", "reason", "rule", "level", "forwarder", "version", "python"}
+LABELS = {"component", "reason", "rule", "level", "status", "forwarder", "version", "python"}
 UNITS = (
     "_total",
     "_bytes",
     "_seconds",
+    "_bytes",
+    "_ready",
+    "_segments",
+    "_stored",
+    "_loaded",
+    "_refused",
     "_frame",
     "_frames",
     "_info",
@@ -29,7 +36,7 @@ UNITS = (
 
 
 def value(name: str, **labels: str) -> float | None:
-    return metrics.REGISTRY.get_sample_value(name, labels)
+    return REGISTRY.get_sample_value(name, labels)
 
 
 def test_reference_page_is_current() -> None:
@@ -42,13 +49,13 @@ def test_every_exported_metric_is_declared_and_the_reverse() -> None:
     families = text_string_to_metric_families(metrics.rendered().decode())
     exported = {(family.name, family.type) for family in families if not family.name.startswith("process_")}
 
-    declared = {(each.name.removesuffix("_total"), each.kind) for each in metrics.DECLARED}
+    declared = {(each.name.removesuffix("_total"), each.kind) for each in metrics.declared()}
 
     assert exported == declared
 
 
 def test_names_and_labels_are_of_the_house() -> None:
-    for each in metrics.DECLARED:
+    for each in metrics.declared():
         assert re.fullmatch(r"socmon_[a-z]+(_[a-z]+)+", each.name)
         assert each.name.endswith(UNITS)
         assert (each.kind == "counter") == each.name.endswith("_total")
@@ -83,7 +90,7 @@ def test_counters_of_a_component_count_under_its_name() -> None:
 
 def test_values_beyond_the_limit_share_one_series() -> None:
     registry = CollectorRegistry()
-    kept = metrics.Kept(Counter("hits", "x", ["rule"], registry=registry), limit=2)
+    kept = Kept(Counter("hits", "x", ["rule"], registry=registry), limit=2)
 
     for rule in ("a", "b", "c", "d", "a"):
         kept[rule].inc()
@@ -94,7 +101,7 @@ def test_values_beyond_the_limit_share_one_series() -> None:
 
 def test_total_kept_elsewhere_is_counted_up_to() -> None:
     registry = CollectorRegistry()
-    rising = metrics.Rising(Counter("late", "x", registry=registry))
+    rising = Rising(Counter("late", "x", registry=registry))
 
     seen = []
     for total in (5, 5, 7, 0, 2):

@@ -35,6 +35,7 @@ class Console:
     def __init__(self, *, address: str, port: int, ready: Probe, healthy: Probe) -> None:
         self._address = address
         self._port = port
+        self._ready = ready
         self._runner: web.AppRunner | None = None
         self._rendering = asyncio.Lock()
         self._app = web.Application()
@@ -71,6 +72,7 @@ class Console:
     async def _metrics(self, _request: web.Request) -> web.Response:
         # One at a time: impatient scrapers must not fill the pool of threads that disk writes need.
         async with self._rendering:
+            metrics.READY.set(self._ready()[0])
             body = await asyncio.to_thread(metrics.rendered)
         return web.Response(body=body, headers={"Content-Type": metrics.CONTENT_TYPE})
 

@@ -82,9 +82,14 @@ def count(db: sqlite3.Connection, destinations: Iterable[str] = ()) -> Figures:
         frame=frame,
         taken_us=taken_us,
         accounts={} if ledger is None else msgspec.msgpack.decode(ledger, type=Ledger).accounts,
-        alerts=[*db.execute("select level, status, count(*) from alert group by level, status")],
+        alerts=alerts(db),
         backlogs=_backlogs(db, destinations),
     )
+
+
+def alerts(db: sqlite3.Connection) -> list[tuple[str, str, int]]:
+    """(level, status, how many) of the alerts; along an index."""
+    return [*db.execute("select level, status, count(*) from alert group by level, status")]
 
 
 def _backlogs(db: sqlite3.Connection, destinations: Iterable[str]) -> list[Backlog]:

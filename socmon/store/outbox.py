@@ -43,6 +43,12 @@ _WAITING = """
 select id, alert_id, stream, epoch, seq, revision, released_us, body from released
 where destination = ? and stream = ? and state = 'waiting' order by id limit ?
 """
+_FIRST_ACCEPTED = """
+select alert.id, alert.received_us from released join alert on alert.id = released.alert_id
+where released.id = ? and released.state = 'waiting' and alert.received_us is not null
+  and not exists (select 1 from released as before where before.destination = released.destination
+                  and before.alert_id = released.alert_id and before.state = 'acknowledged')
+"""
 # A newer revision says all that the older ones said: their bytes are not needed for sending anything again.
 _DROP_BODIES = """
 update released set body = x'' where state = 'acknowledged' and body <> x''
@@ -143,8 +149,15 @@ def waiting(db: sqlite3.Connection, destination: str, limit: int) -> list[list[R
     ]
 
 
-def settle(db: sqlite3.Connection, outcomes: Sequence[Outcome], now_us: int) -> None:
-    """Write down what the destination said; `retry` leaves a row waiting."""
+def settle(db: sqlite3.Connection, outcomes: Sequence[Outcome], now_us: int) -> list[int]:
+    """Write down what the destination said; `retry` leaves a row waiting.
+
+    Returns:
+        Of each alert that the destination has now accepted for the first time: when the event that opened it was
+        received, if that is known.
+    """
+    accepted = [(outcome.id,) for outcome in outcomes if outcome.status in SETTLED]
+    received_us = dict(row for number in accepted for row in db.execute(_FIRST_ACCEPTED, number))
     rows = [
         ("acknowledged" if outcome.status in SETTLED else "dead", outcome.code or outcome.status, now_us, outcome.id)
         for outcome in outcomes
@@ -152,6 +165,7 @@ def settle(db: sqlite3.Connection, outcomes: Sequence[Outcome], now_us: int) -> 
     ]
     db.executemany("update released set state = ?, code = ?, settled_us = ? where id = ? and state = 'waiting'", rows)
     db.executemany(_DROP_BODIES, [(number,) for *_, number in rows])
+    return list(received_us.values())
 
 
 def backlog(db: sqlite3.Connection, destination: str) -> Undelivered:

@@ -2,18 +2,21 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import msgspec
 
 from socmon.event import LEVELS, Alert, Evidence, Level
+
+Written = Literal["opened", "revised", "known"]
 
 # Absolute, not added to: writing the same alert twice, as a replayed journal does, changes nothing, and an older
 # revision never overwrites a newer one. What analysts own (status, reason, analyst_revision, …) is not touched.
 _UPSERT_ALERT = """
 insert into alert (id, rule_id, title, level, tags, grouped, first_us, last_us, count, revision, opened_seq,
                    approximate, host, agency, system, system_level, entities, status, analyst_revision, stored_us,
-                   opened_us)
-values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, 'open', 0, ?18, ?18)
+                   opened_us, received_us)
+values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, 'open', 0, ?18, ?18, ?19)
 on conflict (id) do update set
     title = excluded.title, level = excluded.level, tags = excluded.tags, first_us = excluded.first_us,
     last_us = excluded.last_us, count = excluded.count, revision = excluded.revision,
@@ -42,8 +45,8 @@ status = 'closed' and revision > closed_revision
 SELECT_ALERT = f"select {ALERT_FIELDS} from alert "  # noqa: S608  constants
 
 
-def write_alert(db: sqlite3.Connection, alert: Alert, now_us: int, destinations: Sequence[str], keep: int) -> bool:
-    """Store `alert` and queue it for every destination, unless this revision or a newer one is there; True if stored.
+def write_alert(db: sqlite3.Connection, alert: Alert, now_us: int, destinations: Sequence[str], keep: int) -> Written:
+    """Store `alert` and queue it for every destination, unless this revision or a newer one is there (`known`).
 
     Args:
         keep: how many of the first and of the last events stay as evidence.
@@ -68,13 +71,17 @@ def write_alert(db: sqlite3.Connection, alert: Alert, now_us: int, destinations:
         alert.system_level,
         dump(alert.entities).decode(),
         now_us,
+        alert.received_us,
     )
+    known = db.execute("select 1 from alert where id = ?", (alert.id,)).fetchone() is not None
     stored = db.execute(_UPSERT_ALERT, values).rowcount > 0
     if stored:
         queue(db, alert.id, alert.level, now_us, destinations)
     db.executemany(_INSERT_EVIDENCE, [_evidence_row(alert.id, item) for item in alert.evidence])
     db.execute(_TRIM_EVIDENCE, (alert.id, keep - 1))
-    return stored
+    if not stored:
+        return "known"
+    return "revised" if known else "opened"
 
 
 def queue(db: sqlite3.Connection, alert_id: str, level: Level, now_us: int, destinations: Sequence[str]) -> None:

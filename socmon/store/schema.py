@@ -166,12 +166,17 @@ def _add_triage(db: sqlite_utils.Database) -> None:
     db.execute(f"create trigger history_added after insert on history {_COUNT_HISTORY}")
 
 
+def _add_received(db: sqlite_utils.Database) -> None:
+    _table(db, "alert").add_column("received_us", int)  # null: stored before this column was, or the journal lost it
+
+
 MIGRATIONS: tuple[Callable[[sqlite_utils.Database], None], ...] = (
     _first,
     _retried,
     _add_system,
     _follow_alerts,
     _add_triage,
+    _add_received,
 )
 
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from socmon import metrics
 from socmon.component import Outcome, Released
 from socmon.errors import StoreError
 from socmon.event import Alert
@@ -95,10 +96,12 @@ class Store:
         """As `commit`, in this thread."""
         self._durable(depends_on)
         with self._transaction() as db:
-            stored = sum(write_alert(db, alert, now_us, self._destinations, _KEPT_EVIDENCE) for alert in alerts)
+            written = [write_alert(db, alert, now_us, self._destinations, _KEPT_EVIDENCE) for alert in alerts]
             if checkpoint is not None:
                 _write_checkpoint(db, checkpoint, now_us)
-        return stored
+        opened = [alert.received_us for alert, what in zip(alerts, written, strict=True) if what == "opened"]
+        metrics.stored(received_us for received_us in opened if received_us is not None)
+        return sum(what != "known" for what in written)
 
     async def triage(
         self, alert_ids: Sequence[str], change: triage.Change, *, actor: str, now_us: int, dry_run: bool = False
@@ -125,14 +128,14 @@ class Store:
         """See `outbox.waiting`."""
         return await self._in_thread(lambda: outbox.waiting(self._db, destination, limit))
 
-    async def settle(self, outcomes: Sequence[Outcome], now_us: int) -> None:
+    async def settle(self, outcomes: Sequence[Outcome], now_us: int) -> list[int]:
         """See `outbox.settle`."""
 
-        def work() -> None:
+        def work() -> list[int]:
             with self._transaction() as db:
-                outbox.settle(db, outcomes, now_us)
+                return outbox.settle(db, outcomes, now_us)
 
-        await self._in_thread(work)
+        return await self._in_thread(work)
 
     async def backlog(self, destination: str) -> Undelivered:
         """See `outbox.backlog`."""

@@ -13,8 +13,8 @@ from udp_kit import UdpContext, listening, numbered, send, udp_context, where
 
 from collectors import syslog_udp
 from collectors.syslog_udp import SyslogUdpCollector
-from socmon import metrics
 from socmon.errors import ComponentError
+from socmon.instruments import REGISTRY
 
 SMALL = {"receive_buffer_bytes": 64 * 1024}  # room for fewer than 200 messages
 
@@ -146,9 +146,7 @@ async def test_the_size_of_the_receive_buffer_is_told_and_warned_of_when_it_is_l
         really_bytes = collector._listener.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
     wished_bytes = context.settings.receive_buffer_bytes
     assert [entry["receive_buffer_bytes"] for entry in events(context, "listening")] == [really_bytes]
-    assert metrics.REGISTRY.get_sample_value("socmon_collector_receive_buffer_bytes", {"component": "net"}) == (
-        really_bytes
-    )
+    assert REGISTRY.get_sample_value("socmon_collector_receive_buffer_bytes", {"component": "net"}) == (really_bytes)
     warned = events(context, "receive buffer is smaller than wished, a burst may be lost")
     assert [entry["wished_bytes"] for entry in warned] == ([wished_bytes] if really_bytes < wished_bytes else [])
 

@@ -1,6 +1,7 @@
 """The store: absolute upserts, one row a destination and alert until its release, checkpoints that survive."""
 
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from socmon.component import Outcome, OutcomeStatus, Release, Released
 from socmon.errors import StoreError
 from socmon.event import Alert, Evidence, Level
+from socmon.instruments import REGISTRY
 from socmon.ledger import Account, Ledger
 from socmon.store import Checkpoint, Routing, Store, read
 
@@ -282,3 +284,46 @@ async def test_the_system_that_an_alert_is_about_is_kept(tmp_path: Path) -> None
 def named(item: Alert) -> Alert:
     item.agency, item.system, item.system_level = "000.00.11.H07", "dvc", 4
     return item
+
+
+def delays() -> dict[str, float | None]:
+    """How many delays were counted, and their sums, whole seconds."""
+    sample = REGISTRY.get_sample_value
+    stored, delivered = "socmon_alert_store_delay_seconds", "socmon_alert_delivery_delay_seconds"
+    return {
+        "stored": sample(f"{stored}_count"),
+        "stored_s": round(sample(f"{stored}_sum") or 0, -2),
+        "delivered": sample(f"{delivered}_count", {"forwarder": "up"}),
+    }
+
+
+async def test_an_alert_is_timed_once_when_it_is_opened_and_not_with_its_revisions(store: Store) -> None:
+    before = delays()
+    hour_ago_us = time.time_ns() // 1000 - 3600 * S
+
+    for revision in (1, 2, 2):
+        one = alert(revision=revision)
+        one.received_us = hour_ago_us
+        await commit(store, one)
+    await commit(store, alert(name="a2"))  # nobody knows when its event came in
+
+    after = delays()
+    assert after["stored"] == (before["stored"] or 0) + 1
+    assert after["stored_s"] == (before["stored_s"] or 0) + 3600
+
+
+async def test_the_first_acceptance_of_an_alert_says_when_its_event_came_in(store: Store) -> None:
+    one, two = alert(name="a1"), alert(name="a2")
+    one.received_us = 77
+    await commit(store, one, two)
+    await release(store, now_us=0)
+    first = [item.id for item in await waiting(store)]
+
+    retried = await store.settle([Outcome(number, "retry") for number in first], 5)
+    accepted = await store.settle([Outcome(number, "accepted") for number in first], 6)
+    again = await store.settle([Outcome(number, "accepted") for number in first], 7)
+    await commit(store, alert(name="a1", revision=2))
+    await release(store, now_us=60 * S)
+    revised = await store.settle([Outcome(item.id, "accepted") for item in await waiting(store)], 8)
+
+    assert (retried, accepted, again, revised) == ([], [77], [], [])

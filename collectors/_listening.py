@@ -7,10 +7,12 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
 
 from pydantic import Field, field_validator
 
-from socmon.component import CollectorSettings
+from socmon import activation
+from socmon.component import CollectorSettings, Context
 from socmon.errors import ComponentError
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
@@ -89,17 +91,48 @@ class Allowed:
         return any(address in network for network in self._networks)
 
 
+def listener_for(context: Context[Any], kind: socket.SocketKind) -> tuple[socket.socket, bool]:
+    """The socket that the service manager opened for this collector, else one that is opened now.
+
+    Args:
+        context: of a collector whose settings are ListenerSettings.
+        kind: SOCK_STREAM or SOCK_DGRAM.
+
+    Returns:
+        The socket, non-blocking, and whether it is inherited: then what waits in it outlives us.
+
+    Raises:
+        ComponentError: the address cannot be listened on, or what was inherited is of no use.
+    """
+    settings: ListenerSettings = context.settings
+    inherited = activation.take(context.name, kind, settings.port)
+    if inherited is None:
+        listen = listen_tcp if kind == socket.SOCK_STREAM else listen_udp
+        return listen(settings.address, settings.port), False
+    address, port = inherited.getsockname()[:2]
+    if address != settings.address or (settings.port and port != settings.port):
+        context.log.warning(
+            "the service manager's socket counts, not the configured address",
+            address=address,
+            port=port,
+            configured=f"{settings.address} port {settings.port}",
+        )
+    return inherited, True
+
+
 def listen_tcp(address: str, port: int) -> socket.socket:
-    """A listening socket; on `::` it takes IPv4 too, from IPv4-mapped addresses (RFC 3493, section 3.7).
+    """A listening socket, non-blocking; on `::` it takes IPv4 too, from IPv4-mapped addresses (RFC 3493, section 3.7).
 
     Raises:
         ComponentError: the address cannot be listened on; the message says why, and what helps.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        return socket.create_server((address, port), family=family, backlog=BACKLOG, dualstack_ipv6=address == "::")
+        listener = socket.create_server((address, port), family=family, backlog=BACKLOG, dualstack_ipv6=address == "::")
     except (OSError, ValueError) as error:
         raise cannot_listen(address, port, error) from error
+    listener.settimeout(0)
+    return listener
 
 
 def listen_udp(address: str, port: int) -> socket.socket:

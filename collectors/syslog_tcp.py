@@ -10,7 +10,7 @@ from typing import ClassVar, cast
 from pydantic import Field
 
 from collectors._framing import Framing
-from collectors._listening import BACKLOG, Allowed, ListenerSettings, Rarely, listen_tcp
+from collectors._listening import BACKLOG, Allowed, ListenerSettings, Rarely, listener_for
 from socmon.component import Collector, Context
 from socmon.event import Record
 from socmon.parsers.addresses import address as in_one_spelling
@@ -89,7 +89,7 @@ class SyslogTcpCollector(Collector[SyslogTcpSettings]):
         Raises:
             ComponentError: the address cannot be listened on.
         """
-        listener = listen_tcp(self.settings.address, self.settings.port)
+        listener, inherited = listener_for(self.context, socket.SOCK_STREAM)
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
             lambda: _Connection(self), sock=listener, backlog=BACKLOG, start_serving=False
@@ -99,7 +99,7 @@ class SyslogTcpCollector(Collector[SyslogTcpSettings]):
         try:
             await server.start_serving()
             address, port = listener.getsockname()[:2]
-            self.context.log.info("listening", address=address, port=port)
+            self.context.log.info("listening", address=address, port=port, inherited=inherited)
             await asyncio.wait([passing])
             await passing
         finally:

@@ -1,14 +1,16 @@
 """Syslog over UDP: a datagram is a message (RFC 5426). Plain, without DTLS."""
 
 import asyncio
+import socket
 import time
 from contextlib import closing, suppress
 from typing import ClassVar, Literal
 
+from msgspec.structs import replace
 from pydantic import Field
 
 from collectors._datagrams import KernelDrops, widen
-from collectors._listening import Allowed, ListenerSettings, Rarely, listen_udp
+from collectors._listening import Allowed, ListenerSettings, Rarely, listener_for
 from socmon import metrics
 from socmon.component import BEAT_S, Collector, Context
 from socmon.errors import ComponentError
@@ -22,6 +24,7 @@ REST_S = 0.01
 STOP_S = 2.5  # of the 5 s that the daemon gives collectors to stop
 MAX_DISCARDED = 100_000
 MAX_SOURCES = 10_000  # anybody can make up addresses
+STREAM = "kernel drops"  # its position is what KernelDrops gives
 _LARGEST_BYTES = 65_535  # no datagram is longer (RFC 768)
 
 _Left = Literal["nothing", "more", "no_room"]
@@ -66,14 +69,15 @@ class SyslogUdpCollector(Collector[SyslogUdpSettings]):
         Raises:
             ComponentError: the address cannot be listened on, or the socket failed.
         """
-        with closing(listen_udp(self.settings.address, self.settings.port)) as listener:
-            self._listener = listener
-            self._drops = KernelDrops(listener)
+        self._listener, self._inherited = listener_for(self.context, socket.SOCK_DGRAM)
+        with closing(self._listener):
+            self._drops = KernelDrops(self._listener, self.context.position(STREAM))
             self._announce()
             try:
                 await self._receive()
             except asyncio.CancelledError:
-                await self._empty()
+                if not self._inherited:  # else the next start takes what is left, and tells what was dropped
+                    await self._empty()
                 raise
             except OSError as error:
                 raise ComponentError(f"cannot receive on {self.settings.address}: {error.strerror}") from error
@@ -83,7 +87,9 @@ class SyslogUdpCollector(Collector[SyslogUdpSettings]):
         size_bytes = widen(self._listener, wished_bytes)
         metrics.RECEIVE_BUFFER[self.context.name].set(size_bytes)
         address, port = self._listener.getsockname()[:2]
-        self.context.log.info("listening", address=address, port=port, receive_buffer_bytes=size_bytes)
+        self.context.log.info(
+            "listening", address=address, port=port, inherited=self._inherited, receive_buffer_bytes=size_bytes
+        )
         if size_bytes < wished_bytes:
             remedy = f"sysctl net.core.rmem_max={wished_bytes}, or ReceiveBuffer={wished_bytes} in a socket unit"
             self.context.log.warning(
@@ -116,8 +122,11 @@ class SyslogUdpCollector(Collector[SyslogUdpSettings]):
     def _drain(self) -> _Left:
         """Hand on what has come in; what is left in the kernel when this turn is over."""
         for _ in range(TURN_BATCHES):
-            self._count_drops()
             records, datagrams = self._read()
+            self._count_drops()
+            if records and self._inherited and (told := self._drops.due()):
+                # In the frame that holds the drops, or a later one: what it says was told is in the journal.
+                records[0] = replace(records[0], position=(STREAM, told))
             if records and self.context.offer(records) < len(records):
                 return "no_room"  # what is not read is not lost yet
             if datagrams < BATCH_RECORDS:

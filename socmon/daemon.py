@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from socmon import log, metrics
+from socmon import activation, log, metrics
 from socmon.component import Collector
 from socmon.config import Config, Wiring
 from socmon.console.server import Console
@@ -192,6 +192,7 @@ class Daemon:
                 task("measuring", Measuring(self._config.state_dir, self._deliverings).run()),
                 *([task("unknown hosts", tell_unknown(self._assets))] if self._assets else []),
                 task("certificates", watch(self._certificates())),
+                task("inherited sockets", activation.tell_untaken()),
             ],
             committing=task("commit", self._correlating.commit()),
             forwarders=[task(f"forwarder {each.name}", each.run()) for each in self._deliverings],
@@ -351,6 +352,7 @@ def run(config: Config) -> None:
         SocmonError: journal or store cannot be used.
     """
     log.configure(config.log.level, config.log.format)
+    activation.begin()
     os.umask(0o027)  # state files hold log lines
     with _instance(config.state_dir):
         try:

@@ -11,7 +11,7 @@ import pytest
 from harness import until
 from udp_kit import UdpContext, listening, numbered, send, udp_context, where
 
-from collectors import syslog_udp
+from collectors import _listening, syslog_udp
 from collectors.syslog_udp import SyslogUdpCollector
 from socmon.errors import ComponentError
 from socmon.instruments import REGISTRY
@@ -267,6 +267,6 @@ async def test_a_socket_that_fails_ends_the_run_for_the_supervisor(monkeypatch: 
         listener.bind((address, port))
         return listener
 
-    monkeypatch.setattr(syslog_udp, "listen_udp", broken)
+    monkeypatch.setattr(_listening, "listen_udp", broken)
     with pytest.raises(ComponentError, match=r"cannot receive on 127\.0\.0\.1: No buffer space available"):
         await SyslogUdpCollector(udp_context()).run()

@@ -3,16 +3,19 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from manager_kit import launched
 
 from socmon.errors import StoreError
 from socmon.feed.keys import generate
@@ -110,11 +113,15 @@ class Field:
         }
         (self.root / "config.yaml").write_text(json.dumps(config | changes))
 
-    def start_daemon(self, failpoint: str = "") -> None:
+    def start_daemon(self, failpoint: str = "", *, sockets: Mapping[str, socket.socket] | None = None) -> None:
+        """Start it; with `sockets`, as a service manager does that holds them."""
         command = [sys.executable, "-m", "socmon", "-c", str(self.root / "config.yaml"), "run"]
+        command, passed = launched(command, sockets) if sockets else (command, [])
         with (self.root / "daemon.log").open("ab") as log:
             self.log_start = log.tell()
-            self.daemon = subprocess.Popen(command, stdout=log, stderr=log, env=_environment(failpoint))
+            self.daemon = subprocess.Popen(
+                command, stdout=log, stderr=log, env=_environment(failpoint), pass_fds=passed
+            )
         self.started.append(self.daemon)
 
     def port(self, collector: str) -> int | None:

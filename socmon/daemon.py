@@ -127,7 +127,7 @@ class Daemon:
             destinations=[wiring.name for wiring in config.forwarders],
             durable=self._intake.durable,
         )
-        correlator = Correlator(self._rules.rules, self._journal.incarnation, _limits(config))
+        correlator = Correlator(self._rules.rules, self._journal.incarnation, limits(config))
         self._correlating = Correlating(
             journal=self._journal,
             intake=self._intake,
@@ -283,7 +283,8 @@ class Daemon:
         return not reasons, reasons + [f"forwarder {name} does not deliver: {why}" for name, why in failing.items()]
 
 
-def _limits(config: Config) -> Limits:
+def limits(config: Config) -> Limits:
+    """The bounds of correlation that the configuration sets."""
     detection = config.detection
     return Limits(
         suppress_us=detection.suppress_s * SECOND_US,

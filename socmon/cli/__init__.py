@@ -47,6 +47,7 @@ COMMANDS: Mapping[str, str] = {
     "status": "Say whether all is well: daemon, ledger, alerts, deliveries.",
     "alerts": "Look at alerts, and test their way: list, show, tail, test.",
     "tail": "Follow alerts as they come (= alerts tail -f).",
+    "logtest": "Paste a log line: what it becomes, which rules match, and why others do not.",
     "check": "Check configuration, rules and secrets; change nothing.",
     "parse": "Show what the parsers make of log lines.",
     "feed": "Show the outbox, and release dead letters again.",
@@ -57,6 +58,8 @@ COMMANDS: Mapping[str, str] = {
     "demo": "Show all of it at work on this machine.",
     "kinds": "List the kinds of collectors and forwarders.",
 }
+
+ALIASES: Mapping[str, str] = {"explain": "logtest", "validate": "check"}
 
 
 class CommandError(SocmonError):
@@ -114,9 +117,10 @@ class Socmon(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
         """Import a command and give it the global options too, so that they may stand after it."""
-        if cmd_name not in COMMANDS:
+        name = ALIASES.get(cmd_name, cmd_name)
+        if name not in COMMANDS:
             return None
-        command = import_module(f"socmon.cli.{cmd_name}").command
+        command = import_module(f"socmon.cli.{name}").command
         _add_options(command)
         return command  # type: ignore[no-any-return]  # a module imported by name has no types
 

@@ -104,6 +104,35 @@ def cut(text: str, width: int) -> str:
     return "".join(kept) + "…"
 
 
+def wrapped(text: str, width: int) -> list[str]:
+    """`text` in lines of at most `width` columns, broken at spaces where there are any; never an empty list."""
+    lines, line, used = [], "", 0
+    for word in text.split(" "):
+        columns = width_of(word)
+        if line and used + 1 + columns > width:
+            lines.append(line)
+            line, used = "", 0
+        line, used = (f"{line} {word}", used + 1 + columns) if line else (word, columns)
+        while used > width:
+            head, line = _parted(line, width)
+            lines.append(head)
+            used = width_of(line)
+    return [*lines, line]
+
+
+def _parted(text: str, width: int) -> tuple[str, str]:
+    """As much of `text` as `width` columns hold, and the rest; one grapheme at least, so that it comes to an end."""
+    from wcwidth import iter_graphemes
+
+    kept, used = "", 0
+    for grapheme in iter_graphemes(text):
+        used += width_of(grapheme)
+        if kept and used > width:
+            break
+        kept += grapheme
+    return kept, text[len(kept) :]
+
+
 class Column(NamedTuple):
     """A column of a table.
 

@@ -9,7 +9,10 @@ from socmon.parsers.lines import MAX_LINE_BYTES
 from socmon.text import printable
 
 
-def _zone(_context: click.Context, _option: click.Parameter, name: str) -> str:
+def zone_of(_context: click.Context, _option: click.Parameter, name: str | None) -> str | None:
+    """What is given as a zone, if there is one of that name; a callback of click."""
+    if name is None:
+        return None
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
@@ -23,7 +26,7 @@ format_option = click.option(
 )
 year_option = click.option("--year", type=click.IntRange(1970, 9998), help="Dates every stamp that states no year.")
 timezone_option = click.option(
-    "--timezone", default="UTC", callback=_zone, help="IANA zone of stamps that state none (default: UTC)."
+    "--timezone", default="UTC", callback=zone_of, help="IANA zone of stamps that state none (default: UTC)."
 )
 
 

@@ -8,8 +8,8 @@ import click
 import msgspec
 
 from socmon.cli import PROBLEMS, Options
+from socmon.cli.configured import configured
 from socmon.cli.output import Form, as_json, write_rows
-from socmon.config import load
 from socmon.daemon import rule_paths
 from socmon.errors import ConfigError
 from socmon.event import LogSource
@@ -77,11 +77,8 @@ def _paths(options: Options) -> list[Path]:
     Raises:
         ConfigError: the configuration is not valid, or one that was named is not there.
     """
-    if options.config == Options().config and not options.config.exists():
-        if not options.quiet:
-            click.echo(f"no configuration at {options.config}: only the shipped rules are used", err=True)
-        return [shipped("rules")]
-    return rule_paths(load(options.config))
+    config = configured(options)
+    return [shipped("rules")] if config is None else rule_paths(config)
 
 
 def _tell_refused(rules: RuleSet) -> None:

@@ -17,7 +17,7 @@ from socmon.config import Config, Wiring
 from socmon.console.server import Console
 from socmon.control.server import Control
 from socmon.correlating import Correlating
-from socmon.delivering import Delivering
+from socmon.delivering import Delivering, failing
 from socmon.door import Door
 from socmon.enrich import Assets, load_inventory
 from socmon.enrich.unknown import tell_unknown
@@ -150,6 +150,7 @@ class Daemon:
             deliverings=self._deliverings,
             rules=self._rules,
             incarnation=self._journal.incarnation,
+            unready=self._unready,
         )
         self._control = Control(config.state_dir, verbs.table)
 
@@ -273,14 +274,17 @@ class Daemon:
             delivering.wake()
 
     def _ready(self) -> tuple[bool, list[str]]:
+        # One dead destination is told, and does not make us unready: records are taken in, and alerts are kept for it.
+        failing_now = failing(self._deliverings).items()
+        reasons = self._unready()
+        return not reasons, reasons + [f"forwarder {name} does not deliver: {why}" for name, why in failing_now]
+
+    def _unready(self) -> list[str]:
         reasons = [reason for reason in (self._intake.failing, self._correlating.failing) if reason]
         if (stalled_s := self._correlating.stalled_s) > _STALLED_S:
             reasons.append(f"detection has not moved for {stalled_s:.0f} s, and the journal holds more")
         gone = [*self._given_up, *(each.name for each in self._deliverings if each.gave_up)]
-        reasons += (f"component {name} gave up, a person is needed" for name in gone)
-        failing = {each.name: each.trouble.error for each in self._deliverings if each.trouble and not each.gave_up}
-        # One dead destination is told, and does not make us unready: records are taken in, and alerts are kept for it.
-        return not reasons, reasons + [f"forwarder {name} does not deliver: {why}" for name, why in failing.items()]
+        return [*reasons, *(f"component {name} gave up, a person is needed" for name in gone)]
 
 
 def limits(config: Config) -> Limits:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from msgspec import Struct
@@ -220,3 +220,8 @@ class Delivering:
             self._next_prune_s = time.monotonic() + _PRUNE_S
             await self._store.prune(time.time_ns() // 1000 - _KEEP_SETTLED_US)
         await until(self._wake, _LOOK_S)
+
+
+def failing(deliverings: Iterable[Delivering]) -> dict[str, str]:
+    """Destinations whose last try failed, and why; not those that gave up, which nothing is tried with any more."""
+    return {each.name: each.trouble.error for each in deliverings if each.trouble and not each.gave_up}

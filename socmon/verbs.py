@@ -2,14 +2,14 @@
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from socmon.control.protocol import RefusedError
 from socmon.control.server import Actor, Verb
-from socmon.delivering import Delivering
+from socmon.delivering import Delivering, failing
 from socmon.own import Own
 from socmon.sigma import RuleSet
 from socmon.sigma.joining import alert_id
@@ -33,6 +33,10 @@ class ProgressArguments(Struct, frozen=True, forbid_unknown_fields=True):
     to: list[str]
 
 
+class StatusArguments(Struct, frozen=True, forbid_unknown_fields=True):
+    """`status`: what is wrong now; as /readyz says it, and what keeps each destination from taking what is due."""
+
+
 class RetryArguments(Struct, frozen=True, forbid_unknown_fields=True):
     """`feed.retry`: the dead letters `ids`, or all (`ids` is None), of `destination` where it is not ""."""
 
@@ -45,13 +49,21 @@ class Verbs:
     """The verbs of one daemon."""
 
     def __init__(
-        self, *, own: Own, store: Store, deliverings: Sequence[Delivering], rules: RuleSet, incarnation: uuid.UUID
+        self,
+        *,
+        own: Own,
+        store: Store,
+        deliverings: Sequence[Delivering],
+        rules: RuleSet,
+        incarnation: uuid.UUID,
+        unready: Callable[[], list[str]],
     ) -> None:
         self._own = own
         self._store = store
         self._deliverings = {each.name: each for each in deliverings}
         self._rules = rules
         self._incarnation = incarnation
+        self._unready = unready
 
     @property
     def table(self) -> Mapping[str, Verb]:
@@ -59,8 +71,12 @@ class Verbs:
         return {
             "alerts.test": Verb(TestArguments, self._test, changes=lambda _: True),
             "alerts.progress": Verb(ProgressArguments, self._progress, changes=lambda _: False),
+            "status": Verb(StatusArguments, self._status, changes=lambda _: False),
             "feed.retry": Verb(RetryArguments, self._retry, changes=lambda asked: not asked.dry_run),
         }
+
+    async def _status(self, _actor: Actor, _asked: StatusArguments) -> object:
+        return {"reasons": self._unready(), "failing": failing(self._deliverings.values())}
 
     async def _test(self, actor: Actor, asked: TestArguments) -> object:
         """Write a test record; its alert's id follows from the record's place in the journal."""

@@ -26,7 +26,7 @@ class Ask(Protocol):
 
 
 @contextmanager
-def asking(state_dir: Path) -> Iterator[Ask]:
+def asking(state_dir: Path, *, answer_s: float = _ANSWER_S) -> Iterator[Ask]:
     """`ask(verb, type, **arguments)` of the daemon that has `state_dir`, read as `type`.
 
     Raises:
@@ -34,7 +34,7 @@ def asking(state_dir: Path) -> Iterator[Ask]:
     """
     path = state_dir / NAME
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(_ANSWER_S)
+        connection.settimeout(answer_s)
         try:
             with address(state_dir) as place:
                 connection.connect(place)

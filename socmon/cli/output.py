@@ -4,7 +4,7 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import click
@@ -105,10 +105,13 @@ def cut(text: str, width: int) -> str:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """`text` in lines of at most `width` columns, broken at spaces where there are any; never an empty list."""
+    """`text` in lines of at most `width` columns, broken at spaces where there are any; never an empty list.
+
+    Words may be coloured, by `click.style`.
+    """
     lines, line, used = [], "", 0
     for word in text.split(" "):
-        columns = width_of(word)
+        columns = width_of(click.unstyle(word))
         if line and used + 1 + columns > width:
             lines.append(line)
             line, used = "", 0
@@ -116,7 +119,7 @@ def wrapped(text: str, width: int) -> list[str]:
         while used > width:
             head, line = _parted(line, width)
             lines.append(head)
-            used = width_of(line)
+            used = width_of(click.unstyle(line))
     return [*lines, line]
 
 
@@ -147,28 +150,49 @@ class Column(NamedTuple):
     style: Style | None = None
 
 
+def folded(text: str) -> list[str]:
+    """`text` in lines that the terminal has room for; one line where there is no terminal."""
+    width = terminal_width()
+    return [text] if width is None else wrapped(text, width)
+
+
 def terminal_width() -> int | None:
     """Columns of the terminal that standard output is; None if it is none: then nothing is cut."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def write_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    """A table for people: made printable, aligned, cut to the terminal's width where there is one."""
+    """A table for people on standard output; see `table`."""
+    for line in table(columns, rows):
+        click.echo(line)
+
+
+def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table for people: made printable, aligned, cut to the terminal's width where there is one."""
     shown = [[printable(cell) for cell in row] for row in rows]
     names = [column.name for column in columns]
     widths = [max(map(width_of, cells)) for cells in zip(names, *shown, strict=True)]
     gap, room = "  ", terminal_width()
     if room is not None and sum(widths) + len(gap) * (len(columns) - 1) > room:
         gap = " "
-        widths = [max(_MIN_HEADING, *map(width_of, cells)) for cells in zip(*shown, strict=True)]
-        _squeeze(widths, columns, room - len(columns) + 1)
+        least = [max(_MIN_HEADING, *map(width_of, cells)) for cells in zip(*shown, strict=True)]
+        _squeeze(widths, least, columns, room - len(columns) + 1)
     for number, row in enumerate([names, *shown], start=-1):
         cells = [_shown(cell, column, width, number) for cell, column, width in zip(row, columns, widths, strict=True)]
-        click.echo(gap.join(cells).rstrip())
+        yield gap.join(cells).rstrip()
 
 
-def _squeeze(widths: list[int], columns: Sequence[Column], room: int) -> None:
-    """Narrow the widest flexible column, again and again, until all fit or nothing more can be taken."""
+def _squeeze(widths: list[int], least: list[int], columns: Sequence[Column], room: int) -> None:
+    """Cut headings that are wider than all below them, then the widest flexible column, until all fit.
+
+    Args:
+        least: per column, what its cells take.
+    """
+    while sum(widths) > room:
+        number = max(range(len(widths)), key=lambda number: widths[number] - least[number])
+        if widths[number] <= least[number]:
+            break
+        widths[number] -= 1
     flexible = [number for number, column in enumerate(columns) if column.flexible]
     while flexible and sum(widths) > room:
         widest = max(flexible, key=lambda number: widths[number])

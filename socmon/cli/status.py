@@ -2,22 +2,25 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import Struct
 
-from socmon.cli import PROBLEMS, UNREACHABLE, Options, locks, place
-from socmon.cli.output import Column, Row, as_json, write_csv, write_table
-from socmon.cli.shown import clock, colored_level, span
+from socmon.cli import PROBLEMS, UNREACHABLE, CommandError, Options, locks, place
+from socmon.cli.control_client import asking
+from socmon.cli.output import as_json, write_csv
+from socmon.cli.status_page import Look, flat, page
 from socmon.errors import NotFoundError
 from socmon.event import LEVELS, SECOND_US, rfc3339
 from socmon.i18n import Message, mark
 from socmon.store.figures import Backlog, Figures, count
 from socmon.store.reading import consult
-from socmon.text import printable
 
 _OLD_US = 900 * SECOND_US  # a backlog; as the alarm of docs/operations.md
 _STALE_US = 60 * SECOND_US  # a checkpoint: idle time is journalled too, so a running daemon writes them all the time
+_ANSWER_S = 3.0  # it only has to look at itself
 _COLUMNS = ("section", "name", "field", "value")
 
 
@@ -29,13 +32,51 @@ class Warned(Message):
 
 
 @click.command("status")
+@click.option("--watch", "watching", is_flag=True, help="Look again and again, until Ctrl-C.")
+@click.option(
+    "--interval", "interval_s", default=2.0, show_default=True, type=click.FloatRange(0.2, 3600), metavar="S",
+    help="Seconds between two looks of --watch.",
+)  # fmt: skip
 @click.pass_obj
-def command(options: Options) -> int:
+def command(options: Options, *, watching: bool, interval_s: float) -> int:
     """Say whether all is well: daemon, ledger, alerts, deliveries; what is wrong first.
 
     Exits with 0 when all is well, with 1 when something is wrong, with 4 when the daemon is down; then too it prints
-    what the store says.
+    what the store says. With --watch a terminal shows how things stand, the records a second of each collector, and
+    what has changed; elsewhere one status comes after the other. It goes on over restarts, and ends with 130.
     """
+    if watching:
+        from socmon.cli.watching import watch
+
+        return watch(options, interval_s, lambda: look(options))
+    found = look(options)
+    match options.output:
+        case "json" | "ndjson":
+            click.echo(as_json(found.status))
+        case "csv":
+            write_csv(flat(found.status), _COLUMNS)
+        case "human":
+            for line in page(options, found):
+                click.echo(line)
+    if found.running is None:
+        return UNREACHABLE
+    return PROBLEMS if found.warnings else 0
+
+
+class Said(Struct, frozen=True):
+    """The daemon's answer to `status`.
+
+    Attributes:
+        reasons: why it is not ready, as /readyz says; [] if it is.
+        failing: destinations whose last try failed → why.
+    """
+
+    reasons: list[str]
+    failing: dict[str, str]
+
+
+def look(options: Options) -> Look:
+    """How things stand now, by the lock, the store, and the daemon if it runs."""
     found = place.find(options.config)
     running = locks.holder(found.state_dir / "lock")
     try:
@@ -43,18 +84,29 @@ def command(options: Options) -> int:
     except NotFoundError:
         figures = None
     now_us = time.time_ns() // 1000
-    warnings = [*_warnings(running, figures, now_us, str(found.state_dir))]
-    status = _object(running, figures, warnings)
-    match options.output:
-        case "json" | "ndjson":
-            click.echo(as_json(status))
-        case "csv":
-            write_csv(_flat(status), _COLUMNS)
-        case "human":
-            _write(options, running, figures, warnings, now_us)
-    if running is None:
-        return UNREACHABLE
-    return PROBLEMS if warnings else 0
+    folder = str(found.state_dir)
+    warnings = [*_warnings(running, figures, now_us, folder)]
+    if running is not None:
+        warnings += _daemon_warnings(found.state_dir)
+    return Look(now_us, running, figures, warnings, _object(running, figures, warnings))
+
+
+def _daemon_warnings(folder: Path) -> Iterator[Warned]:
+    """What the running daemon itself says is wrong; nothing where this user may not ask it, or it still starts."""
+    try:
+        with asking(folder, answer_s=_ANSWER_S) as ask:
+            said = ask("status", Said)
+    except CommandError as error:
+        if isinstance(error.__cause__, TimeoutError):
+            text = mark("the daemon does not answer within {age} s; look at its log")
+            yield _warned("daemon_mute", text, age=round(_ANSWER_S))
+        return
+    for reason in said.reasons:
+        yield _warned("not_ready", mark("the daemon is not ready: {reason}"), reason=reason)
+    for name, error_text in said.failing.items():
+        yield _warned(
+            "not_delivering", mark("{name}: alerts are not delivered: {reason}"), name=name, reason=error_text
+        )
 
 
 def _warned(code: str, template: str, **values: Any) -> Warned:
@@ -145,80 +197,3 @@ def _store_object(figures: Figures) -> dict[str, Any]:
             for backlog in figures.backlogs
         ],
     }
-
-
-def _flat(status: dict[str, Any]) -> Iterator[Row]:
-    """A row for each figure."""
-    store = status["store"] or {}
-    sections: list[tuple[str, str, dict[str, Any]]] = [("daemon", "", status["daemon"])]
-    sections += [("warning", warning["code"], warning) for warning in status["warnings"]]
-    sections += [("store", "", {name: store[name] for name in ("frame", "stored") if name in store})]
-    sections += [("alerts", "", store.get("alerts", {}))]
-    for section in ("collectors", "destinations"):
-        sections += [(section.removesuffix("s"), item["name"], item) for item in store.get(section, [])]
-    for section, name, fields in sections:
-        for field, value in fields.items():
-            if field not in {"name", "code"}:
-                yield {"section": section, "name": name, "field": field, "value": value}
-
-
-def _write(
-    options: Options, running: locks.Holder | None, figures: Figures | None, warnings: Sequence[Warned], now_us: int
-) -> None:
-    tr = options.tr
-    for warning in warnings:
-        word = click.style(tr("warning"), fg="red", bold=True)
-        click.echo(f"{word}  {printable(tr(warning))}")
-    if warnings:
-        click.echo()
-    if running is None:
-        click.echo(tr("daemon: down"))
-    else:
-        since = clock(running.since_us, options.zone)
-        click.echo(tr("daemon: process {pid}, runs since {since}", pid=running.pid, since=since))
-    if figures is not None:
-        _write_store(options, figures, now_us)
-
-
-def _write_store(options: Options, figures: Figures, now_us: int) -> None:
-    tr = options.tr
-    if figures.taken_us is not None:
-        at = clock(figures.taken_us, options.zone)
-        click.echo(tr("journal: used and stored up to frame {frame}, at {time}", frame=figures.frame, time=at))
-    _write_alerts(options, figures)
-    if figures.accounts:
-        click.echo()
-        names = (mark("RECEIVED"), mark("EVALUATED"), mark("UNPARSED"), mark("DROPPED"), mark("IN FLIGHT"))
-        columns = [Column(tr("COLLECTOR"), flexible=True), *(Column(tr(name), right=True) for name in names)]
-        rows = [_account_row(name, account) for name, account in sorted(figures.accounts.items())]
-        write_table([*columns, Column("")], rows)
-    if figures.backlogs:
-        click.echo()
-        names = (mark("PENDING"), mark("WAITING"), mark("ACKNOWLEDGED"), mark("DEAD"), mark("OLDEST"))
-        columns = [Column(tr("DESTINATION"), flexible=True), *(Column(tr(name), right=True) for name in names)]
-        write_table(columns, [_backlog_row(options, each, now_us) for each in figures.backlogs])
-
-
-def _write_alerts(options: Options, figures: Figures) -> None:
-    tr = options.tr
-    total = sum(figures.by_level.values())
-    parts = [
-        f"{colored_level(printable(tr(level)), level)} {figures.by_level[level]}"
-        for level in reversed(LEVELS)
-        if figures.by_level.get(level)
-    ]
-    statuses = [f"{printable(tr(status))} {number}" for status, number in sorted(figures.by_status.items())]
-    told = f" ({', '.join(parts)}; {', '.join(statuses)})" if total else ""
-    click.echo(tr("alerts: {total}", total=total) + told)
-
-
-def _account_row(name: str, account: Any) -> list[str]:
-    reasons = " ".join(f"{reason}={number}" for reason, number in sorted(account.dropped.items()))
-    numbers = (account.received, account.evaluated, account.unparsed, sum(account.dropped.values()), account.in_flight)
-    return [name, *map(str, numbers), reasons]
-
-
-def _backlog_row(options: Options, backlog: Backlog, now_us: int) -> list[str]:
-    numbers = (backlog.pending, backlog.waiting, backlog.acknowledged, backlog.dead)
-    age = "-" if backlog.oldest_us is None else span(now_us - backlog.oldest_us, options.tr)
-    return [backlog.destination, *map(str, numbers), age]

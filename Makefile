@@ -44,6 +44,7 @@ run: venv
 docs: venv
 	$(BIN)/python -m socmon.metrics > docs/metrics.md
 	$(BIN)/python docs/generate.py
+	$(BIN)/python dashboards/generate.py
 
 # After a change of socmon.po, whose keys are the English texts; tests/test_i18n.py says which are missing.
 locale: venv

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from socmon import failpoints, log, metrics
 from socmon.enrich import Assets
 from socmon.errors import JournalError, StoreError
-from socmon.event import Alert, Evidence, Record
+from socmon.event import LEVELS, Alert, Evidence, Record
 from socmon.intake import Intake, until
 from socmon.journal import Batch, Journal
 from socmon.ledger import Ledger
@@ -62,6 +62,8 @@ class Correlating:
         self._stored = stored
         self._ledger = Ledger()
         self._shown = Tally()  # what the metrics show of the correlator's
+        for level in LEVELS:
+            metrics.ALERTS_OPENED[level].inc(0)
         self._unsaved: dict[str, tuple[Alert, list[int]]] = {}  # and the sequences of evidence to store with it
         self._unsaved_state: dict[bytes, bytes | None] = {}
         self._told_unparsed: set[tuple[str, str]] = set()

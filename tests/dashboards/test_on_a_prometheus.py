@@ -1,0 +1,131 @@
+"""Dashboards and rules on a real Prometheus that scrapes a real daemon through an incident."""
+
+import socket
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import pytest
+from field import Field, failure_line, field_in, wait_for
+from prometheus_kit import (
+    PENDING,
+    Prometheus,
+    alerts,
+    metrics_in,
+    needs_prometheus,
+    prometheus_in,
+    queries_of_all,
+    rules,
+)
+
+pytestmark = [needs_prometheus, pytest.mark.timeout(180)]
+
+
+@dataclass(frozen=True)
+class Incident:
+    """What was seen of it; both processes still run.
+
+    Attributes:
+        page: /metrics of the daemon, after it.
+        failing: alerts whose expression held while the centre was away.
+    """
+
+    prometheus: Prometheus
+    page: bytes
+    failing: set[str]
+
+
+def http_of(place: Field) -> str | None:
+    started = place.events("daemon.log", "started")
+    return str(started[0]["http"]) if started else None
+
+
+def over_tcp(place: Field, data: bytes) -> None:
+    port = place.port("edge")
+    assert port is not None
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as sender:
+        sender.sendall(data)
+
+
+def attack(place: Field, first: int) -> None:
+    """Failures by file and over TCP, a line that no parser reads, and a sender that counts wrongly."""
+    place.write("auth", first, 200)
+    lines = [failure_line(number, "mail-01") for number in range(first, first + 100)]
+    over_tcp(place, "".join(f"<38>{line}\n" for line in lines).encode())
+    with (place.root / "auth").open("a") as log:
+        log.write("no stamp, no host, no program\n")
+    over_tcp(place, b"5 <38>x" + b"y" * 40 + b"\n")
+
+
+def away(place: Field) -> None:
+    assert place.centre is not None
+    place.centre.terminate()
+    place.centre.wait(20)
+
+
+@pytest.fixture(scope="module")
+def incident(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Incident]:
+    root = tmp_path_factory.mktemp("incident")
+    with field_in(root / "province") as place:
+        place.start_centre()
+        place.configure(["auth"], tcp=["edge"])
+        place.start_daemon()
+        wait_for(lambda: http_of(place) and place.port("edge"), "start")
+        address = str(http_of(place))
+        with prometheus_in(root / "prometheus", address.removeprefix("http://")) as prometheus:
+            wait_for(lambda: prometheus.values("socmon_daemon_ready") == [1], "the first scrape")
+            attack(place, 0)
+            wait_for(place.settled, "the first alerts delivered")
+            away(place)
+            attack(place, 300)
+            failing = alerts()["SocmonDestinationFailing"]["expr"]
+            wait_for(lambda: prometheus.query(failing), "Prometheus sees that the centre is away")
+            seen = {name for name, alert in alerts().items() if prometheus.query(alert["expr"])}
+            place.start_centre()
+            wait_for(place.settled, "all delivered when the centre is back")
+            wait_for(lambda: not prometheus.query(failing), "Prometheus sees that the centre is back")
+            with urllib.request.urlopen(f"{address}/metrics", timeout=10) as answer:
+                page = answer.read()
+            yield Incident(prometheus, page, seen)
+        place.stop_daemon()
+
+
+def test_every_query_of_every_panel_finds_something(incident: Incident) -> None:
+    asked = [each for each in queries_of_all() if not metrics_in(each[2]) & PENDING]
+    assert len(asked) > 80
+
+    empty = list(asked)
+
+    def none_is_empty() -> bool:
+        empty[:] = [each for each in empty if not incident.prometheus.values(each[2])]
+        return not empty
+
+    with suppress(AssertionError):  # what is empty says more
+        wait_for(none_is_empty, "something in every panel")
+    assert empty == []
+
+
+def test_every_rule_can_be_evaluated(incident: Incident) -> None:
+    def evaluated() -> bool:
+        return all(rule["health"] != "unknown" for rule in incident.prometheus.rules())
+
+    wait_for(evaluated, "an evaluation of each rule")
+
+    found = {rule["name"]: rule["health"] for rule in incident.prometheus.rules()}
+    assert found == {rule.get("alert", rule.get("record")): "ok" for rule in rules()}
+
+
+def test_alerts_speak_of_what_happened(incident: Incident) -> None:
+    assert incident.failing >= {"SocmonDestinationFailing", "SocmonRecordsDropped"}
+    assert incident.failing.isdisjoint({"SocmonDown", "SocmonNotReady", "SocmonStoreFailing", "SocmonAlertsRefused"})
+    assert incident.failing.isdisjoint({"SocmonKernelDrops", "SocmonRestarts", "SocmonJournalDamaged"})
+
+
+def test_the_page_is_as_promtool_wants_it(incident: Incident) -> None:
+    checked = subprocess.run(
+        ["promtool", "check", "metrics"], input=incident.page, capture_output=True, timeout=60, check=False
+    )
+
+    assert (checked.returncode, checked.stdout.decode(), checked.stderr.decode()) == (0, "", "")

@@ -2,13 +2,18 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
+from harness import until
+from prometheus_client import CollectorRegistry, Counter, generate_latest
 
+from socmon import metrics
 from socmon.console.server import Console
 from socmon.errors import ComponentError, ConfigError
+from socmon.instruments import Kept
 
 
 class Daemon:
@@ -49,6 +54,48 @@ async def test_metrics_are_served_in_the_text_format(url: str, http: aiohttp.Cli
     assert response.status == 200
     assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert "\nsocmon_build_info{" in text
+
+
+async def test_metrics_say_whether_the_daemon_is_ready(url: str, http: aiohttp.ClientSession, daemon: Daemon) -> None:
+    pages = []
+    for well in (True, False):
+        daemon.ready = (well, [])
+        async with http.get(f"{url}/metrics") as response:
+            pages.append(await response.text())
+
+    assert ["\nsocmon_daemon_ready 1.0\n" in page for page in pages] == [True, False]
+    assert "\nsocmon_daemon_ready 0.0\n" in pages[1]
+
+
+async def test_a_page_of_thousands_of_series_holds_up_nothing(
+    url: str, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    registry = CollectorRegistry()
+    many = Kept(Counter("many", "x", ["number"], registry=registry))
+    for number in range(5_000):
+        many[str(number)].inc()
+
+    def slow() -> bytes:
+        begun.set()
+        assert go_on.wait(10)
+        return generate_latest(registry)
+
+    monkeypatch.setattr(metrics, "rendered", slow)
+    page = asyncio.create_task(fetched(http, f"{url}/metrics"))
+    await until(begun.is_set)
+
+    async with http.get(f"{url}/healthz") as response:
+        assert response.status == 200
+    assert not page.done()
+
+    go_on.set()
+    assert (await page).count("\nmany_total{") == 5_000
+
+
+async def fetched(http: aiohttp.ClientSession, address: str) -> str:
+    async with http.get(address) as response:
+        return await response.text()
 
 
 async def test_probes_answer_with_state_and_reasons(url: str, http: aiohttp.ClientSession, daemon: Daemon) -> None:

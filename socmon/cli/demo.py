@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _ROWS = (
     ("sent", "messages written and sent"),
-    ("lost_while_down", "lost by TCP when the daemon was killed"),
+    ("lost_in_kill", "lost by TCP and UDP when the daemon was killed"),
     ("received", "received"),
     ("evaluated", "evaluated"),
     ("unparsed", "unparsed"),
@@ -52,9 +52,9 @@ def command(
 ) -> int:
     """Run a daemon and a national centre with throw-away keys, play a break-in, and break things.
 
-    Six logs of a province come in through files and over TCP, with an attack in them from the first scan to the cleared
-    history. The link is cut, a reply is lost, the daemon is killed; then everything is counted anew. Exit status 1 when
-    something was lost, came twice, or was not detected.
+    Seven logs of a province come in through files, over TCP and UDP, with an attack in them from the first scan to the
+    cleared history. The link is cut, a reply is lost, the daemon is killed; then everything is counted anew. Exit
+    status 1 when something was lost, came twice, or was not detected.
     """
     import msgspec
 

@@ -7,12 +7,13 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from socmon.demo import handover
 from socmon.errors import SocmonError
 
 _READY_S = 30.0
@@ -30,10 +31,14 @@ class Child:
 
     Args:
         log: file for all that it says, on both of its outputs.
+
+    Attributes:
+        sockets: descriptors of sockets that it gets at each start, as from systemd, by name.
     """
 
     def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
         self.name = name
+        self.sockets: Mapping[str, int] = {}
         self._arguments = arguments
         self._log = log
         self._process: Process | None = None
@@ -60,14 +65,16 @@ class Child:
         environment = {key: value for key, value in os.environ.items() if key != "SOCMON_FAILPOINT"}
         if failpoint:
             environment["SOCMON_FAILPOINT"] = failpoint
+        program = [sys.executable, "-m", "socmon", *self._arguments]
         with await asyncio.to_thread(self._log.open, "ab") as log:
             begins = log.tell()
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "socmon", *self._arguments),
+                *(handover.command(self.sockets, program) if self.sockets else program),
                 stdin=DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=environment,
+                pass_fds=tuple(self.sockets.values()),
                 start_new_session=True,  # Ctrl-C on the terminal is for the demonstration, which stops it in order
                 preexec_fn=_die_with_parent,
             )

@@ -1,9 +1,10 @@
 """The sample logs, made for the demonstration: ten minutes of a province, and how their lines are numbered.
 
 The lines are as the programs write them that stand in a province's systems: OpenSSH, sudo and systemd over rsyslog (RFC
-3164), nginx, postfix and dovecot, a document system and a gateway that write JSON, and the routers of communes (RFC
-5424). Addresses of strangers are those for documentation (RFC 5737, RFC 3849). Each line carries its message number
-where its program has a number anyway, so that lost = numbers that are absent from the journal.
+3164), nginx, postfix and dovecot, a document system and a gateway that write JSON, the routers of communes (RFC 5424),
+and a firewall that knows nothing but UDP. Addresses of strangers are those for documentation (RFC 5737, RFC 3849). Each
+line carries its message number where its program has a number anyway, so that lost = numbers that are absent from the
+journal.
 """
 
 import re
@@ -35,9 +36,10 @@ STORY = (
     ("Mail brute force", "198.51.100.77"),
     ("Application login brute force", "10.20.3.77"),
     ("Web scan", "10.40.17.66"),
+    ("Port scan", "198.51.100.140"),  # met by the firewall only, so it shows that datagrams arrive
 )
 
-Transport = Literal["file", "newline", "octets"]
+Transport = Literal["file", "newline", "octets", "datagram"]
 
 _FIRST = 1_000_000  # no number of the samples is as long
 _NUMBER = rb"([0-9]{7,10})"
@@ -49,9 +51,10 @@ class Stream(Struct, frozen=True):
     """One log, and how it comes in.
 
     Attributes:
-        name: of its collector and, but for those that come over TCP, of its log file.
+        name: of its collector and, where there is one, of its log file.
         file: the sample.
-        transport: written to a file, or sent over TCP with newlines or with octet counts (RFC 6587).
+        transport: written to a file, sent over TCP with newlines or with octet counts (RFC 6587), or over UDP, each
+            line a datagram (RFC 5426).
         line: what a line of the sample looks like; its groups are the stamp and the number, with all that lies between.
         stamp: of strftime(3), in UTC.
         number: finds the message number in a written line.
@@ -104,6 +107,15 @@ STREAMS = (
         re.compile(r"(?P<head><[0-9]+>1 )(?P<stamp>\S+)(?P<middle> \S+ \S+ )(?P<number>[0-9]+)(?P<tail> .*)"),
         "%FT%T.%fZ",
         re.compile(rb"^<[0-9]{1,3}>1 \S+ \S+ \S+ " + _NUMBER),
+    ),
+    Stream(
+        "firewall",
+        "firewall.log",
+        "datagram",
+        # The number stands where the kernel tells the seconds since it was started.
+        re.compile(r"(?P<head><[0-9]+>)(?P<stamp>.{15})(?P<middle> \S+ kernel: \[)(?P<number>[0-9]+)(?P<tail>\..*)"),
+        "%b %e %H:%M:%S",
+        re.compile(rb" kernel: \[" + _NUMBER + rb"\."),
     ),
 )
 BY_NAME = {stream.name: stream for stream in STREAMS}

@@ -13,6 +13,7 @@ from socmon.feed.keys import generate
 from socmon.resources import shipped
 
 DESTINATION = "centre"
+HTTP = "http"  # among the ports: where the daemon shows its metrics
 ORG_ID = "000.00.00.H07"
 
 _NAME = "Provincial data centre"
@@ -80,14 +81,15 @@ class Scene(Struct, frozen=True):
         return inventory
 
     def configure(self, feed_url: str, ports: Mapping[str, int]) -> None:
-        """Write the daemon's configuration; `ports` are those of the streams that come over TCP."""
+        """Write the daemon's configuration; `ports` are those of the streams that come over the network, and `HTTP`."""
         text = yaml.safe_dump(self._configuration(feed_url, ports), sort_keys=False, allow_unicode=True)
         self._config.write_text(text, encoding="utf-8")
 
     def _collector(self, stream: Stream, ports: Mapping[str, int]) -> dict[str, Any]:
         if stream.transport == "file":
             return {"kind": "file", "paths": [str(self.log(stream).absolute())], "start": "beginning"}
-        return {"kind": "syslog_tcp", "port": ports[stream.name]}
+        kind = "syslog_udp" if stream.transport == "datagram" else "syslog_tcp"
+        return {"kind": kind, "port": ports[stream.name]}
 
     def _configuration(self, feed_url: str, ports: Mapping[str, int]) -> dict[str, Any]:
         keys = self._keys.absolute()
@@ -111,15 +113,26 @@ class Scene(Struct, frozen=True):
             "store": {"checkpoint_s": 0.5},
             # Impatient, so that a minute shows what otherwise takes an hour.
             "delivery": {"release_interval_s": 1.0, "backoff_first_s": 0.2, "backoff_limit_s": 2.0},
-            "http": {"port": 0},
+            "http": {"port": ports[HTTP]},
         }
 
 
-def free_ports() -> dict[str, int]:
-    """A free TCP port for each stream that comes over one; it stays the same when the daemon is started again."""
-    wanting = [stream.name for stream in STREAMS if stream.transport != "file"]
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in wanting]
-    ports = {name: int(each.getsockname()[1]) for name, each in zip(wanting, held, strict=True)}
-    for each in held:
+def doors() -> tuple[dict[str, int], dict[str, socket.socket]]:
+    """A port for each stream that comes over the network, and for `HTTP`; and the sockets of those that come over UDP.
+
+    They stay the same when the daemon is started again. The sockets are held open, as systemd holds those of a socket
+    unit: what is sent while the daemon is down waits in the kernel.
+    """
+    held = {each.name: _bound(socket.SOCK_DGRAM) for each in STREAMS if each.transport == "datagram"}
+    names = [HTTP, *(each.name for each in STREAMS if each.transport in {"newline", "octets"})]
+    free = {name: _bound(socket.SOCK_STREAM) for name in names}
+    ports = {name: int(each.getsockname()[1]) for name, each in (free | held).items()}
+    for each in free.values():
         each.close()
-    return ports
+    return ports, held
+
+
+def _bound(kind: socket.SocketKind) -> socket.socket:
+    door = socket.socket(socket.AF_INET, kind)
+    door.bind(("127.0.0.1", 0))
+    return door

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -14,12 +15,13 @@ from socmon.demo import sample
 from socmon.demo.centre import Pages
 from socmon.demo.processes import Child
 from socmon.demo.recount import Recount, Sent, recount
-from socmon.demo.scene import Scene, free_ports
+from socmon.demo.scene import HTTP, Scene, doors
 from socmon.demo.watching import Watcher
-from socmon.demo.writer import FileWay, TcpWay, Way, Writer
+from socmon.demo.writer import FileWay, TcpWay, UdpWay, Way, Writer
 from socmon.errors import JournalError, StoreError
 from socmon.intake import until
 from socmon.journal import Journal
+from socmon.resources import shipped
 from socmon.store import read
 
 _TURN_S = 60.0
@@ -54,6 +56,7 @@ class Story:
         self._scene = Scene(plan.folder)
         self._stop = asyncio.Event()
         self._ports: dict[str, int] = {}
+        self._killed: list[dict[str, int]] = []  # for each kill, how many messages of each stream were sent before it
         self._writers = [Writer(stream, partial(self._way, stream), self._stop) for stream in sample.STREAMS]
         self._seen = 0  # the journal's next sequence, when it was last looked at
         self._watcher = Watcher(self._scene.store)
@@ -70,18 +73,20 @@ class Story:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         self._listen_to_signals(loop)
-        async with self._centre, self._daemon:
-            await self._set_up()
+        async with AsyncExitStack() as held:
+            await held.enter_async_context(self._centre)
+            await held.enter_async_context(self._daemon)
+            await self._set_up(held)
             spent_s = loop.time() - began_s
             await self._run(spent_s)
             await self._daemon.stop()
-            held = await self._pages.held()
+            at_centre = await self._pages.held()
             await self._centre.stop()
-        self._say(f"stopped; of what was sent again the centre recognised {held.sent_again}; counting anew")
+        self._say(f"stopped; of what was sent again the centre recognised {at_centre.sent_again}; counting anew")
         wanted = [
             (title, sample.fresh(who, turn)) for turn in range(max(1, self._turns)) for title, who in sample.STORY
         ]
-        return await asyncio.to_thread(recount, self._scene, self._sent(), held, wanted)
+        return await asyncio.to_thread(recount, self._scene, self._sent(), at_centre, wanted)
 
     @property
     def _turns(self) -> int:
@@ -91,11 +96,17 @@ class Story:
     def _way(self, stream: sample.Stream) -> Way:
         if stream.transport == "file":
             return FileWay(self._scene.log(stream))
+        if stream.transport == "datagram":
+            return UdpWay(self._ports[stream.name])
         return TcpWay(self._ports[stream.name], counted=stream.transport == "octets")
 
     def _sent(self) -> dict[str, Sent]:
         return {
-            writer.stream.name: Sent(writer.sent, writer.way.resumed if isinstance(writer.way, TcpWay) else [])
+            writer.stream.name: Sent(
+                writer.sent,
+                resumed=writer.way.resumed if isinstance(writer.way, TcpWay) else [],
+                killed=[sent[writer.stream.name] for sent in self._killed],
+            )
             for writer in self._writers
         }
 
@@ -110,15 +121,24 @@ class Story:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, asked)
 
-    async def _set_up(self) -> None:
+    async def _set_up(self, held: AsyncExitStack) -> None:
         self._say(f"folder: {self._plan.folder}")
         await asyncio.to_thread(self._scene.furnish)
         ready = await self._centre.start("admin")
         self._pages = Pages(ready["admin"])
         self._say(f"the national centre runs: feed {ready['feed']}, what it holds {ready['admin']}/stats")
-        self._ports = free_ports()
+        self._ports, sockets = doors()
+        for each in sockets.values():
+            held.callback(each.close)
+        self._daemon.sockets = {name: each.fileno() for name, each in sockets.items()}
         await asyncio.to_thread(self._scene.configure, ready["feed"], self._ports)
         await self._start_daemon()
+        self._point_at(f"127.0.0.1:{self._ports[HTTP]}")
+
+    def _point_at(self, target: str) -> None:
+        """Say how Prometheus and Grafana find what there is to see."""
+        self._say(f"Prometheus: scrape {target}, and load {shipped('dashboards/prometheus/rules.yml')}")
+        self._say(f"Grafana: import {shipped('dashboards/overview.json')}, with that Prometheus as its data source")
 
     async def _start_daemon(self, failpoint: str = "") -> None:
         started = await self._daemon.start("http", failpoint=failpoint)
@@ -141,13 +161,13 @@ class Story:
 
     async def _play_turns(self, group: asyncio.TaskGroup, spent_s: float) -> None:
         if self._plan.duration_s is None:
-            self._say("six logs are being written; Ctrl-C ends it")
+            self._say("seven logs are being written; Ctrl-C ends it")
             turns, length_s = sys.maxsize, _TURN_S
         else:
             left_s = max(_LEAST_TURN_S, self._plan.duration_s - spent_s - _FINISH_S)
             turns = max(1, round(left_s / _TURN_S))
             length_s = left_s / turns
-            self._say(f"six logs are being written, for {left_s:.0f} s")
+            self._say(f"seven logs are being written, for {left_s:.0f} s")
         while self._turns < turns and not self._stop.is_set():
             await self._play_turn(group, length_s)
 
@@ -180,6 +200,7 @@ class Story:
 
     async def _kill_daemon(self, length_s: float) -> None:
         await self._daemon.kill()
+        self._killed.append({writer.stream.name: writer.sent for writer in self._writers})
         self._say("FAULT  the daemon is killed (kill -9); the logs go on")
         await until(self._stop, min(2.0, length_s / 10))
         await self._start_daemon("file.position" if self._plan.mutate == "forget-position" else "")

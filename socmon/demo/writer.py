@@ -1,6 +1,7 @@
-"""Writes the sample logs live: line by line, dated now, numbered, to files and over TCP as syslog senders do."""
+"""Writes the sample logs live: line by line, dated now, numbered, to files, over TCP and UDP as syslog senders do."""
 
 import asyncio
+import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -99,6 +100,24 @@ class TcpWay:
             with suppress(OSError, TimeoutError):
                 async with asyncio.timeout(_CONNECT_S):
                     await streams[1].wait_closed()
+
+
+class UdpWay:
+    """Sends each line as a datagram, and never learns what became of it (RFC 5426)."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.connect(("127.0.0.1", port))
+
+    async def put(self, first: int, data: Sequence[bytes]) -> None:  # noqa: ARG002  nothing is kept
+        """Send."""
+        for message in data:
+            with suppress(ConnectionRefusedError):  # nobody listens, says the kernel of a datagram before
+                self._socket.send(message)
+
+    async def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
 
 
 class Writer:

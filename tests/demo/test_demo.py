@@ -17,7 +17,7 @@ from socmon.demo.sample import STORY
 PATIENCE_S = 100.0
 KEYS = {
     "sent",
-    "lost_while_down",
+    "lost_in_kill",
     "received",
     "evaluated",
     "unparsed",
@@ -67,7 +67,7 @@ def test_through_all_faults_nothing_is_lost_and_nothing_comes_twice(tmp_path: Pa
     assert counts.keys() == KEYS
     assert counts["balance_ok"] is True
     assert counts["sets_equal"] is True
-    assert counts["sent"] == counts["received"] + counts["lost_while_down"] > 1500
+    assert counts["sent"] == counts["received"] + counts["lost_in_kill"] > 1500
     assert counts["received"] == counts["evaluated"]
     assert counts["unparsed"] == counts["dropped"] == counts["duplicates_at_centre"] == 0
     assert counts["alerts"] == counts["delivered"] == counts["acknowledged"] >= len(set(STORY))

@@ -18,6 +18,9 @@ from socmon.store import Checkpoint, Store
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 NOW_US = int(NOW.timestamp()) * 1_000_000
 LINE = sample.Line("", " mail-01 sshd[", "]: Failed password for root from 203.0.113.7 port 40100 ssh2")
+DROP = sample.Line(
+    "<4>", " ttdl-fw-01 kernel: [", ".5] FW-DROP: IN=wan0 OUT= SRC=192.0.2.7 DST=192.0.2.25 PROTO=TCP SPT=40000 DPT=23"
+)
 ALERT = Alert(
     id="a1",
     rule_id="rule",
@@ -40,47 +43,51 @@ async def counted(
     sent: int = 3,
     journalled: Sequence[int] = (1, 2, 3),
     over_tcp: Sequence[int] = (1, 2, 3),
+    over_udp: Sequence[int] = (1, 2, 3),
     resumed: Sequence[int] = (),
+    killed: Sequence[int] = (),
     evaluated: int | None = None,
     held: Held | None = None,
     wanted: Sequence[tuple[str, str]] = (),
 ) -> Recount:
-    """The recount of a run that sent 1 to `sent` to a file and over TCP, and journalled `journalled` and `over_tcp`."""
+    """The recount of a run that sent 1 to `sent` by each way, and journalled these of them."""
     scene = Scene(folder)
     scene.journal.parent.mkdir()
     journal = Journal.open(scene.journal, segment_bytes=65536)
-    records = [*_records("servers", journalled), *_records("mail", over_tcp)]
+    records = [*_records("servers", journalled), *_records("mail", over_tcp), *_records("firewall", over_udp)]
     journal.append(records, written_us=NOW_US)
     journal.close()
     file = Account(journalled=len(journalled), evaluated=len(journalled) if evaluated is None else evaluated)
     tcp = Account(journalled=len(over_tcp), evaluated=len(over_tcp))
+    udp = Account(journalled=len(over_udp), evaluated=len(over_udp))
     store = Store(scene.store, destinations=[DESTINATION])
-    checkpoint = Checkpoint(str(journal.incarnation), 1, Ledger({"servers": file, "mail": tcp}), {})
+    checkpoint = Checkpoint(str(journal.incarnation), 1, Ledger({"servers": file, "mail": tcp, "firewall": udp}), {})
     await store.commit([ALERT], depends_on=1, now_us=NOW_US, checkpoint=checkpoint)
     await store.close()
     told = {stream.name: Sent(0) for stream in sample.STREAMS}
-    told |= {"servers": Sent(sent), "mail": Sent(sent, list(resumed))}
+    told |= {"servers": Sent(sent), "mail": Sent(sent, list(resumed)), "firewall": Sent(sent, killed=list(killed))}
     return recount(scene, told, held or Held({"a1": 4}, rows_twice=0, sent_again=0), wanted)
 
 
 def _records(name: str, numbers: Sequence[int]) -> list[Record]:
     source = Source(name, "peer", format="rfc3164")
     stream = sample.BY_NAME[name]
-    return [Record(sample.written(stream, LINE, number, 0, NOW), source, NOW_US) for number in numbers]
+    line = DROP if name == "firewall" else LINE
+    return [Record(sample.written(stream, line, number, 0, NOW), source, NOW_US) for number in numbers]
 
 
 async def test_a_run_in_which_all_is_well_has_no_problems(tmp_path: Path) -> None:
     found = await counted(tmp_path, wanted=[("SSH brute force", "203.0.113.7")])
 
     assert found.problems == []
-    assert (found.counts.sent, found.counts.received, found.counts.evaluated, found.counts.matches) == (6, 6, 6, 6)
+    assert (found.counts.sent, found.counts.received, found.counts.evaluated, found.counts.matches) == (9, 9, 9, 9)
     assert (found.counts.alerts, found.counts.delivered, found.counts.acknowledged) == (1, 0, 0)
 
 
 async def test_a_line_that_is_not_in_the_journal_is_lost(tmp_path: Path) -> None:
     found = await counted(tmp_path, journalled=(1, 3))
 
-    assert found.counts.lost_while_down == 1
+    assert found.counts.lost_in_kill == 1
     assert not found.counts.balance_ok
     assert found.problems == ["servers: messages are not in the journal, up to number 2, that no break explains"]
 
@@ -88,7 +95,7 @@ async def test_a_line_that_is_not_in_the_journal_is_lost(tmp_path: Path) -> None
 async def test_a_line_that_is_in_the_journal_twice_does_not_balance(tmp_path: Path) -> None:
     found = await counted(tmp_path, journalled=(1, 2, 2, 3))
 
-    assert found.counts.lost_while_down == 0
+    assert found.counts.lost_in_kill == 0
     assert found.problems == ["servers: 1 messages are in the journal twice, the first is number 2"]
 
 
@@ -145,15 +152,46 @@ async def test_an_alert_that_names_no_agency_is_a_problem(tmp_path: Path, monkey
 
 
 async def test_what_a_broken_connection_lost_is_counted_and_explained(tmp_path: Path) -> None:
-    found = await counted(tmp_path, sent=5, journalled=(1, 2, 3, 4, 5), over_tcp=(1, 4, 5), resumed=[4])
+    found = await counted(
+        tmp_path, sent=5, journalled=(1, 2, 3, 4, 5), over_tcp=(1, 4, 5), over_udp=(1, 2, 3, 4, 5), resumed=[4]
+    )
 
     assert found.problems == []
-    assert found.counts.lost_while_down == 2
+    assert found.counts.lost_in_kill == 2
     assert found.counts.balance_ok
 
 
 async def test_a_message_that_tcp_lost_where_nothing_broke_does_not_balance(tmp_path: Path) -> None:
-    found = await counted(tmp_path, sent=5, journalled=(1, 2, 3, 4, 5), over_tcp=(1, 3, 5), resumed=[3])
+    found = await counted(
+        tmp_path, sent=5, journalled=(1, 2, 3, 4, 5), over_tcp=(1, 3, 5), over_udp=(1, 2, 3, 4, 5), resumed=[3]
+    )
 
     assert found.problems == ["mail: messages are not in the journal, up to number 4, that no break explains"]
+    assert not found.counts.balance_ok
+
+
+ALL = (1, 2, 3, 4, 5, 6, 7, 8)
+
+
+async def by_udp(folder: Path, *, journalled: Sequence[int], killed: Sequence[int]) -> Recount:
+    return await counted(folder, sent=8, journalled=ALL, over_tcp=ALL, over_udp=journalled, killed=killed)
+
+
+async def test_what_a_killed_daemon_had_read_of_udp_is_counted_and_explained(tmp_path: Path) -> None:
+    found = await by_udp(tmp_path, journalled=(1, 4, 5, 6, 8), killed=[4, 7])
+
+    assert found.problems == []
+    assert found.counts.lost_in_kill == 3
+
+
+async def test_a_second_run_lost_of_udp_by_one_kill_does_not_balance(tmp_path: Path) -> None:
+    found = await by_udp(tmp_path, journalled=(1, 3, 4, 6, 7, 8), killed=[6])
+
+    assert found.problems == ["firewall: messages are not in the journal, up to number 5, that no break explains"]
+
+
+async def test_a_datagram_sent_while_nobody_was_there_must_not_be_lost(tmp_path: Path) -> None:
+    found = await by_udp(tmp_path, journalled=(1, 2, 3, 4, 5, 7, 8), killed=[5])
+
+    assert found.problems == ["firewall: messages are not in the journal, up to number 6, that no break explains"]
     assert not found.counts.balance_ok

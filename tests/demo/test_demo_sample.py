@@ -24,6 +24,7 @@ FORMATS = {
     "lgsp": "json",
     "mail": "rfc3164",
     "communes": "rfc5424",
+    "firewall": "rfc3164",
 }
 each_stream = pytest.mark.parametrize("stream", sample.STREAMS, ids=lambda stream: stream.name)
 

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 HERE = Path(__file__).parent
-SCHEMA_VERSION = 39  # Grafana 11; later ones bring it up to date when it is imported
+SCHEMA_VERSION = 41  # Grafana 11.6; later ones bring it up to date when it is imported
 _ROW_WIDTH = 24
 _HEIGHTS = {"graph": 8, "stat": 4, "bars": 8}
 _TYPES = {"graph": "timeseries", "stat": "stat", "bars": "bargauge"}
@@ -56,7 +56,6 @@ def _variable(name: str, query: str) -> Json:
         "label": name.capitalize(),
         "type": "query",
         "datasource": _DATASOURCE,
-        "definition": query,
         "query": {"query": query, "refId": "variable"},
         "refresh": 2,  # when the time range changes
         "sort": 1,

@@ -11,6 +11,7 @@ from harness import until as until_true
 from journal.fakefiles import FakeFiles
 
 from socmon.event import Record, Source
+from socmon.instruments import REGISTRY
 from socmon.intake import MAX_BATCH, Intake
 from socmon.journal import Batch, Drop, Journal
 from socmon.sections import IntakeSettings, JournalSettings
@@ -123,6 +124,8 @@ async def test_drops_of_the_last_moment_are_journalled_before_the_end() -> None:
 
 async def test_a_record_that_cannot_be_written_down_is_dropped_and_the_others_go_on() -> None:
     bad = Record(b"x", Source("logs", "\udcff"), time.time_ns() // 1000)
+    dropped = ("socmon_collector_dropped_records_total", {"component": "logs", "reason": "unwritable"})
+    before = REGISTRY.get_sample_value(*dropped) or 0
     async with running() as (intake, journal):
         await asyncio.wait_for(intake.emit([*records(3), bad, *records(4)]), 5)
         await intake.emit(records(1))
@@ -130,6 +133,7 @@ async def test_a_record_that_cannot_be_written_down_is_dropped_and_the_others_go
         batches = journalled(journal)
         assert sum(len(batch.records) for batch in batches) == 8
         assert [drop for batch in batches for drop in batch.drops] == [Drop("logs", "unwritable", 1)]
+        assert REGISTRY.get_sample_value(*dropped) == before + 1
 
 
 async def test_a_time_zone_that_is_changed_in_the_configuration_counts_from_then_on() -> None:

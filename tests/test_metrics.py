@@ -88,6 +88,37 @@ def test_counters_of_a_component_count_under_its_name() -> None:
     assert value("socmon_component_errors_total", component="loft", reason="truncated") == 1
 
 
+def test_what_is_configured_is_counted_from_nought() -> None:
+    metrics.expect_collector("attic")
+    metrics.expect_forwarder("beyond")
+
+    for name in ("collector_records", "collector_bytes", "matching_evaluated_records", "matching_unparsed_records"):
+        assert value(f"socmon_{name}_total", component="attic") == 0
+    for name in ("acknowledged", "duplicate", "retried", "rejected"):
+        assert value(f"socmon_forwarder_{name}_alerts_total", forwarder="beyond") == 0
+    assert value("socmon_collector_lag_seconds_count", component="attic") == 0
+    assert value("socmon_alert_delivery_delay_seconds_count", forwarder="beyond") == 0
+
+
+def test_a_component_that_collects_nothing_is_no_collector() -> None:
+    metrics.ComponentCounters("sender").error("render")
+
+    assert value("socmon_component_errors_total", component="sender", reason="render") == 1
+    assert value("socmon_collector_records_total", component="sender") is None
+
+
+def test_a_clock_that_was_set_back_counts_as_no_delay() -> None:
+    before = value("socmon_alert_store_delay_seconds_sum") or 0
+
+    metrics.stored([(1 << 60)])
+    metrics.accepted("tomorrow", [(1 << 60)])
+    metrics.applied(3, 0.1, {"early": -5.0})
+
+    assert value("socmon_alert_store_delay_seconds_sum") == before
+    assert value("socmon_alert_delivery_delay_seconds_sum", forwarder="tomorrow") == 0
+    assert value("socmon_collector_lag_seconds_sum", component="early") == 0
+
+
 def test_values_beyond_the_limit_share_one_series() -> None:
     registry = CollectorRegistry()
     kept = Kept(Counter("hits", "x", ["rule"], registry=registry), limit=2)

@@ -1,5 +1,6 @@
 """Dashboards and alerting rules as files: generated, whole, explained, and over metrics that exist."""
 
+import json
 import re
 import subprocess
 import sys
@@ -8,6 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_kit import (
     FOLDER,
     PENDING,
@@ -70,6 +74,25 @@ def test_a_dashboard_can_be_imported_anywhere(dashboard: dict[str, Any]) -> None
 
 def raw_queries(dashboard: dict[str, Any]) -> list[tuple[str, str]]:
     return [(panel["title"], target["expr"]) for panel in panels(dashboard) for target in panel["targets"]]
+
+
+def unknown(ours: Any, grafanas: Any, path: str = "") -> list[str]:
+    """Where `ours` says what `grafanas` does not."""
+    if isinstance(ours, dict):
+        there = grafanas if isinstance(grafanas, dict) else {}
+        return [each for key, value in ours.items() for each in unknown(value, there.get(key), f"{path}/{key}")]
+    if isinstance(ours, list) and isinstance(grafanas, list) and len(ours) == len(grafanas):
+        return [each for one, other in zip(ours, grafanas, strict=True) for each in unknown(one, other, path)]
+    return [] if ours == grafanas else [f"{path}: {ours!r}"]
+
+
+@each_dashboard
+def test_grafanas_own_model_knows_all_of_a_dashboard(dashboard: dict[str, Any]) -> None:
+    register_default_plugins()
+
+    read = json.loads(json.dumps(Dashboard.from_json(dashboard), cls=JSONEncoder))
+
+    assert unknown(dashboard, read) == []
 
 
 @each_dashboard

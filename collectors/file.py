@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, TypeVar
 
 from pydantic import Field, field_validator
 
+from collectors._beating import beating
 from collectors._changes import Changes
 from collectors._generations import base_of, current_generation
 from collectors._logfile import COMPRESSED, FileId, Position
@@ -125,6 +126,9 @@ class FileCollector(Collector[FileSettings]):
         paths = self.settings.paths
         directories = [fixed_part(path) for path in paths]
         while True:
+            self.context.beat()
+            if failpoints.hit("collector.hang"):
+                await asyncio.Event().wait()
             if changes.look_due():
                 found, self._troubles = await self._off_loop(", ".join(paths), expand, paths)
                 self._adopt({path: file_id for path, file_id in found.items() if self._is_text(path)})
@@ -135,7 +139,8 @@ class FileCollector(Collector[FileSettings]):
                     more = await self._read(tail) or more
             self._tell_troubles()
             if not more:
-                await changes.wait()
+                with beating(self.context):
+                    await changes.wait()
 
     async def _read(self, tail: Tail) -> bool:
         """Pass on the next lines of one file; whether there may be more. One that cannot be read waits for a look."""
@@ -151,8 +156,10 @@ class FileCollector(Collector[FileSettings]):
 
     async def _off_loop(self, path: str, work: Callable[..., T], *arguments: object) -> T:
         try:
-            async with asyncio.timeout(HANG_S):
-                return await self._worker.run(work, *arguments)
+            # That a read takes long is no hang of ours: a file server that is gone ends at HANG_S.
+            with beating(self.context):
+                async with asyncio.timeout(HANG_S):
+                    return await self._worker.run(work, *arguments)
         except TimeoutError as error:
             raise _HangError(f"cannot read {path}: no answer for {HANG_S:g} s; check the disk and its mount") from error
 

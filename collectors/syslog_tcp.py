@@ -11,7 +11,7 @@ from pydantic import Field
 
 from collectors._framing import Framing
 from collectors._listening import BACKLOG, Allowed, ListenerSettings, Rarely, listener_for
-from socmon.component import Collector, Context
+from socmon.component import BEAT_S, Collector, Context
 from socmon.event import Record
 from socmon.parsers.addresses import address as in_one_spelling
 
@@ -100,7 +100,9 @@ class SyslogTcpCollector(Collector[SyslogTcpSettings]):
             await server.start_serving()
             address, port = listener.getsockname()[:2]
             self.context.log.info("listening", address=address, port=port, inherited=inherited)
-            await asyncio.wait([passing])
+            while not passing.done():
+                self.context.beat()
+                await asyncio.wait([passing], timeout=BEAT_S)
             await passing
         finally:
             server.close()

@@ -22,11 +22,13 @@ from socmon.matching import Matched, Matcher, Unparsed
 from socmon.sigma import RuleSet
 from socmon.sigma.correlator import Correlator, Tally
 from socmon.store import Checkpoint, Store
+from socmon.watchdog import Pulse
 
 MAX_UNCOMMITTED = 10_000  # alerts; docs/semantics.md, "Disk full"
 MAX_FAILING_S = 60.0
 MAX_EVIDENCE_BYTES = 8192  # of a record: whoever writes long lines must not fill the disk
 _READ_AHEAD = 8  # batches
+_TURN_S = 1.0  # between two turns of reading and of committing, though nothing is new
 _RETRY_S = 1.0
 _MAX_TOLD = 1_000  # sources: peers' addresses can be made up
 
@@ -80,6 +82,8 @@ class Correlating:
         self.committed = 0  # the last journal frame that a durable checkpoint includes
         self.failing = ""  # why nothing can be stored now; "" when all is well
         self._failing_since_s = 0.0
+        self.pulse = Pulse("detection")
+        self.commit_pulse = Pulse("store")
 
     def restore(self, checkpoint: Checkpoint | None) -> None:
         """Continue from `checkpoint`, or from the start of the journal.
@@ -112,19 +116,27 @@ class Correlating:
             self.number = kept - 1
         reader = self._journal.reader(after=self.number)
         while True:
+            self.pulse.beat()
             self._intake.appended.clear()
             batches = await loop.run_in_executor(self._reading, reader.read, _READ_AHEAD)
             metrics.PIPELINE_LAG.set(self._journal.last_number - self.number)
             if not batches and self._draining:
                 return
             if not batches:
-                await until(self._intake.appended, 1.0)
+                await until(self._intake.appended, _TURN_S)
             self._count_damage(reader.lost_seqs)
             for batch in batches:
                 failpoints.die("journal.appended")
                 self._take(batch)
                 await asyncio.sleep(0)
-                await self._room.wait()
+                await self._may_go_on()
+
+    async def _may_go_on(self) -> None:
+        """Wait while too many alerts cannot be stored."""
+        self.pulse.waits = not self._room.is_set()
+        await self._room.wait()
+        self.pulse.waits = False
+        self.pulse.beat()
 
     def _take(self, batch: Batch) -> None:
         began_s = time.monotonic()
@@ -147,6 +159,12 @@ class Correlating:
     def stalled_s(self) -> float:
         """Seconds since detection has moved, while the journal holds more; 0 when it is at its end."""
         return time.monotonic() - self._moved_s if self._journal.last_number > self.number else 0.0
+
+    @property
+    def sentence(self) -> str:
+        """What has been done since the journal began."""
+        records = sum(account.evaluated + account.unparsed for account in self._ledger.accounts.values())
+        return f"{records} records, {sum(self._correlator.tally.opened.values())} alerts since the journal began"
 
     def shutdown(self) -> None:
         """Let go of the threads."""
@@ -196,7 +214,8 @@ class Correlating:
         """
         due_s = time.monotonic() + self._checkpoint_s
         while not self._finishing:
-            await until(self._work, max(0.0, due_s - time.monotonic()))
+            await until(self._work, min(max(0.0, due_s - time.monotonic()), _TURN_S))
+            self.commit_pulse.beat()
             self._work.clear()
             checkpoint = time.monotonic() >= due_s
             try:

@@ -28,6 +28,7 @@ from socmon.intake import Intake
 from socmon.journal import Journal
 from socmon.journal.recovery import TORN
 from socmon.measuring import Measuring
+from socmon.notify import Manager
 from socmon.own import Own
 from socmon.resources import shipped
 from socmon.sigma import RuleSet, load_rules
@@ -36,12 +37,14 @@ from socmon.sigma.joining import Limits
 from socmon.store import Store
 from socmon.supervisor import Backoff, supervise
 from socmon.verbs import Verbs
+from socmon.watchdog import Watchdog
 
 _TIDY_S = 10.0  # between two looks at the journal's size
 _COLLECTORS_STOP_S = 5.0
 _FORWARDERS_STOP_S = 5.0
 _DRAIN_S = 10.0  # for the intake buffer, and again for what is journalled and not yet matched
 _STALLED_S = 30.0
+_DOORS_S = 10.0  # for the collectors to begin, before the service manager is told that we are ready
 _DAY_US = 86_400 * SECOND_US
 
 _log = log.get("daemon")
@@ -139,10 +142,15 @@ class Daemon:
             stored=self._stored,
         )
         self._deliverings = [
-            Delivering(wiring, self._door(wiring), self._store, config.delivery) for wiring in config.forwarders
+            Delivering(wiring, cast("Any", self._door(wiring)), self._store, config.delivery)
+            for wiring in config.forwarders
         ]
+        self._doors = {wiring.name: self._door(wiring) for wiring in config.collectors}
+        self._manager = Manager()
+        pulses = (self._intake.pulse, self._correlating.pulse, self._correlating.commit_pulse)
+        self._watchdog = Watchdog(self._manager, [*pulses, *self._doors.values()], self._sentence)
         self._console = Console(
-            address=config.http.address, port=config.http.port, ready=self._ready, healthy=lambda: (True, [])
+            address=config.http.address, port=config.http.port, ready=self._ready, healthy=self._watchdog.health
         )
         verbs = Verbs(
             own=Own(self._intake, self._journal),
@@ -168,17 +176,24 @@ class Daemon:
             _log.info("started", http=http, rules=len(self._rules.rules), frame=self._correlating.number)
             async with asyncio.TaskGroup() as group:
                 running = self._start(group)
+                self._watchdog.start()
+                announcing = group.create_task(self._announce(), name="announce")
                 await self._stop.wait()
                 _log.info("stopping")
+                await _cancel([announcing], None)
+                self._watchdog.close()
+                self._manager.stopping()
                 await self._control.close()
                 await self._stop_in_order(running)
         finally:
+            self._watchdog.close()
             await self._control.close()
             await self._console.close()
             await self._store.close()
             self._correlating.shutdown()
             self._intake.shutdown()
             self._journal.close()
+            self._manager.close()
         _log.info("stopped", frame=self._correlating.committed)
 
     def _start(self, group: asyncio.TaskGroup) -> _Running:
@@ -189,8 +204,8 @@ class Daemon:
             housekeeping=[
                 task("journal sync", self._intake.sync()),
                 task("journal tidy", self._tidy()),
-                task("loop lag", _watch_loop()),
                 task("measuring", Measuring(self._config.state_dir, self._deliverings).run()),
+                task("loop turns", self._watchdog.turn()),
                 *([task("unknown hosts", tell_unknown(self._assets))] if self._assets else []),
                 task("certificates", watch(self._certificates())),
                 task("inherited sockets", activation.tell_untaken()),
@@ -231,12 +246,21 @@ class Daemon:
             await _cancel(left, 1.0)
             left = [task for task in left if not task.done()]
 
+    async def _announce(self) -> None:
+        """Tell the service manager that we are ready, when each collector has begun, or has failed once."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DOORS_S):
+                for door in self._doors.values():
+                    await door.settled.wait()
+        self._manager.ready()
+
     async def _collect(self, wiring: Wiring) -> None:
-        door = self._door(wiring)
         metrics.expect_collector(wiring.name)
+        door = self._doors[wiring.name]
 
         async def run() -> None:
-            await cast("Collector[Any]", wiring.cls(door)).run()
+            with door.running():
+                await cast("Collector[Any]", wiring.cls(cast("Any", door))).run()
 
         await supervise(wiring.name, run, backoff=Backoff(), log=door.log)
         self._given_up.append(wiring.name)
@@ -266,12 +290,17 @@ class Daemon:
         asked = ((each.name, getattr(each.settings, "expiries", None)) for each in wirings)
         return {Expiring(name, log.get(name), days): expiries for name, expiries in asked if expiries is not None}
 
-    def _door(self, wiring: Wiring) -> Any:
+    def _door(self, wiring: Wiring) -> Door:
         return Door(wiring, self._intake, self._journal)
 
     def _stored(self) -> None:
         for delivering in self._deliverings:
             delivering.wake()
+
+    def _sentence(self) -> str:
+        """How things are, for `systemctl status`."""
+        _, troubles = self._ready()
+        return "; ".join(troubles) or f"{len(self._rules.rules)} rules, {self._correlating.sentence}"
 
     def _ready(self) -> tuple[bool, list[str]]:
         # One dead destination is told, and does not make us unready: records are taken in, and alerts are kept for it.
@@ -283,6 +312,7 @@ class Daemon:
         reasons = [reason for reason in (self._intake.failing, self._correlating.failing) if reason]
         if (stalled_s := self._correlating.stalled_s) > _STALLED_S:
             reasons.append(f"detection has not moved for {stalled_s:.0f} s, and the journal holds more")
+        reasons += self._watchdog.troubles
         gone = [*self._given_up, *(each.name for each in self._deliverings if each.gave_up)]
         return [*reasons, *(f"component {name} gave up, a person is needed" for name in gone)]
 
@@ -330,15 +360,6 @@ async def _cancel(tasks: Sequence[asyncio.Task[None]], timeout_s: float | None) 
         task.cancel()
     if tasks:
         await asyncio.wait(tasks, timeout=timeout_s)
-
-
-async def _watch_loop() -> None:
-    """Measure how late the loop comes round: whatever blocks it shows here first."""
-    loop = asyncio.get_running_loop()
-    while True:
-        due_s = loop.time() + 1.0
-        await asyncio.sleep(1.0)
-        metrics.LOOP_LAG_SECONDS.observe(max(0.0, loop.time() - due_s))
 
 
 async def _serve(config: Config) -> None:

@@ -1,7 +1,9 @@
 """The door from a component to the rest of socmon: what its Context is in the daemon."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 
 from structlog.typing import FilteringBoundLogger
 
@@ -30,8 +32,11 @@ class _Counters(metrics.ComponentCounters):
 class Door:
     """The Context of one component (socmon.component.Context).
 
+    A Part of the watchdog too: it moves while the component beats, waits for the journal, or does not run.
+
     Attributes:
         beaten_s: when the component last said that it moves, on the monotonic clock.
+        settled: the component has begun its work, or could not; set once.
     """
 
     def __init__(self, wiring: Wiring, intake: Intake, journal: Journal) -> None:
@@ -41,11 +46,35 @@ class Door:
         self.counters: Counters = _Counters(wiring.name, intake)
         self._intake = intake
         self._journal = journal
+        self._runs = False
+        self._emitting = 0
         self.beaten_s = time.monotonic()
+        self.settled = asyncio.Event()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """While the body runs the component, it must move."""
+        self.beaten_s = time.monotonic()
+        self._runs = True
+        try:
+            yield
+        finally:
+            self._runs = False
+            self.settled.set()
+
+    @property
+    def still_s(self) -> float:
+        """See Part: seconds since the component last moved."""
+        return time.monotonic() - self.beaten_s if self._runs and not self._emitting else 0.0
 
     async def emit(self, batch: Sequence[Record]) -> None:
         """See Context."""
-        await self._intake.emit(batch)
+        self._emitting += 1  # whether the journal moves is not the component's business
+        try:
+            await self._intake.emit(batch)
+        finally:
+            self._emitting -= 1
+            self.beaten_s = time.monotonic()
 
     def offer(self, batch: Sequence[Record]) -> int:
         """See Context; what is not taken is counted with the reason."""
@@ -65,3 +94,4 @@ class Door:
     def beat(self) -> None:
         """See Context."""
         self.beaten_s = time.monotonic()
+        self.settled.set()

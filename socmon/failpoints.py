@@ -1,11 +1,13 @@
 """Named places where a crash test may kill this process; inert unless `SOCMON_FAILPOINT` is set at start.
 
 `SOCMON_FAILPOINT=name` kills (-9) at the first hit, `name:7` at the seventh. `journal.write:7:100` makes the seventh
-journal write stop after 100 bytes. Other names change behaviour once so that a test can show the damage is noticed.
+journal write stop after 100 bytes. Other names change behaviour once so that a test can show the damage is noticed;
+those that end in `.hang` make a part of socmon stand still for good.
 """
 
 import os
 import signal
+import threading
 
 # journal.appended   a batch is in the journal, not yet matched
 # alerts.committed   alerts are stored, the checkpoint is not
@@ -13,6 +15,10 @@ import signal
 # outbox.replied     the centre's reply is here, the outbox is not marked
 # journal.write      inside a journal write (third part: bytes that get through)
 # file.position      collector `file` forgets where it was (a mutation: a test shows that the ledger notices)
+# collector.hang     collector `file` waits for what never comes
+# journal.hang       the journal's thread does not come back from a write
+# loop.hang          the event loop is blocked
+# store.hang         the store's thread does not come back from a commit
 NAMES = frozenset(
     {
         "journal.appended",
@@ -21,6 +27,10 @@ NAMES = frozenset(
         "outbox.replied",
         "journal.write",
         "file.position",
+        "collector.hang",
+        "journal.hang",
+        "loop.hang",
+        "store.hang",
     }
 )
 
@@ -45,6 +55,12 @@ def die(name: str) -> None:
     """Kill this process without any clean-up if failpoint `name` is due."""
     if hit(name):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hang(name: str) -> None:
+    """Never return if failpoint `name` is due: this thread hangs."""
+    if hit(name):
+        threading.Event().wait()
 
 
 def torn(name: str) -> int | None:

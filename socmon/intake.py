@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from socmon import log, metrics, parsers
+from socmon import failpoints, log, metrics, parsers
 from socmon.errors import JournalError
 from socmon.event import Record, Source
 from socmon.journal import Drop, Journal, UnwritableError
 from socmon.sections import IntakeSettings, JournalSettings
+from socmon.watchdog import Pulse
 
 MAX_BATCH = 1000
 MAX_BATCH_BYTES = 4 * 1024 * 1024
@@ -20,6 +21,7 @@ _MAX_SOURCES = 10_000
 _SAMPLES = 20  # records that a source's format is settled from
 _DROPS_LATE_S = 1.0  # docs/semantics.md, "Ledger"
 _COALESCE_S = 0.005  # docs/semantics.md, "Durability order"
+_TURN_S = 1.0  # between two turns of the writer, though nothing comes in
 _RETRY_S = 1.0  # a full disk is looked at again this often
 
 _log = log.get("intake")
@@ -61,6 +63,7 @@ class Intake:
         self._paused = False
         self.appended = asyncio.Event()  # set at each append; matching clears it
         self.failing = ""  # why nothing can be journalled now; "" when all is well
+        self.pulse = Pulse("journal writer")
 
     # ── the collectors' side ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -142,7 +145,9 @@ class Intake:
         taken: list[_Offering] = []
         try:
             while not (self._closing and not self._queue and not self._drops):
-                await until(self._work, self._tick_s)
+                tick_due_s = max(0.0, idle_since_s + self._tick_s - time.monotonic())
+                await until(self._work, min(tick_due_s, _TURN_S))
+                self.pulse.beat()
                 self._work.clear()
                 taken, records = self._take()
                 tick = not records and time.monotonic() - idle_since_s >= self._tick_s
@@ -208,6 +213,7 @@ class Intake:
                 if not self.failing:
                     _log.error("the journal cannot be written, senders wait", error=str(error))
                 self.failing = str(error)
+                self.pulse.beat()
                 await asyncio.sleep(_RETRY_S)
             else:
                 break
@@ -217,6 +223,7 @@ class Intake:
         metrics.JOURNAL_LAST.set(number)
 
     def _write(self, records: list[Record], drops: Sequence[Drop], *, tick: bool) -> int:
+        failpoints.hang("journal.hang")
         batch = self._journal.append(records, written_us=time.time_ns() // 1000, drops=drops, tick=tick)
         metrics.JOURNAL_RECORDS.inc(len(records))
         metrics.JOURNAL_BYTES.inc(sum(len(record.data) for record in records))

@@ -25,6 +25,7 @@ from socmon.store import Reading, read
 ORG = "000.00.00.H07"
 BASE_S = int(time.time()) - 7200
 _PAUSE_S = 0.02
+_NOT_HANDED_ON = ("SOCMON_FAILPOINT", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")  # of whoever runs the tests
 
 
 def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 30.0) -> None:
@@ -113,15 +114,20 @@ class Field:
         }
         (self.root / "config.yaml").write_text(json.dumps(config | changes))
 
-    def start_daemon(self, failpoint: str = "", *, sockets: Mapping[str, socket.socket] | None = None) -> None:
+    def start_daemon(
+        self,
+        failpoint: str = "",
+        environment: Mapping[str, str] | None = None,
+        *,
+        sockets: Mapping[str, socket.socket] | None = None,
+    ) -> None:
         """Start it; with `sockets`, as a service manager does that holds them."""
         command = [sys.executable, "-m", "socmon", "-c", str(self.root / "config.yaml"), "run"]
         command, passed = launched(command, sockets) if sockets else (command, [])
         with (self.root / "daemon.log").open("ab") as log:
             self.log_start = log.tell()
-            self.daemon = subprocess.Popen(
-                command, stdout=log, stderr=log, env=_environment(failpoint), pass_fds=passed
-            )
+            whole = _environment(failpoint) | dict(environment or {})
+            self.daemon = subprocess.Popen(command, stdout=log, stderr=log, env=whole, pass_fds=passed)
         self.started.append(self.daemon)
 
     def port(self, collector: str) -> int | None:
@@ -209,7 +215,7 @@ def _centre_keys(keys: Path) -> list[str]:
 
 
 def _environment(failpoint: str) -> dict[str, str]:
-    environment = {name: value for name, value in os.environ.items() if name != "SOCMON_FAILPOINT"}
+    environment = {name: value for name, value in os.environ.items() if name not in _NOT_HANDED_ON}
     return environment | ({"SOCMON_FAILPOINT": failpoint} if failpoint else {})
 
 

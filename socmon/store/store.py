@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from socmon import metrics
+from socmon import failpoints, metrics
 from socmon.component import Outcome, Released
 from socmon.errors import StoreError
 from socmon.event import Alert
@@ -94,6 +94,7 @@ class Store:
 
     def commit_now(self, alerts: Sequence[Alert], depends_on: int, now_us: int, checkpoint: Checkpoint | None) -> int:
         """As `commit`, in this thread."""
+        failpoints.hang("store.hang")
         self._durable(depends_on)
         with self._transaction() as db:
             written = [write_alert(db, alert, now_us, self._destinations, _KEPT_EVIDENCE) for alert in alerts]

@@ -18,6 +18,8 @@ from socmon.instruments import DECLARED, REGISTRY, Declared, Kept, Rising, count
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 RULES_COUNTED = 1_000
 _COMMIT_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+# A minute to a month: what people take.
+_TRIAGE_BUCKETS = (60, 300, 900, 1800, 3600, 14_400, 28_800, 86_400, 259_200, 604_800, 2_592_000)
 _LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 # From within a turn of the loop to a destination that was dead for days.
 _DELAY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21_600, 86_400, 604_800)
@@ -132,6 +134,22 @@ ALERT_DELIVERY_DELAY = Kept(
     )
 )
 _ALERTS = gauge("socmon_alerts_stored", "Alerts in the store now, by level and status.", "level", "status")
+ALERT_ACKNOWLEDGE_SECONDS = Kept(
+    histogram(
+        "socmon_alert_acknowledge_seconds",
+        "From an alert's opening to its first acknowledgement, by level.",
+        "level",
+        buckets=_TRIAGE_BUCKETS,
+    )
+)
+ALERT_CLOSE_SECONDS = Kept(
+    histogram(
+        "socmon_alert_close_seconds",
+        "From an alert's opening to its first closing, by level.",
+        "level",
+        buckets=_TRIAGE_BUCKETS,
+    )
+)
 
 STORE_COMMIT_SECONDS = histogram(
     "socmon_store_commit_seconds", "Time of one transaction of the store.", buckets=_COMMIT_BUCKETS

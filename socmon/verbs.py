@@ -1,23 +1,34 @@
-"""What the control socket can be asked for: to test the way of an alert, and to release dead letters again."""
+"""What the control socket can be asked for: triage, to test the way of an alert, to release dead letters again."""
 
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from socmon import metrics
 from socmon.control.protocol import RefusedError
 from socmon.control.server import Actor, Verb
 from socmon.delivering import Delivering, failing
+from socmon.event import SECOND_US
 from socmon.own import Own
 from socmon.sigma import RuleSet
 from socmon.sigma.joining import alert_id
 from socmon.store import Store
 from socmon.store.queue import Letter
+from socmon.store.triage import MAX_ALERTS, Change, Triaged
 
 TEST_RULE = "c2a7a3a5-3c1b-4f0e-8f5d-6a1f0d9b2e64"  # rules/socmon/test_alert.yml
 _SHOWN_LETTERS = 200  # in one answer
+
+
+class ChangeArguments(Struct, frozen=True, forbid_unknown_fields=True):
+    """`alerts.change`: what is to be done to the alerts `ids`; all of it, or none if the store fails."""
+
+    ids: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(min_length=1, max_length=MAX_ALERTS)]
+    change: Change
+    dry_run: bool = False
 
 
 class TestArguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,6 +80,7 @@ class Verbs:
     def table(self) -> Mapping[str, Verb]:
         """By name."""
         return {
+            "alerts.change": Verb(ChangeArguments, self._change, changes=lambda asked: not asked.dry_run),
             "alerts.test": Verb(TestArguments, self._test, changes=lambda _: True),
             "alerts.progress": Verb(ProgressArguments, self._progress, changes=lambda _: False),
             "status": Verb(StatusArguments, self._status, changes=lambda _: False),
@@ -77,6 +89,18 @@ class Verbs:
 
     async def _status(self, _actor: Actor, _asked: StatusArguments) -> object:
         return {"reasons": self._unready(), "failing": failing(self._deliverings.values())}
+
+    async def _change(self, actor: Actor, asked: ChangeArguments) -> object:
+        """Done, and on the disk, when this answers."""
+        now_us = time.time_ns() // 1000
+        triaged = await self._store.triage(
+            asked.ids, asked.change, actor=actor.name, now_us=now_us, dry_run=asked.dry_run
+        )
+        if not asked.dry_run:
+            _measure(asked.change, triaged)
+            for delivering in self._deliverings.values():
+                delivering.wake()
+        return {"actor": actor.name, "time_us": now_us, "alerts": triaged}
 
     async def _test(self, actor: Actor, asked: TestArguments) -> object:
         """Write a test record; its alert's id follows from the record's place in the journal."""
@@ -132,6 +156,13 @@ class Verbs:
             if name not in self._deliverings:
                 known = ", ".join(self._deliverings) or "none is configured"
                 raise RefusedError("not_found", f"no destination is called {name[:40]!r}; known: {known}")
+
+
+def _measure(change: Change, triaged: Sequence[Triaged]) -> None:
+    seconds = {"ack": metrics.ALERT_ACKNOWLEDGE_SECONDS, "close": metrics.ALERT_CLOSE_SECONDS}.get(change.verb)
+    for each in triaged:
+        if seconds is not None and each.waited_us is not None:
+            seconds[each.level].observe(each.waited_us / SECOND_US)
 
 
 def _chosen(letters: Sequence[Letter], ids: Sequence[int]) -> list[Letter]:

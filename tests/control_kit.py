@@ -1,12 +1,17 @@
 """Commands that ask a daemon of tests/field.py."""
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from field import Field, wait_for
+
+NOBODY = 65534
 
 
 def command(place: Field, *words: str) -> list[str]:
@@ -39,3 +44,18 @@ def listening(place: Field) -> None:
 
 def logged(place: Field) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (place.root / "daemon.log").read_text().splitlines()]
+
+
+@contextmanager
+def someone_else(group: int) -> Iterator[None]:
+    """As user nobody in `group` alone."""
+    groups, mine = os.getgroups(), os.getegid()
+    os.setgroups([])
+    os.setegid(group)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(mine)
+        os.setgroups(groups)

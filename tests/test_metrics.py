@@ -31,6 +31,7 @@ UNITS = (
     "_hosts",
     "_members",
     "_alerts",
+    "_by_status",  # of alerts
     "_failing",
 )
 

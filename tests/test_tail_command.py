@@ -1,5 +1,6 @@
 """`socmon alerts tail` and `socmon tail` as processes: over commits, restarts, a new store, a kill."""
 
+import asyncio
 import json
 import signal
 import sqlite3
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from field import field_in, wait_for
-from store_kit import Place, alert, clean, valid
+from store_kit import START_US, Place, alert, clean, valid
 
 from socmon.cli.follow import Following
+from socmon.store import Store
+from socmon.store.triage import Change
 
 
 @pytest.fixture
@@ -132,6 +135,49 @@ def test_following_waits_for_a_store_and_says_so(place: Place) -> None:
         code, out, err = interrupted(process)
 
     assert (shown, code, out, err) == ((1, 1), 130, b"", b"")
+
+
+def test_tail_shows_what_list_shows_for_the_same_filters_and_nothing_else_as_it_comes(place: Place) -> None:
+    def numbers(*args: str) -> list[str]:
+        rows = json.loads(place.socmon("-o", "json", "alerts", *args).stdout)["alerts"]
+        return sorted(row["id"][:8] for row in rows)
+
+    place.put(alert(1), alert(2, agency="so-yte"), alert(3, level="critical"), alert(4, level="low", title="Sudo"))
+    place.put(alert(5, host="db-9", entities={"host": ["db-9"]}), alert(6, rule_id="r6"))
+    for asked in (
+        ("--level", "high+"), ("--level", "low"), ("--rule", "sudo"), ("--rule", "r6"), ("--agency", "so-yte"),
+        ("--host", "db-9"), ("--entity", "203.0.113.2"), ("--status", "open"), ("--status", "recurring"),
+        ("--since", "2026-09-21T14:13:29Z"), ("--level", "high", "--host", "dvc-web-01"),
+    ):  # fmt: skip
+        assert numbers("tail", *asked) == numbers("list", *asked)
+
+    with following(place, "tail", "-n", "1", "--level", "critical") as process:
+        shown = [line(process)]
+        place.put(*(alert(number) for number in range(100, 1400)), alert(7, level="critical"))
+        shown.append(line(process))
+        code, out, err = interrupted(process)
+
+    assert shown == [(3, 1), (7, 1)]
+    assert (code, out, err) == (130, b"", b"")
+
+
+def test_tail_shows_whose_word_a_status_is(place: Place) -> None:
+    async def close() -> None:
+        store = Store(place.store)
+        for change in (Change("ack"), Change("close", reason="fp")):
+            await store.triage([alert(1).id], change, actor="bình\x1b[2J", now_us=START_US)
+        await store.close()
+
+    place.put(alert(1), alert(2))
+    asyncio.run(close())
+
+    shown = place.socmon("--lang", "vi", "alerts", "tail").stdout.splitlines()
+    place.put(alert(1, revision=2))
+    recurring = place.socmon("--lang", "vi", "alerts", "tail").stdout.splitlines()
+
+    assert "00000002  Mới  5×" in shown[0]
+    assert "00000001  Đã đóng (bình\\x1b[2J)  5×" in shown[1]
+    assert "00000001  Tái diễn  5×" in recurring[1]
 
 
 @pytest.mark.parametrize("args", [("alerts", "list"), ("alerts", "tail", "-n", "2000"), ("tail",), ("parse", "log")])

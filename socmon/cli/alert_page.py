@@ -3,30 +3,37 @@
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from socmon.cli import Options, rule_text
 from socmon.cli.output import Row, terminal_width, width_of
-from socmon.cli.shown import alert_row, clock, colored_level
+from socmon.cli.shown import alert_row, clock, colored_level, reason_word
 from socmon.event import Alert, Evidence, rfc3339
+from socmon.i18n import Translator
 from socmon.store.reading import Delivery, Released
 from socmon.text import printable
+
+if TYPE_CHECKING:
+    from socmon.store.triage import Entry
 
 _LABEL = 14
 _INDENT = " " * 4
 
 
-def alert_object(alert: Alert, rules: Sequence[Path], deliveries: Sequence[Delivery]) -> dict[str, Any]:
-    """The alert with its rule's own words, its evidence and its deliveries, as `-o json` has it."""
+def alert_object(
+    alert: Alert, rules: Sequence[Path], deliveries: Sequence[Delivery], entries: "Sequence[Entry]"
+) -> dict[str, Any]:
+    """The alert with its rule's own words, its evidence, deliveries and history, as `-o json` has it."""
     told = rule_text.find(alert.rule_id, alert.title, rules)
     return {
         **alert_row(alert),
         "rule": None if told is None else msgspec.to_builtins(told),
         "evidence": [_evidence_row(item) for item in alert.evidence],
         "deliveries": [_delivery_row(item) for item in deliveries],
+        "history": [_entry_row(item) for item in entries],
     }
 
 
@@ -41,6 +48,19 @@ def _evidence_row(item: Evidence) -> Row:
         "cut": item.cut,
         "sha256": item.sha256,
         "fields": item.fields,
+    }
+
+
+def _entry_row(item: "Entry") -> Row:
+    return {
+        "time": rfc3339(item.time_us),
+        "actor": item.actor,
+        "verb": item.verb,
+        "status_before": item.status_before,
+        "status_after": item.status_after,
+        "reason": item.reason,
+        "text": item.text,
+        "analyst_revision": item.analyst_revision,
     }
 
 
@@ -66,9 +86,13 @@ def _release_row(item: Released) -> Row:
     }
 
 
-def write_page(options: Options, alert: Alert, deliveries: Sequence[Delivery], rules: Sequence[Path]) -> None:
+def write_page(
+    options: Options, alert: Alert, deliveries: Sequence[Delivery], rules: Sequence[Path], entries: "Sequence[Entry]"
+) -> None:
     """The page for people."""
     for line in _page(options, alert, deliveries, rules):
+        click.echo(line)
+    for line in _history(options, entries):
         click.echo(line)
 
 
@@ -77,11 +101,14 @@ def _page(options: Options, alert: Alert, deliveries: Sequence[Delivery], rules:
     level = colored_level(printable(tr(alert.level)), alert.level)
     yield f"{click.style(printable(tr(alert.title)), bold=True)}  {level}"
     yield _line(tr("ID"), alert.id)
-    yield _line(tr("status"), tr(alert.status))
+    yield _line(tr("status"), _status(options, alert))
     yield _line(tr("group"), " ".join(f"{name}={value}" for name, value in alert.group.items()) or "-")
     yield _line(tr("host"), alert.host or "-")
     if alert.agency:
         yield _line(tr("agency"), alert.agency)
+    if alert.system:
+        level_of_it = "" if alert.system_level is None else tr("level {level}", level=alert.system_level)
+        yield _line(tr("system"), f"{alert.system}  {level_of_it}".rstrip())
     yield _line(tr("first event"), clock(alert.first_us, zone))
     yield _line(tr("last event"), clock(alert.last_us, zone))
     count = tr("at least {count}", count=alert.count) if alert.approximate else str(alert.count)
@@ -95,6 +122,16 @@ def _page(options: Options, alert: Alert, deliveries: Sequence[Delivery], rules:
     yield from _why(options, alert, rules)
     yield from _evidence(options, alert)
     yield from _deliveries(options, deliveries)
+
+
+def _status(options: Options, alert: Alert) -> str:
+    tr = options.tr
+    words = tr(alert.status)
+    if alert.reason:
+        words = f"{words} ({reason_word(alert.reason, tr)})"
+    if alert.status_by:
+        words = tr("{status}, by {actor}", status=words, actor=alert.status_by)
+    return tr("{status}; recurring: events have joined it since", status=words) if alert.recurring else words
 
 
 def _attack(name: str) -> str:
@@ -167,3 +204,22 @@ def _deliveries(options: Options, deliveries: Sequence[Delivery]) -> Iterator[st
             yield _line(item.destination, what)
         if item.error:
             yield _line(item.destination, tr("it cannot be rendered: {error}", error=item.error))
+
+
+def _history(options: Options, entries: "Sequence[Entry]") -> Iterator[str]:
+    tr = options.tr
+    if not entries:
+        return
+    yield from _heading(tr("History"))
+    for item in entries:
+        at = click.style(clock(item.time_us, options.zone), fg="cyan")
+        yield f"  {at}  {printable(f'{item.actor}  {_done(item, tr)}')}"
+        for line in item.text.splitlines():
+            yield from _wrapped(line, _INDENT)
+
+
+def _done(item: "Entry", tr: Translator) -> str:
+    if item.verb == "comment":
+        return tr("commented")
+    reason = f" ({reason_word(item.reason, tr)})" if item.reason else ""
+    return f"{tr(item.status_before)} → {tr(item.status_after)}{reason}"

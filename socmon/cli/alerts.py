@@ -2,28 +2,30 @@
 
 import click
 
-from socmon.cli import USAGE, Options, follow, place
+from socmon.cli import Options, follow, place
+from socmon.cli.alert_ids import candidates, not_found, tell_candidates
 from socmon.cli.alert_page import alert_object, write_page
 from socmon.cli.alerts_test import test
+from socmon.cli.alerts_triage import ack, close, comment, reopen
 from socmon.cli.asking import filter_options, wanted
 from socmon.cli.output import Column, as_json, terminal_width, write_csv, write_ndjson, write_table
-from socmon.cli.shown import ALERT_COLUMNS, SHORT_ID, about, alert_row, clock, colored_level, short_clocks
-from socmon.errors import NotFoundError
+from socmon.cli.shown import ALERT_COLUMNS, SHORT_ID, about, alert_row, clock, colored_level, short_clocks, status_word
 from socmon.event import Alert
-from socmon.i18n import Message, mark
 from socmon.store.reading import Delivery, Reader, consult
-from socmon.text import printable
 
-_MAX_CANDIDATES = 20
 _WIDE = 110  # columns of a terminal that has room for years
 
 
 @click.group("alerts")
 def command() -> None:
-    """Look at alerts, and test their way. Looking needs no daemon; it reads the store of the configuration of -c."""
+    """Look at alerts, triage them, and test their way.
+
+    Looking needs no daemon; it reads the store of the configuration of -c.
+    """
 
 
-command.add_command(test)
+for each in (ack, close, reopen, comment, test):
+    command.add_command(each)
 
 
 @command.command("list")
@@ -66,7 +68,15 @@ def _write_list(options: Options, alerts: list[Alert], total: int) -> None:
             Column(tr("ABOUT"), flexible=True),
         )
         rows = [
-            (each.id[:SHORT_ID], at, tr(each.level), tr(each.status), str(each.count), tr(each.title), about(each))
+            (
+                each.id[:SHORT_ID],
+                at,
+                tr(each.level),
+                status_word(each, tr),
+                str(each.count),
+                tr(each.title),
+                about(each),
+            )
             for each, at in zip(alerts, times, strict=True)
         ]
         write_table(columns, rows)
@@ -84,51 +94,43 @@ def show(options: Options, alert_id: str) -> int | None:
 
     Exits with 5 where there is no such alert, with 2 where several begin so.
     """
+    from socmon.store.triage import Entry, history
+
     found = place.find(options.config)
-    prefix = alert_id.strip().lower()
 
-    def look(reader: Reader) -> tuple[list[Alert], list[Delivery]]:
-        candidates = reader.beginning_with(prefix, _MAX_CANDIDATES + 1) if prefix else []
-        if len(candidates) != 1:
-            return candidates, []
-        alert = reader.with_evidence(candidates[0])
-        return [alert], reader.deliveries(alert.id)
+    def look(reader: Reader) -> tuple[list[Alert], list[Delivery], list[Entry]]:
+        alerts = candidates(reader, alert_id)
+        if len(alerts) != 1:
+            return alerts, [], []
+        alert = reader.with_evidence(alerts[0])
+        return [alert], reader.deliveries(alert.id), history(reader.db, alert.id)
 
-    candidates, deliveries = consult(found.store, look)
-    if not candidates:
-        text = mark("no alert has an id that begins with {prefix!r}; `socmon alerts list` shows them")
-        raise NotFoundError(Message(text, prefix=alert_id[:40]))
-    if len(candidates) > 1:
-        return _tell_candidates(options, alert_id, candidates)
-    (alert,) = candidates
+    alerts, deliveries, entries = consult(found.store, look)
+    if not alerts:
+        raise not_found(alert_id)
+    if len(alerts) > 1:
+        return tell_candidates(options, alert_id, alerts)
+    (alert,) = alerts
     match options.output:
         case "json":
-            page = alert_object(alert, found.rules, deliveries)
+            page = alert_object(alert, found.rules, deliveries, entries)
             click.echo(as_json({"schema": "socmon.alerts.show/v1", "alert": page}))
         case "ndjson":
-            click.echo(as_json(alert_object(alert, found.rules, deliveries)))
+            click.echo(as_json(alert_object(alert, found.rules, deliveries, entries)))
         case "csv":
             write_csv([alert_row(alert)], ALERT_COLUMNS)
         case "human":
-            write_page(options, alert, deliveries, found.rules)
+            write_page(options, alert, deliveries, found.rules, entries)
     return None
-
-
-def _tell_candidates(options: Options, prefix: str, candidates: list[Alert]) -> int:
-    tr = options.tr
-    click.echo(tr("several alerts begin with {prefix!r}; type more of the id:", prefix=prefix[:40]), err=True)
-    for alert in candidates[:_MAX_CANDIDATES]:
-        line = f"  {alert.id}  {clock(alert.last_us, options.zone)}  {tr(alert.title)}  {about(alert)}"
-        click.echo(printable(line), err=True)
-    if len(candidates) > _MAX_CANDIDATES:
-        click.echo("  …", err=True)
-    return USAGE
 
 
 @command.command("tail")
 @follow.options
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on as alerts come and grow, until Ctrl-C.")
 @click.pass_obj
-def tail(options: Options, lines: int, *, following: bool) -> int:
-    """Show the alerts that changed last, each as it is now; the latest change last."""
-    return follow.tail(options, lines, following=following)
+def tail(options: Options, /, lines: int, *, following: bool, **given: str | None) -> int:
+    """Show the alerts that changed last, each as it is now; the latest change last.
+
+    New ones, ones that grow, and what analysts do with them, comments too.
+    """
+    return follow.tail(options, lines, following=following, **given)

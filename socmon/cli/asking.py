@@ -10,7 +10,7 @@ import click
 from socmon.cli import Options
 from socmon.event import LEVELS, to_us
 from socmon.i18n import mark
-from socmon.store.reading import Filter
+from socmon.store.reading import STATUSES, Filter
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _MAX_CHARS = 40
@@ -21,7 +21,7 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         (
             click.option("--level", metavar="LEVEL[+]", help=f"One of {', '.join(LEVELS)}; high+ is high and above."),
-            click.option("--status", metavar="STATUS", help="As shown by -o json, such as open."),
+            click.option("--status", metavar="STATUS", help=f"One of {', '.join(STATUSES)}."),
             click.option("--rule", metavar="TEXT", help="A rule's id, or a part of its title, in either language."),
             click.option("--agency", metavar="NAME", help="Of this agency."),
             click.option("--host", metavar="NAME", help="On this host."),
@@ -44,11 +44,17 @@ def wanted(options: Options, **given: str | None) -> Filter:
     if level is not None and level.removesuffix("+") not in LEVELS:
         text = options.tr("{value!r} is no level; one of: {known}", value=level[:_MAX_CHARS], known=", ".join(LEVELS))
         raise click.BadParameter(text, param_hint="--level")
+    status = given["status"]
+    if status is not None and status not in STATUSES:
+        text = options.tr(
+            "{value!r} is no status; one of: {known}", value=status[:_MAX_CHARS], known=", ".join(STATUSES)
+        )
+        raise click.BadParameter(text, param_hint="--status")
     times = {name: _time(options, f"--{name}", given[name]) for name in ("since", "until")}
     rule = given["rule"]
     return Filter(
         level=level,
-        status=given["status"],
+        status=status,
         rule=rule,
         titles=options.tr.sources(rule) if rule else (),
         agency=given["agency"],

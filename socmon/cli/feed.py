@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from socmon.cli import NOT_FOUND, CommandError, Options
+from socmon.cli.confirming import confirm
 from socmon.cli.output import as_json, csv_row
 from socmon.cli.shown import clock
 from socmon.event import rfc3339
@@ -79,7 +80,8 @@ def retry(options: Options, targets: tuple[str, ...], *, every: bool, dry_run: b
         found = ask("feed.retry", _Retried, dry_run=True, **asked)
     if not dry_run:
         if found.count:
-            _confirm(found.count, yes=yes)
+            plural = "" if found.count == 1 else "s"
+            confirm(options, f"Release {found.count} dead letter{plural} again?", yes=yes)
         # A connection of its own: a person may take longer to answer than the daemon waits.
         with asking(state_dir) as ask:
             found = ask("feed.retry", _Retried, **asked)
@@ -100,14 +102,6 @@ def _asked(targets: tuple[str, ...], *, every: bool) -> dict[str, Any]:
     if wrong is not None:
         raise click.UsageError(f"{wrong[:40]!r} is no id of a dead letter; a destination goes with --dead")
     return {"ids": [int(text) for text in targets]}
-
-
-def _confirm(count: int, *, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise click.UsageError("nobody can be asked here; add --yes to do it, or --dry-run to see what it would do")
-    click.confirm(f"Release {count} dead letter{'' if count == 1 else 's'} again?", abort=True, err=True)
 
 
 def _write_retried(found: _Retried, options: Options, *, dry_run: bool) -> None:
@@ -160,6 +154,10 @@ def _csv(row: Row) -> bytes:
     return csv_row("" if value is None else value for value in _told(row).values()).encode()
 
 
+_HEADING = (
+    f"{'ID':>8}  {'DESTINATION':<12}  {'STATE':<12}  {'STREAM, SEQ':<14}  {'REV':<6}  {'BYTES':>7}  {'RELEASED':<30}"
+    f"  {'ALERT':<36}  TITLE\n"
+).encode()
 # Form for programs → what comes first, each row, what stands between two, what comes last.
 _FORMS: dict[str, tuple[bytes, Callable[[Row], bytes], bytes, bytes]] = {
     "json": (b'{"schema":"socmon.feed.queue/v1","rows":[\n', _ndjson, b",", b"]}\n"),
@@ -170,7 +168,7 @@ _FORMS: dict[str, tuple[bytes, Callable[[Row], bytes], bytes, bytes]] = {
 
 def _write(found: Iterator[Row], options: Options) -> None:
     """Every row as it is read: a backlog may be long."""
-    first, shown, between, last = _FORMS.get(options.output) or (b"", partial(_human, zone=options.zone), b"", b"")
+    first, shown, between, last = _FORMS.get(options.output) or (_HEADING, partial(_human, zone=options.zone), b"", b"")
     out = sys.stdout.buffer
     out.write(first)
     for number, row in enumerate(found):

@@ -9,11 +9,12 @@ from typing import Any
 import click
 
 from socmon.cli import INTERRUPTED, READER_GONE, Options, place, reader_gone
+from socmon.cli.asking import filter_options, wanted
 from socmon.cli.output import as_json, cut, terminal_width, width_of, write_csv, write_ndjson
 from socmon.cli.shown import ALERT_COLUMNS, alert_line, alert_row, colored_level
 from socmon.errors import NotFoundError
 from socmon.event import Alert
-from socmon.store.reading import Reader, consult
+from socmon.store.reading import ALL, Filter, Reader, consult
 from socmon.text import printable
 
 _POLL_S = 0.25
@@ -25,7 +26,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     lines = click.option(
         "-n", "--lines", default=10, show_default=True, type=click.IntRange(min=0), help="Begin with the last so many."
     )
-    return lines(command)
+    return lines(filter_options(command))
 
 
 class Following:
@@ -33,16 +34,18 @@ class Following:
 
     An alert that changed several times between two looks comes once, as it is then. When another file takes the store's
     place, what the old one had comes to its end first; an alert that stood in the old one in the same or a newer
-    revision is no news in the new one.
+    revision is no news in the new one. A change is told if the alert is `wanted` as it is after it.
     """
 
-    def __init__(self, path: Path, lines: int) -> None:
+    def __init__(self, path: Path, lines: int, wanted: Filter = ALL) -> None:
         """Nothing is opened yet."""
         self._path = path
         self._lines = lines
+        self._wanted = wanted
         self._reader: Reader | None = None
         self._before: Reader | None = None
         self._seen = 0
+        self.behind = False  # there may be more already
         self._waited = False  # there was no store at first: all that comes into it is news
 
     def close(self) -> None:
@@ -93,34 +96,30 @@ class Following:
             return None
 
     def _begin(self, reader: Reader) -> list[Alert]:
-        last = reader.last_changes(max(1, self._lines))
-        self._seen = last[-1][0] if last else 0
-        return [alert for _, alert in last] if self._lines else []
+        alerts, self._seen = reader.last_changes(self._lines, self._wanted)
+        return alerts
 
     def _news(self, reader: Reader) -> tuple[list[Alert], bool]:
         """What is new, and whether that is all of it."""
-        changes = reader.changes(self._seen, _AT_ONCE)
-        news = []
-        for number, alert in changes:
-            self._seen = number
-            known = -1 if self._before is None else self._before.revision(alert.id)
-            if alert.revision + alert.analyst_revision > known:
-                news.append(alert)
-        return news, len(changes) < _AT_ONCE
+        alerts, self._seen, self.behind = reader.changes(self._seen, _AT_ONCE, self._wanted)
+        before = self._before
+        if before is not None:
+            alerts = [each for each in alerts if each.revision + each.analyst_revision > before.revision(each.id)]
+        return alerts, not self.behind
 
 
-def tail(options: Options, lines: int, *, following: bool) -> int:
-    """Write the last changes, and go on if `following`; the exit code."""
-    path = place.find(options.config).store
+def tail(options: Options, lines: int, *, following: bool, **given: str | None) -> int:
+    """Write the last changes of what `given` asks for, and go on if `following`; the exit code."""
+    path, asked = place.find(options.config).store, wanted(options, **given)
     if not following:
-        alerts = consult(path, lambda reader: [alert for _, alert in reader.last_changes(lines)] if lines else [])
+        alerts, _ = consult(path, lambda reader: reader.last_changes(lines, asked))
         _write(options, alerts, header=True)
         return 0
     if options.output == "json":
         text = options.tr("-o json is one object, which would never end here; use -o ndjson")
         raise click.UsageError(text)
     try:
-        with closing(Following(path, lines)) as following_it:
+        with closing(Following(path, lines, asked)) as following_it:
             _follow(options, following_it)
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -141,7 +140,7 @@ def _follow(options: Options, changes: Following) -> None:
         if alerts or header:
             _write(options, alerts, header=header)
             header = False
-        if len(alerts) < _AT_ONCE:
+        if not changes.behind:
             time.sleep(_POLL_S)
 
 

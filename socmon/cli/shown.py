@@ -10,8 +10,8 @@ from socmon.event import SECOND_US, Alert, rfc3339
 from socmon.i18n import Translator, mark
 
 ALERT_COLUMNS = (
-    "id", "level", "status", "title", "rule_id", "group", "first_seen", "last_seen", "count", "revision", "host",
-    "agency", "entities", "tags", "approximate",
+    "id", "level", "status", "reason", "recurring", "status_by", "title", "rule_id", "group", "first_seen", "last_seen",
+    "count", "revision", "host", "agency", "system", "system_level", "entities", "tags", "approximate",
 )  # fmt: skip
 SHORT_ID = 8
 
@@ -19,10 +19,16 @@ SHORT_ID = 8
 WORDS = (
     mark("critical"), mark("high"), mark("medium"), mark("low"), mark("informational"),
     mark("open"), mark("closed"), mark("waiting"), mark("acknowledged"), mark("dead"),
-    mark("retried"),
+    mark("retried"), mark("recurring"),
     mark("collector"), mark("forwarder"), mark("user"), mark("domain"), mark("hash"),
 )  # fmt: skip
 
+_REASONS = {
+    "tp": mark("true positive"),
+    "fp": mark("false positive"),
+    "benign": mark("benign"),
+    "duplicate": mark("duplicate"),
+}
 _COLORS = {"critical": "bright_red", "high": "red", "medium": "yellow", "low": "cyan", "informational": "bright_black"}
 
 
@@ -32,6 +38,9 @@ def alert_row(alert: Alert) -> Row:
         "id": alert.id,
         "level": alert.level,
         "status": alert.status,
+        "reason": alert.reason,
+        "recurring": alert.recurring,
+        "status_by": alert.status_by,
         "title": alert.title,
         "rule_id": alert.rule_id,
         "group": alert.group,
@@ -41,6 +50,8 @@ def alert_row(alert: Alert) -> Row:
         "revision": alert.revision + alert.analyst_revision,
         "host": alert.host,
         "agency": alert.agency,
+        "system": alert.system,
+        "system_level": alert.system_level,
         "entities": alert.entities,
         "tags": alert.tags,
         "approximate": alert.approximate,
@@ -85,6 +96,16 @@ def colored_level(text: str, level: str) -> str:
     return click.style(text, fg=_COLORS.get(level), bold=level in {"critical", "high"})
 
 
+def status_word(alert: Alert, tr: Translator) -> str:
+    """The status for people: a closed alert that matches have joined since is recurring."""
+    return tr("recurring" if alert.recurring else alert.status)
+
+
+def reason_word(reason: str, tr: Translator) -> str:
+    """Why an alert was closed, for people."""
+    return tr(_REASONS.get(reason, reason))
+
+
 def about(alert: Alert) -> str:
     """What an alert is grouped by, and where it happened if that does not say it."""
     parts = [f"{name}={value}" for name, value in alert.group.items()]
@@ -96,12 +117,16 @@ def about(alert: Alert) -> str:
 
 
 def alert_line(alert: Alert, tr: Translator, zone: tzinfo | None) -> list[str]:
-    """The parts of one line about an alert: time, level, short id, status, count, title, what about."""
+    """The parts of one line about an alert: time, level, short id, status and whose word that is, count, title, about.
+
+    `recurring` is detection's word, every other the analyst's who gave it.
+    """
+    by = f" ({alert.status_by})" if alert.status_by and not alert.recurring else ""
     return [
         clock(alert.last_us, zone),
         tr(alert.level),
         alert.id[:SHORT_ID],
-        tr(alert.status),
+        f"{status_word(alert, tr)}{by}",
         f"{alert.count}×",
         tr(alert.title),
         about(alert),

@@ -8,6 +8,6 @@ from socmon.cli import Options, follow
 @click.command("tail")
 @follow.options
 @click.pass_obj
-def command(options: Options, lines: int) -> int:
-    """Show alerts as they come and grow, until Ctrl-C; it goes on over restarts of the daemon."""
-    return follow.tail(options, lines, following=True)
+def command(options: Options, /, lines: int, **given: str | None) -> int:
+    """Show alerts as they come, grow and are triaged, until Ctrl-C; it goes on over restarts of the daemon."""
+    return follow.tail(options, lines, following=True, **given)

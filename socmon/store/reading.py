@@ -3,9 +3,9 @@
 import errno
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -16,6 +16,7 @@ from socmon.i18n import Message, mark
 from socmon.store.rows import ALERT_FIELDS, SELECT_ALERT, alert_of, read_evidence
 
 T = TypeVar("T")
+STATUSES = ("open", "acknowledged", "closed", "recurring")
 _NEVER_US = (1 << 62, -(1 << 62))  # after and before every time
 SCHEMA = 6  # the newest that is known here: len(schema.MIGRATIONS), which would import the writer's libraries
 _TRIES = 5
@@ -23,10 +24,11 @@ _MAX_RELEASES = 10
 
 # One constant statement whatever is asked for: a part that is not, is null. It goes along the index of last_us, from
 # the newest on, until it has enough.
-_FILTER = """
-where last_us >= :since and last_us <= :until
+_WANTED = """
+last_us >= :since and last_us <= :until
   and (:levels is null or level in (select value from json_each(:levels)))
-  and (:status is null or status = :status)
+  and (:status is null or status = :status
+       or :status = 'recurring' and status = 'closed' and revision > closed_revision)
   and (:agency is null or agency = :agency)
   and (:rule is null or rule_id = :rule or instr(lower(title), lower(:rule)) > 0
        or title in (select value from json_each(:titles)))
@@ -37,12 +39,20 @@ where last_us >= :since and last_us <= :until
                    where named.value = :entity))
 """
 _LIST = f"""
-select * from ({SELECT_ALERT} {_FILTER} order by last_us desc, id desc limit :limit) order by last_us, id
+select * from ({SELECT_ALERT} where {_WANTED} order by last_us desc, id desc limit :limit) order by last_us, id
 """  # noqa: S608  constants
-_COUNT = f"select count(*) from alert {_FILTER}"  # noqa: S608  constants
+_COUNT = f"select count(*) from alert where {_WANTED}"  # noqa: S608  constants
+# "cross" lets SQLite go along the changes, and never look for a better way.
+# All that changed, each with whether it is wanted: whoever follows goes on after the last change, wanted or not.
 _CHANGES = f"""
-select * from (select changed.number, {ALERT_FIELDS} from change as changed join alert on alert.id = changed.alert_id
-               where changed.number > ? order by changed.number {{order}} limit ?)
+select changed.number, {_WANTED}, {ALERT_FIELDS}
+from change as changed cross join alert on alert.id = changed.alert_id
+where changed.number > :after order by changed.number limit :limit
+"""  # noqa: S608  constants
+_LAST_CHANGES = f"""
+select * from (select changed.number, {ALERT_FIELDS}
+               from change as changed cross join alert on alert.id = changed.alert_id
+               where {_WANTED} order by changed.number desc limit :limit)
 order by number
 """  # noqa: S608  constants
 _RELEASES = """
@@ -56,6 +66,7 @@ class Filter(Struct, frozen=True):
 
     Attributes:
         level: one of LEVELS; with `+` at its end that level and all above.
+        status: one of STATUSES; what is recurring is closed too.
         rule: the rule's id, or a part of its title.
         titles: titles that count as containing `rule` too: those whose translation does.
         host: of the alert, or one of its entities.
@@ -89,6 +100,9 @@ class Filter(Struct, frozen=True):
             "entity": self.entity,
             "entity_json": None if self.entity is None else _json(self.entity),  # as rows.py writes it
         }
+
+
+ALL = Filter()
 
 
 class Released(Struct, frozen=True):
@@ -202,24 +216,38 @@ class Reader:
         row = self.db.execute("select revision + analyst_revision from alert where id = ?", (alert_id,)).fetchone()
         return -1 if row is None else int(row[0])
 
-    def changes(self, after: int, limit: int) -> list[tuple[int, Alert]]:
-        """Alerts that are new or changed since change `after`, by their last change: (its number, alert).
+    def changes(self, after: int, limit: int, wanted: Filter = ALL) -> tuple[list[Alert], int, bool]:
+        """Alerts that are new or changed since change `after`, by their last change, of the next `limit` changes.
+
+        Returns:
+            Those that are wanted; the number of the last change that was looked at; whether there may be more.
 
         Raises:
             StoreError: the store cannot be read.
         """
-        return self._changes("asc", after, limit)
+        rows = self._read(_CHANGES, {**wanted.parameters(), "after": after, "limit": limit})
+        alerts = [alert_of(row) for _, is_wanted, *row in rows if is_wanted]
+        return alerts, rows[-1][0] if rows else after, len(rows) == limit
 
-    def last_changes(self, limit: int) -> list[tuple[int, Alert]]:
-        """The `limit` last ones, oldest first."""
-        return self._changes("desc", -1, limit)
+    def last_changes(self, limit: int, wanted: Filter = ALL) -> tuple[list[Alert], int]:
+        """The `limit` wanted ones that changed last, oldest first; and the number of the last change of all.
 
-    def _changes(self, order: str, after: int, limit: int) -> list[tuple[int, Alert]]:
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        self.db.execute("savepoint looking")
         try:
-            rows = self.db.execute(_CHANGES.format(order=order), (after, limit)).fetchall()
+            rows = self._read(_LAST_CHANGES, {**wanted.parameters(), "limit": limit})
+            ((last,),) = self._read("select coalesce(max(number), 0) from change", {})
+        finally:
+            self.db.execute("release looking")
+        return [alert_of(row) for _, *row in rows], last
+
+    def _read(self, statement: str, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        try:
+            return self.db.execute(statement, values).fetchall()
         except sqlite3.Error as error:
             raise _unreadable(self.path, error) from error
-        return [(number, alert_of(row)) for number, *row in rows]
 
     def deliveries(self, alert_id: str) -> list[Delivery]:
         """Where the alert stands, by destination."""

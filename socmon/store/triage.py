@@ -14,6 +14,7 @@ Outcome = Literal["changed", "unchanged", "refused", "not_found"]
 
 REASONS = ("tp", "fp", "benign", "duplicate")
 MAX_TEXT_CHARS = 4_000
+MAX_ALERTS = 1_000  # in one change; with the longest text it fits into a line of the control socket
 
 # What each verb makes of each status; what is not in it is refused.
 _AFTER: Mapping[Verb, Mapping[str, str]] = {

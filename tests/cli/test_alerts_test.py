@@ -6,19 +6,15 @@ import pwd
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from control_kit import command, listening, logged, socmon, to_centre, to_file
+from control_kit import NOBODY, command, listening, logged, socmon, someone_else, to_centre, to_file
 from field import Field, field_in, wait_for
 
 from socmon.cli import NOT_ALLOWED, CommandError
 from socmon.cli.control_client import asking
-
-NOBODY = 65534
 
 
 def configure(place: Field, out: Path, **centre: Any) -> None:
@@ -171,21 +167,6 @@ def test_what_cannot_be_asked_for_has_its_own_exit_codes(tmp_path: Path) -> None
         assert "is the daemon running" in nobody_there.stderr
         assert "no destination is called 'mars'; known: archive" in elsewhere.stderr
         assert "set rules.shipped to true" in ruleless.stderr
-
-
-@contextmanager
-def someone_else(group: int) -> Iterator[None]:
-    """As user nobody in `group` alone."""
-    groups, mine = os.getgroups(), os.getegid()
-    os.setgroups([])
-    os.setegid(group)
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(mine)
-        os.setgroups(groups)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")

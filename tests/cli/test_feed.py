@@ -131,6 +131,11 @@ def test_the_queue_is_shown_in_every_form(tmp_path: Path) -> None:
         assert pending["revision"] > letter["revision"]
         assert [row["state"] for row in rows] == ["dead", "pending"]
         assert rows[0] == {name: str(value) for name, value in letter.items()}
+        heading, *lines = human.splitlines()
+        assert heading.split() == [
+            "ID", "DESTINATION", "STATE", "STREAM,", "SEQ", "REV", "BYTES", "RELEASED", "ALERT", "TITLE",
+        ]  # fmt: skip
+        assert [line.index(letter["alert_id"]) for line in lines] == [heading.index("ALERT")]
         assert "SSH brute force" in human
         assert "(injected)" in human
         assert " +07:00  " in human

@@ -12,7 +12,7 @@ PAGE = "docs/semantics.md"
 SECTIONS = [
     "Durability order", "Journal batch", "Ledger", "Dating", "Agency and system", "Correlation",
     "Alert identity and joining", "Evidence",
-    "Release and delivery", "Disk full", "Exactness across runs", "Field names",
+    "Release and delivery", "Triage", "Disk full", "Exactness across runs", "Field names",
 ]  # fmt: skip
 
 _SECTION = re.compile(rf'{re.escape(PAGE)}, "([^"\n]+)"')

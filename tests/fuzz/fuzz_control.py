@@ -4,7 +4,7 @@ import msgspec
 
 from socmon.control.protocol import Request, done, read_request, refused
 from socmon.errors import ParseError
-from socmon.verbs import ProgressArguments, RetryArguments, TestArguments
+from socmon.verbs import ChangeArguments, ProgressArguments, RetryArguments, TestArguments
 
 
 def one_input(data: bytes) -> None:
@@ -15,7 +15,7 @@ def one_input(data: bytes) -> None:
         _check(refused("bad_request", str(error)))
         return
     assert isinstance(request, Request)
-    for kind in (TestArguments, ProgressArguments, RetryArguments):
+    for kind in (ChangeArguments, TestArguments, ProgressArguments, RetryArguments):
         try:
             asked = msgspec.json.decode(request.arguments, type=kind)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -20,7 +20,7 @@ from store_kit import START_US, S, alert, put
 from socmon.errors import NotFoundError, StoreError
 from socmon.event import LEVELS, Alert
 from socmon.store import Store
-from socmon.store.reading import SCHEMA, Filter, Reader, consult
+from socmon.store.reading import _CHANGES, _LAST_CHANGES, SCHEMA, Filter, Reader, consult
 from socmon.store.schema import MIGRATIONS
 
 NOBODY = 65_534
@@ -52,6 +52,7 @@ def test_the_newest_are_listed_the_newest_last_and_all_are_counted(path: Path) -
         (Filter(level="high+"), [1, 2, 3]),
         (Filter(level="informational+"), [1, 2, 3, 4]),
         (Filter(status="closed"), []),
+        (Filter(status="recurring"), []),
         (Filter(status="open"), [1, 2, 3, 4]),
         (Filter(rule="brute"), [1, 2, 3]),
         (Filter(rule="BRUTE FORCE"), [1, 2, 3]),
@@ -86,6 +87,25 @@ def test_a_filter_finds_exactly_what_it_names(path: Path, wanted: Filter, expect
 
     assert found(path, wanted) == expected
     assert consult(path, lambda reader: reader.count(wanted)) == len(expected)
+    # Who follows sees the same of it, in the order of storing, and is carried over what is not wanted.
+    last, number = consult(path, lambda reader: reader.last_changes(100, wanted))
+    assert ([int(each.id[:8], 16) for each in last], number) == (expected, 4)
+    changes, after, more = consult(path, lambda reader: reader.changes(0, 100, wanted))
+    assert ([int(each.id[:8], 16) for each in changes], after, more) == (expected, 4, False)
+
+
+def test_the_last_changes_go_along_the_changes_and_sort_nothing(path: Path) -> None:
+    put(path, [alert(1)])
+    plans = []
+    with closing(Reader(path)) as reader:
+        for statement in (_CHANGES, _LAST_CHANGES):
+            values = {**Filter().parameters(), "after": 0, "limit": 1}
+            plans.append([row[3] for row in reader.db.execute(f"explain query plan {statement}", values)])
+
+    for plan in plans:
+        steps = " | ".join(plan)
+        assert "SCAN changed" in steps or "SEARCH changed USING INTEGER PRIMARY KEY" in steps
+        assert "SEARCH alert USING INDEX sqlite_autoindex_alert_1 (id=?)" in steps
 
 
 def test_every_level_and_its_plus_are_understood(path: Path) -> None:
@@ -127,12 +147,12 @@ def test_a_follower_beside_a_writer_sees_every_revision_that_lasts_and_none_twic
                 batch.append(alert(number, revision=revisions[number]))
             await store.commit(batch, depends_on=1, now_us=START_US - round_ * S)
             if dice.random() < 0.6:
-                changes = reader.changes(last, 3)  # not all: the next look goes on
-                last = changes[-1][0] if changes else last
-                seen += [each for _, each in changes]
-        while changes := reader.changes(last, 3):
-            last = changes[-1][0]
-            seen += [each for _, each in changes]
+                changes, last, _ = reader.changes(last, 3)  # not all: the next look goes on
+                seen += changes
+        more = True
+        while more:
+            changes, last, more = reader.changes(last, 3)
+            seen += changes
         reader.close()
         await store.close()
         return seen, {alert(number).id: revision for number, revision in revisions.items()}
@@ -151,9 +171,10 @@ def test_what_an_analyst_changes_is_a_change_too(path: Path) -> None:
         db.execute("update alert set status = 'closed', analyst_revision = 1 where id = ?", (alert(1).id,))
     db.close()
 
-    changes = consult(path, lambda reader: reader.changes(2, 10))
+    changes, last, more = consult(path, lambda reader: reader.changes(2, 10))
 
-    assert [(each.id, each.status) for _, each in changes] == [(alert(1).id, "closed")]
+    assert (last, more) == (3, False)
+    assert [(each.id, each.status) for each in changes] == [(alert(1).id, "closed")]
 
 
 def test_a_store_of_an_older_schema_is_brought_up_to_date_in_the_order_of_storing(path: Path) -> None:
@@ -175,7 +196,8 @@ def test_a_store_of_an_older_schema_is_brought_up_to_date_in_the_order_of_storin
     put(path, [])
 
     assert found(path, Filter()) == [1, 2]
-    assert [each.id for _, each in consult(path, lambda reader: reader.last_changes(5))] == [alert(2).id, alert(1).id]
+    last_changes, _ = consult(path, lambda reader: reader.last_changes(5))
+    assert [each.id for each in last_changes] == [alert(2).id, alert(1).id]
     assert [(each.system, each.system_level) for each in consult(path, lambda r: r.find(Filter(), 1))] == [("", None)]
 
 

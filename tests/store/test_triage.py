@@ -270,12 +270,11 @@ async def test_a_change_while_an_older_revision_waits_for_its_answer_goes_up_aft
 async def test_who_follows_alerts_sees_each_change_and_each_comment(store: Store) -> None:
     with closing(Reader(store.path)) as reader:
         seen = []
-        last = reader.last_changes(1)[0][0]
+        _, last = reader.last_changes(1)
         for each in (ACK, COMMENT, ACK, CLOSE):
             await change(store, each, actor="bình")
-            changes = reader.changes(last, 10)
-            last = changes[-1][0] if changes else last
-            seen.append([(found.status, found.status_by, found.reason) for _, found in changes])
+            changes, last, _ = reader.changes(last, 10)
+            seen.append([(found.status, found.status_by, found.reason) for found in changes])
 
     acknowledged = ("acknowledged", "bình", "")
     assert seen == [[acknowledged], [acknowledged], [], [("closed", "bình", "fp")]]

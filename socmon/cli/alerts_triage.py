@@ -1,0 +1,282 @@
+"""`socmon alerts ack`, `close`, `reopen`, `comment`: triage. The running daemon does it and writes down who asked."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, BinaryIO
+
+import click
+from msgspec import Struct
+
+from socmon.cli import NOT_FOUND, PARTLY, PROBLEMS, Options, place
+from socmon.cli.alert_ids import candidates, tell_candidates
+from socmon.cli.output import Row, as_json, write_csv, write_ndjson
+from socmon.cli.shown import SHORT_ID, reason_word
+from socmon.event import Alert, rfc3339
+from socmon.i18n import Translator
+from socmon.store.reading import Reader, consult
+from socmon.text import printable
+
+_COLUMNS = ("id", "outcome", "status_before", "status", "reason", "revision")
+_MAX_LINE_BYTES = 1 << 20  # of an alert as `alerts list -o ndjson` writes it
+
+
+class _Triaged(Struct, frozen=True):
+    """What became of one alert; `outcome` as in `socmon.store.triage.Triaged`."""
+
+    id: str
+    outcome: str
+    status_before: str = ""
+    status: str = ""
+    reason: str = ""
+    revision: int = 0
+
+
+class _Answer(Struct, frozen=True):
+    """The daemon's answer to `alerts.change`."""
+
+    actor: str
+    time_us: int
+    alerts: list[_Triaged]
+
+
+_ids = click.argument("ids", metavar="ID…", nargs=-1, required=True)
+_dry_run = click.option("--dry-run", is_flag=True, help="Show what would become of them; change nothing.")
+
+
+@click.command("ack")
+@_ids
+@_dry_run
+@click.pass_obj
+def ack(options: Options, ids: tuple[str, ...], *, dry_run: bool) -> int:
+    """Acknowledge alerts: somebody has seen them and sees to them.
+
+    ID is an alert's id, or as much of its beginning as tells it from others; `-` reads them from standard input, one a
+    line, or what `socmon alerts list -o ndjson` writes.
+    """
+    return _change(options, ids, {"verb": "ack"}, dry_run=dry_run)
+
+
+@click.command("close")
+@_ids
+@click.option(
+    "--reason",
+    required=True,
+    type=click.Choice(["tp", "fp", "benign", "duplicate"]),
+    help="A true positive that was dealt with, a false one, harmless, or seen already.",
+)
+@click.option("--comment", "text", default="", metavar="TEXT", help="Why; for the history.")
+@_dry_run
+@click.option("--yes", is_flag=True, help="Do not ask; needed for several where nobody can be asked.")
+@click.pass_obj
+def close(options: Options, ids: tuple[str, ...], reason: str, text: str, *, dry_run: bool, yes: bool) -> int:
+    """Close alerts, with the reason; several at once after asking. IDs as with `ack`.
+
+    Events that belong to a closed alert still join it: it stays closed, and is shown as recurring.
+    """
+    change = {"verb": "close", "reason": reason, "text": _checked(options, text, "--comment")}
+    return _change(options, ids, change, dry_run=dry_run, ask=not yes)
+
+
+@click.command("reopen")
+@_ids
+@_dry_run
+@click.pass_obj
+def reopen(options: Options, ids: tuple[str, ...], *, dry_run: bool) -> int:
+    """Open alerts again that were closed or acknowledged. IDs as with `ack`."""
+    return _change(options, ids, {"verb": "reopen"}, dry_run=dry_run)
+
+
+@click.command("comment")
+@_ids
+@click.option("--text", required=True, metavar="TEXT", help="What to write down; - reads it from standard input.")
+@_dry_run
+@click.pass_obj
+def comment(options: Options, ids: tuple[str, ...], text: str, *, dry_run: bool) -> int:
+    """Write a comment into the history of alerts; it is sent to no destination. IDs as with `ack`."""
+    if text == "-" and "-" in ids:
+        raise click.UsageError(options.tr("standard input is either ids or the text, not both"))
+    if text == "-":
+        text = _read_text(options)
+    text = _checked(options, text, "--text")
+    if not text.strip():
+        raise click.BadParameter(options.tr("a comment needs a text"), param_hint="--text")
+    return _change(options, ids, {"verb": "comment", "text": text}, dry_run=dry_run)
+
+
+def _read_text(options: Options) -> str:
+    from socmon.store.triage import MAX_TEXT_CHARS
+
+    data = sys.stdin.buffer.read(4 * MAX_TEXT_CHARS + 3)  # UTF-8, and the end of a last line
+    try:
+        return data.decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError as error:
+        raise click.BadParameter(options.tr("it is not UTF-8"), param_hint="--text") from error
+
+
+def _checked(options: Options, text: str, name: str) -> str:
+    """`text`, if it can be sent.
+
+    Raises:
+        BadParameter: it is too long, or no Unicode.
+    """
+    from socmon.store.triage import MAX_TEXT_CHARS
+
+    if len(text) > MAX_TEXT_CHARS:
+        said = options.tr("it has more than {count} characters", count=MAX_TEXT_CHARS)
+        raise click.BadParameter(said, param_hint=name)
+    if any("\ud800" <= char <= "\udfff" for char in text):  # how Python shows bytes that are none
+        raise click.BadParameter(options.tr("it is not UTF-8"), param_hint=name)
+    return text
+
+
+# ── which ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _typed(options: Options, ids: Sequence[str]) -> list[str]:
+    """The ids as they were typed, and those of standard input, each once.
+
+    Raises:
+        UsageError: there are none, or too many.
+    """
+    from socmon.store.triage import MAX_ALERTS
+
+    typed: dict[str, None] = {}
+    for text in ids:
+        for each in _lines(options, sys.stdin.buffer) if text == "-" else (text,):
+            typed[each] = None
+            if len(typed) > MAX_ALERTS:
+                raise click.UsageError(options.tr("at most {count} alerts at once", count=MAX_ALERTS))
+    if not typed:
+        raise click.UsageError(options.tr("no ids were given"))
+    return list(typed)
+
+
+def _lines(options: Options, lines: BinaryIO) -> Iterator[str]:
+    """The id of each line that holds one: by itself, or as the member `id` of a JSON object."""
+    import json
+
+    while line := lines.readline(_MAX_LINE_BYTES):
+        text = line.decode(errors="replace").strip()
+        if text.startswith("{"):
+            try:
+                text = json.loads(text)["id"]
+            except (ValueError, LookupError, RecursionError) as error:
+                said = options.tr("a line of standard input is no alert: {line!r}", line=text[:40])
+                raise click.UsageError(said) from error
+        if text := str(text).strip():
+            yield text
+
+
+def _change(
+    options: Options, ids: Sequence[str], change: Mapping[str, str], *, dry_run: bool, ask: bool = False
+) -> int:
+    """Find the alerts, ask the daemon to change them, and show what became of each; the exit code."""
+    from socmon.cli.control_client import asking
+
+    typed = _typed(options, ids)
+    found = place.find(options.config)
+
+    def look(reader: Reader) -> dict[str, list[Alert]]:
+        return {each: candidates(reader, each) for each in typed}
+
+    alerts: dict[str, Alert] = {}
+    missing: list[str] = []
+    for text, beginning_so in consult(found.store, look).items():
+        if len(beginning_so) > 1:
+            return tell_candidates(options, text, beginning_so)
+        alerts |= {alert.id: alert for alert in beginning_so}
+        missing += [] if beginning_so else [text]
+    done: list[_Triaged] = []
+    answer = _Answer("", 0, [])
+    if alerts:
+        if ask and len(alerts) > 1 and not dry_run:
+            _confirm(options, len(alerts), change["reason"])
+        with asking(found.state_dir) as told:
+            answer = told("alerts.change", _Answer, ids=list(alerts), change=change, dry_run=dry_run)
+        done = answer.alerts
+    done += [_Triaged(text, "not_found") for text in missing]
+    _write(options, change["verb"], answer, done, alerts, dry_run=dry_run)
+    return _code(done)
+
+
+def _confirm(options: Options, count: int, reason: str) -> None:
+    from socmon.cli.confirming import confirm
+
+    tr = options.tr
+    confirm(options, tr("Close {count} alerts ({reason})?", count=count, reason=reason_word(reason, tr)), yes=False)
+
+
+def _code(done: Sequence[_Triaged]) -> int:
+    outcomes = {each.outcome for each in done}
+    bad = outcomes & {"not_found", "refused"}
+    if not bad:
+        return 0
+    if bad < outcomes:
+        return PARTLY
+    return NOT_FOUND if bad == {"not_found"} else PROBLEMS
+
+
+# ── what became of them ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _write(
+    options: Options,
+    verb: str,
+    answer: _Answer,
+    done: Sequence[_Triaged],
+    alerts: Mapping[str, Alert],
+    *,
+    dry_run: bool,
+) -> None:
+    rows = [_row(each) for each in done]
+    match options.output:
+        case "json":
+            whole: dict[str, Any] = {
+                "schema": "socmon.alerts.change/v1",
+                "verb": verb,
+                "dry_run": dry_run,
+                "actor": answer.actor or None,
+                "time": rfc3339(answer.time_us) if answer.actor else None,
+                "alerts": rows,
+            }
+            click.echo(as_json(whole))
+        case "ndjson":
+            write_ndjson(rows)
+        case "csv":
+            write_csv(rows, _COLUMNS)
+        case "human":
+            for each in done:
+                alert = alerts.get(each.id)
+                title = f"  {options.tr(alert.title)}" if alert else ""
+                click.echo(printable(f"{each.id[:SHORT_ID]}{title}  {_told(each, verb, options.tr)}"))
+            if dry_run and not options.quiet:
+                click.echo(options.tr("nothing was changed (--dry-run)"), err=True)
+
+
+def _row(each: _Triaged) -> Row:
+    there = each.outcome != "not_found"
+    return {
+        "id": each.id,
+        "outcome": each.outcome,
+        "status_before": each.status_before if there else None,
+        "status": each.status if there else None,
+        "reason": each.reason,
+        "revision": each.revision if there else None,
+    }
+
+
+def _told(each: _Triaged, verb: str, tr: Translator) -> str:
+    status = tr(each.status)
+    if each.reason:
+        status = f"{status} ({reason_word(each.reason, tr)})"
+    match each.outcome:
+        case "changed" if verb == "comment":
+            return tr("commented")
+        case "changed":
+            return f"{tr(each.status_before)} → {status}"
+        case "unchanged":
+            return tr("unchanged: {status}", status=status)
+        case "refused":
+            return tr("refused: {status}; `socmon alerts reopen` opens it again", status=status)
+        case _:
+            return tr("not found")

@@ -323,8 +323,9 @@ _PAGE_HEAD = """\
 Served at `/metrics` (section `http` of the configuration). Written by `python -m socmon.metrics`; do not edit.
 
 A `component` is the name of a collector or forwarder in the configuration, a `forwarder` that of a forwarder, a `rule`
-the id of a rule, a `reason` one of a fixed list. The usual `process_…` metrics (CPU, memory, open
-files) are served too.
+the id of a rule; `reason`, `level` and `status` are of fixed lists. The usual `process_…` metrics (CPU, memory, open
+files) are served too. Dashboards and alerts over all of them:
+[operations.md](operations.md#grafana-and-prometheus).
 
 | Metric | Type | Labels | Meaning |
 |---|---|---|---|

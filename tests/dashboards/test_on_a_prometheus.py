@@ -81,7 +81,9 @@ def incident(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Incident]:
             away(place)
             attack(place, 300)
             failing = alerts()["SocmonDestinationFailing"]["expr"]
+            dropped = alerts()["SocmonRecordsDropped"]["expr"]
             wait_for(lambda: prometheus.query(failing), "Prometheus sees that the centre is away")
+            wait_for(lambda: prometheus.query(dropped), "Prometheus sees that a message was lost")
             seen = {name for name, alert in alerts().items() if prometheus.query(alert["expr"])}
             place.start_centre()
             wait_for(place.settled, "all delivered when the centre is back")

@@ -18,7 +18,7 @@ _MAX_RAW_BYTES = 4096
 def alert_json(alert: Alert, release: Release) -> bytes:
     """The whole alert on one line, without a newline, with its first and last 5 events as evidence.
 
-    `raw` is cut at 4 KiB, `raw_cut` says so, and `sha256` is of all of it. `count` tells how many events there are.
+    `raw` is cut at 4 KiB, `cut` says so, and `sha256` is of all of it. `count` tells how many events there are.
 
     Raises:
         ValueError: the alert cannot be written as JSON.
@@ -36,7 +36,7 @@ def _line(alert: Alert, release: Release) -> dict[str, Any]:
         "revision": release.revision,
         "released": rfc3339(release.released_us),
         "id": alert.id,
-        "rule": alert.rule_id,
+        "rule_id": alert.rule_id,
         "title": alert.title,
         "level": alert.level,
         "tags": alert.tags,
@@ -66,7 +66,6 @@ def _ends(evidence: Sequence[Evidence]) -> Sequence[Evidence]:
 
 def _shown(evidence: Evidence) -> Mapping[str, Any]:
     raw = evidence.raw.encode()
-    cut = {"raw_cut": True} if len(raw) > _MAX_RAW_BYTES else {}
     return {
         "seq": evidence.seq,
         "time": rfc3339(evidence.time_us),
@@ -74,7 +73,7 @@ def _shown(evidence: Evidence) -> Mapping[str, Any]:
         "collector": evidence.collector,
         "peer": evidence.peer,
         "raw": raw[:_MAX_RAW_BYTES].decode(errors="ignore"),  # the cut may fall into a character
-        **cut,
+        "cut": evidence.cut or len(raw) > _MAX_RAW_BYTES,
         "sha256": evidence.sha256,
         "fields": evidence.fields,
     }

@@ -75,7 +75,7 @@ class FileForwarder(Forwarder[FileSettings]):
     def render(self, alert: Alert, release: Release) -> bytes:
         """The line, with its newline: the whole alert, with its first and last 5 events as evidence.
 
-        `raw` is cut at 4 KiB, `raw_cut` says so, and `sha256` is of all of it. `count` tells how many events there are.
+        `raw` is cut at 4 KiB, `cut` says so, and `sha256` is of all of it. `count` tells how many events there are.
 
         Raises:
             ValueError: the alert cannot be written as JSON.

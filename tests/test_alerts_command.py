@@ -145,6 +145,8 @@ def test_more_alerts_than_shown_is_said_beside_the_result(place: Place) -> None:
     ("args", "code", "said"),
     [
         (["list", "--level", "loud"], 2, "'loud' is no level"),
+        (["list", "--status", "loud"], 2, "'loud' is no status; one of: open, acknowledged, closed, recurring"),
+        (["tail", "--status", "loud"], 2, "'loud' is no status"),
         (["list", "--since", "yesterday"], 2, "'yesterday' is no time"),
         (["list", "--since", "99999999999999d"], 2, "is no time"),
         (["list", "--limit", "0"], 2, "0 is not in the range"),

@@ -16,7 +16,10 @@ from typing import Any
 import pytest
 from replay_kit import failed, objects, quiet, run, undated, write
 
-KEYS = ["rule_id", "title", "level", "group", "agency", "system", "first_seen", "last_seen", "count", "events"]
+KEYS = [
+    "rule_id", "title", "level", "group", "agency", "system", "system_level", "first_seen", "last_seen", "count",
+    "events",
+]  # fmt: skip
 BRUTE_FORCE = "0f2a6c1d-5c0e-4b5b-8f0a-2d6b0f6a9e41"
 FAILURE = "6b8b4a8e-0a3c-4c39-9d3f-6d5d7d2b1f10"
 OTHER_RULE = """
@@ -174,6 +177,7 @@ def test_an_alert_is_one_object_with_these_keys(attack: str) -> None:
         "group": {"src_ip": "192.0.2.7"},
         "agency": "",
         "system": "",
+        "system_level": None,
         "first_seen": "2026-03-01T12:00:00Z",
         "last_seen": "2026-03-01T12:00:04Z",
         "count": 5,

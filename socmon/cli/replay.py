@@ -149,6 +149,7 @@ def _row(item: Found) -> _Row:
         "group": alert.group,
         "agency": alert.agency,
         "system": alert.system,
+        "system_level": alert.system_level,
         "first_seen": rfc3339(alert.first_us),
         "last_seen": rfc3339(alert.last_us),
         "count": alert.count,
@@ -170,7 +171,7 @@ def _match_line(row: _Row) -> str:
 _ALERTS = Form(
     "socmon.replay/v1",
     "alerts",
-    ("rule_id", "title", "level", "group", "agency", "system", "first_seen", "last_seen", "count"),
+    ("rule_id", "title", "level", "group", "agency", "system", "system_level", "first_seen", "last_seen", "count"),
     _alert_line,
 )
 _MATCHES = Form("socmon.replay.matches/v1", "matches", ("file", "n", "rules"), _match_line)

@@ -220,6 +220,21 @@ def test_several_are_closed_after_asking_only_and_a_dry_run_closes_none(alone: F
     assert asked == [[alert(1).id, alert(2).id]]
 
 
+@pytest.mark.parametrize(("answer", "code", "status"), [("n", 1, "open"), ("y", 0, "closed")])
+def test_on_a_terminal_the_person_is_asked(alone: Field, answer: str, code: int, status: str) -> None:
+    ours, theirs = os.openpty()
+    with os.fdopen(ours, "wb", buffering=0) as terminal, os.fdopen(theirs, "rb", buffering=0) as keyboard:
+        terminal.write(f"{answer}\n".encode())
+        done = subprocess.run(
+            command(alone, "--lang", "en", "alerts", "close", "00000001", "00000002", "--reason", "fp"),
+            stdin=keyboard, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    assert done.returncode == code
+    assert "Close 2 alerts (false positive)?" in done.stderr
+    assert [each.status for each in alone.reading().alerts][:2] == [status] * 2
+
+
 def test_ids_come_from_standard_input_as_a_list_or_as_listed_alerts(alone: Field) -> None:
     def piped(text: str, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -86,8 +86,8 @@ def test_a_long_log_line_is_cut_and_says_so() -> None:
         "evidence"
     ]
 
-    assert "raw_cut" not in first
-    assert (second["raw"], second["raw_cut"], second["sha256"]) == ("é" * 2048, True, long.sha256)
+    assert first["cut"] is False
+    assert (second["raw"], second["cut"], second["sha256"]) == ("é" * 2048, True, long.sha256)
 
 
 async def test_a_resent_batch_is_not_written_twice_even_after_a_restart(tmp_path: Path) -> None:

@@ -128,6 +128,7 @@ class Event(Struct):
         fields: in Sigma's taxonomy for the log source.
         repeat: "message repeated N times" stands for N events; event_count and `Alert.count` add it.
         owner: whose it is, once that was asked for: of every event that matches a rule.
+        ahead_us: how far the stated time was ahead of the receipt, where that has replaced it.
     """
 
     record: Record
@@ -138,6 +139,7 @@ class Event(Struct):
     fields: dict[str, Any]
     repeat: int = 1
     owner: Owner = NOBODY
+    ahead_us: int = 0
 
     @property
     def entities(self) -> dict[str, list[str]]:

@@ -8,8 +8,9 @@ from msgspec.structs import astuple
 from socmon import parsers
 from socmon.enrich import Assets
 from socmon.errors import ParseError
-from socmon.event import NOBODY, OWN_FIELDS, SECOND_US, Event, Match, Record, clock_of
+from socmon.event import NOBODY, OWN, OWN_FIELDS, SECOND_US, Event, Match, Record, clock_of
 from socmon.journal import Batch, Drop
+from socmon.seen import Clock, Sight
 from socmon.sigma import RuleSet
 
 FUTURE_US = 600 * SECOND_US  # further ahead of its receipt no event time is believed (docs/semantics.md, "Dating")
@@ -30,22 +31,26 @@ class Matched(Struct):
         number: of the journal frame.
         written_us: when the frame was written.
         matches: in journal order.
-        highs: per source clock, the greatest event time in the batch.
+        sights: what each clock showed.
         evaluated, unparsed: records, by collector.
         journalled: records in the frame by collector, counted apart from the two above.
         samples: by (collector, peer), the first record that could not be parsed, of MAX_SAMPLES sources.
+        own: events of socmon's own records.
+        highs: per source clock with a dated event, the greatest event time in the batch.
     """
 
     number: int
     written_us: int
     tick: bool
     matches: list[Match]
-    highs: dict[tuple[str, str, str], int]
+    sights: dict[Clock, Sight]
     journalled: dict[str, int]
     evaluated: dict[str, int]
     unparsed: dict[str, int]
     drops: Sequence[Drop] = ()
     samples: dict[tuple[str, str], Unparsed] = {}
+    own: list[Event] = []
+    highs: dict[Clock, int] = {}
 
 
 class Matcher:
@@ -86,6 +91,7 @@ class Matcher:
             if self._live:
                 event.time_us, event.time_known = record.dated_by_us, "received"
         elif self._live and event.time_us > record.received_us + FUTURE_US:
+            event.ahead_us = event.time_us - record.received_us
             event.time_us, event.time_known = record.received_us, "future_replaced"
         if self._shows_owner:
             event.owner = self._assets.owner(event) if self._assets else NOBODY
@@ -101,26 +107,52 @@ class Matcher:
             try:
                 event = self.parse(record)
             except ParseError as error:
-                matched.unparsed[collector] = matched.unparsed.get(collector, 0) + record.count
-                if len(matched.samples) < MAX_SAMPLES:
-                    matched.samples.setdefault((collector, record.source.peer), Unparsed(record.seq, str(error)))
+                self._set_aside(record, error, matched)
                 continue
             matched.evaluated[collector] = matched.evaluated.get(collector, 0) + record.count
+            if collector == OWN:
+                matched.own.append(event)
             self._judge(event, matched)
+        matched.highs = {clock: sight.high_us for clock, sight in matched.sights.items() if sight.high_us is not None}
         if self._assets:
             self._assets.look_at(matched.highs)
         return matched
 
+    def _set_aside(self, record: Record, error: ParseError, matched: Matched) -> None:
+        source = record.source
+        matched.unparsed[source.collector] = matched.unparsed.get(source.collector, 0) + record.count
+        if len(matched.samples) < MAX_SAMPLES:
+            matched.samples.setdefault((source.collector, source.peer), Unparsed(record.seq, str(error)))
+        sight = matched.sights.setdefault((source.collector, source.peer, ""), Sight(source))
+        sight.records += record.count
+        sight.received_us = record.received_us
+
     def _judge(self, event: Event, matched: Matched) -> None:
-        high_us = event.time_us or 0
-        if event.time_us is not None:
-            clock = clock_of(event)
-            high_us = max(event.time_us, matched.highs.get(clock, event.time_us))
-            matched.highs[clock] = high_us
+        high_us = _see(event, matched.sights)
         if rules := self._rules.match(event.fields, event.logsource):
             if self._assets is not None:  # most events match nothing, and need no owner then
                 event.owner = self._assets.owner(event)
             matched.matches.append(Match(event, rules, high_us))
+
+
+def _see(event: Event, sights: dict[Clock, Sight]) -> int:
+    """Add an event to what its clock showed; return the clock's greatest event time so far, 0 for one undated."""
+    record, time_us, clock = event.record, event.time_us, clock_of(event)
+    sight = sights.get(clock)
+    if sight is None:
+        sight = sights[clock] = Sight(record.source)
+    sight.records += record.count
+    sight.received_us = record.received_us
+    if time_us is None:
+        return 0
+    if record.anchor_us is None and event.time_known != "received":
+        delay_us = record.received_us - time_us - event.ahead_us
+        if sight.delay_us is None or delay_us < sight.delay_us:
+            sight.delay_us = delay_us
+    high_us = sight.high_us
+    if high_us is None or time_us > high_us:
+        sight.high_us = high_us = time_us
+    return high_us
 
 
 def _show_owner(event: Event) -> None:

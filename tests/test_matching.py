@@ -64,6 +64,40 @@ def test_the_high_mark_of_a_match_is_its_own_sources_greatest_time_so_far() -> N
     assert matched.highs == {("logs", "/f", "web"): times[2]}
 
 
+def test_a_clock_shows_how_much_it_sent_and_the_least_delay_of_what_states_its_time() -> None:
+    lines = [failure("Nov 18 11:06:30"), failure("Nov 18 11:06:38"), failure("Nov 18 11:06:35"), "\x00"]
+
+    matched = Matcher(RULES).match(batch(*lines))
+
+    web, unread = matched.sights["logs", "/f", "web"], matched.sights["logs", "/f", ""]
+    assert (web.records, web.received_us, web.delay_us) == (3, NOW_US, 2 * SECOND_US)
+    assert (unread.records, unread.high_us, unread.delay_us) == (1, None, None)
+
+
+def test_the_skew_of_a_time_that_its_receipt_replaced_is_not_lost() -> None:
+    matched = Matcher(RULES).match(batch(failure("Nov 18 14:06:40"), failure("Nov 18 11:06:39")))
+
+    assert matched.sights["logs", "/f", "web"].delay_us == -3 * 3600 * SECOND_US
+    assert matched.highs == {("logs", "/f", "web"): NOW_US}
+
+
+def test_what_a_file_held_when_it_was_opened_says_nothing_of_the_clock() -> None:
+    source = Source("logs", "/f", "rfc3164")
+    old = Record(failure().encode(), source, NOW_US, anchor_us=NOW_US - SECOND_US, seq=1)
+
+    matched = Matcher(RULES).match(Batch(1, 1, NOW_US, [old], [], tick=False))
+
+    assert matched.sights["logs", "/f", "web"].delay_us is None
+
+
+def test_a_record_without_a_time_says_nothing_of_the_clock() -> None:
+    record = Record(b'{"message":"no time"}', Source("logs", "/f", "json"), NOW_US, seq=1)
+
+    (sight,) = Matcher(RULES).match(Batch(1, 1, NOW_US, [record], [], tick=False)).sights.values()
+
+    assert (sight.records, sight.delay_us, sight.high_us) == (1, None, NOW_US)
+
+
 def test_the_ledger_balances() -> None:
     matched = Matcher(RULES).match(batch(failure(), "\x00", failure()))
     ledger = Ledger()

@@ -19,6 +19,7 @@ from socmon.intake import Intake, until
 from socmon.journal import Batch, Journal
 from socmon.ledger import Ledger
 from socmon.matching import Matched, Matcher, Unparsed
+from socmon.seen import Clock, Seen, Silence, Sources
 from socmon.sigma import RuleSet
 from socmon.sigma.correlator import Correlator, Tally
 from socmon.store import Checkpoint, Store
@@ -53,7 +54,9 @@ class Correlating:
         checkpoint_s: float,
         stored: Callable[[], None],
         assets: Assets | None = None,
+        sources: Sources | None = None,
     ) -> None:
+        self._sources = sources or Sources()
         self._journal = journal
         self._intake = intake
         self._store = store
@@ -68,6 +71,8 @@ class Correlating:
             metrics.ALERTS_OPENED[level].inc(0)
         self._unsaved: dict[str, tuple[Alert, list[int]]] = {}  # and the sequences of evidence to store with it
         self._unsaved_state: dict[bytes, bytes | None] = {}
+        self._unsaved_sources: dict[Clock, Seen | None] = {}
+        self._unsaved_silences: dict[str, Silence | None] = {}
         self._told_unparsed: set[tuple[str, str]] = set()
         self._work = asyncio.Event()
         self._room = asyncio.Event()
@@ -96,6 +101,8 @@ class Correlating:
         if checkpoint.incarnation != str(self._journal.incarnation):
             _log.warning("the journal is another one than the checkpoint's, starting from its first entry")
             self._unsaved_state = dict.fromkeys(checkpoint.state)  # the next checkpoint drops the other's rows
+            self._unsaved_sources = dict.fromkeys(checkpoint.sources)
+            self._unsaved_silences = dict.fromkeys(checkpoint.silences)
             return
         if checkpoint.number > self._journal.last_number:
             raise JournalError(
@@ -105,6 +112,7 @@ class Correlating:
         self._correlator.restore((key, value) for key, value in checkpoint.state.items() if value is not None)
         self._shown = copy.deepcopy(self._correlator.tally)
         self._ledger = checkpoint.ledger
+        self._sources.restore(filter(None, checkpoint.sources.values()), filter(None, checkpoint.silences.values()))
         self.number = self.committed = checkpoint.number
 
     async def run(self) -> None:
@@ -185,6 +193,7 @@ class Correlating:
         self._ledger.add_matched(matched.evaluated, matched.unparsed)
         for drop in matched.drops:
             self._ledger.add_dropped(drop.collector, drop.reason, drop.count)
+        self._sources.take(matched.number, matched.written_us, matched.sights, matched.own)
         self._tell_unparsed(matched.samples)
         self.number = matched.number
         self._moved_s = time.monotonic()
@@ -268,7 +277,7 @@ class Correlating:
             failpoints.die("alerts.committed")
         else:
             self.committed = number
-            self._unsaved_state = {}
+            self._unsaved_state, self._unsaved_sources, self._unsaved_silences = {}, {}, {}
             self._measure_state()
 
     def _measure_state(self) -> None:
@@ -287,7 +296,13 @@ class Correlating:
 
     def _take_checkpoint(self, number: int) -> Checkpoint:
         self._unsaved_state.update(self._correlator.take_snapshot())
-        return Checkpoint(str(self._journal.incarnation), number, copy.deepcopy(self._ledger), self._unsaved_state)
+        rows, silences = self._sources.take_changes()
+        self._unsaved_sources |= rows
+        self._unsaved_silences |= silences
+        incarnation, ledger = str(self._journal.incarnation), copy.deepcopy(self._ledger)
+        return Checkpoint(
+            incarnation, number, ledger, self._unsaved_state, self._unsaved_sources, self._unsaved_silences
+        )
 
     async def _with_evidence(self, unsaved: Sequence[tuple[Alert, list[int]]]) -> list[Alert]:
         """The alerts, each with those of its events that are not stored yet; a trimmed journal may lack some."""

@@ -18,6 +18,7 @@ from socmon.journal import Journal
 from socmon.ledger import Ledger
 from socmon.resources import shipped
 from socmon.sections import IntakeSettings, JournalSettings
+from socmon.seen import Seen
 from socmon.sigma import load_rules
 from socmon.sigma.correlator import Correlator
 from socmon.store import Checkpoint, Store, read
@@ -33,7 +34,14 @@ class Stage:
         self.journal = Journal.open(root / "journal", segment_bytes=256 * 1024)
         self.intake = Intake(self.journal, IntakeSettings(), JournalSettings())
         self.store = Store(root / "s.db", destinations=["up"], durable=self.intake.durable)
-        self.stage = Correlating(
+        self.stage = self.anew()
+        now_us = time.time_ns() // 1000
+        for first in range(0, lines, 50):
+            rows = [Record(failure_line(n).encode(), SOURCE, now_us) for n in range(first, min(first + 50, lines))]
+            self.journal.append(rows, written_us=now_us)
+
+    def anew(self) -> Correlating:
+        return Correlating(
             journal=self.journal,
             intake=self.intake,
             store=self.store,
@@ -42,10 +50,6 @@ class Stage:
             checkpoint_s=60,
             stored=lambda: None,
         )
-        now_us = time.time_ns() // 1000
-        for first in range(0, lines, 50):
-            rows = [Record(failure_line(n).encode(), SOURCE, now_us) for n in range(first, min(first + 50, lines))]
-            self.journal.append(rows, written_us=now_us)
 
     async def close(self) -> None:
         await self.store.close()
@@ -140,7 +144,8 @@ async def test_a_checkpoint_beyond_the_journal_is_refused(tmp_path: Path) -> Non
 async def test_a_checkpoint_of_another_journal_is_not_used(tmp_path: Path) -> None:
     one = Stage(tmp_path, lines=50)
 
-    old = Checkpoint("another", 99, Ledger(), {b"of the other": b"journal"})
+    row = Seen("other", "p", "h", "rfc3164", True, 1, 1, 1, 1, 1)
+    old = Checkpoint("another", 99, Ledger(), {b"of the other": b"journal"}, {row.clock: row}, {})
     await one.store.commit([], depends_on=0, now_us=0, checkpoint=old)
 
     one.stage.restore(await one.store.load())
@@ -153,6 +158,28 @@ async def test_a_checkpoint_of_another_journal_is_not_used(tmp_path: Path) -> No
     assert saved is not None
     assert saved.incarnation == str(one.journal.incarnation)
     assert b"of the other" not in saved.state
+    assert [(clock, row.records) for clock, row in saved.sources.items() if row] == [(("logs", "/f", "dvc-web-01"), 50)]
+    await one.close()
+
+
+async def test_sources_go_on_from_the_checkpoint(tmp_path: Path) -> None:
+    one = Stage(tmp_path, lines=100)
+    one.stage.drain()
+    await one.stage.run()
+    await one.stage.checkpoint()
+    half = await one.store.load()
+    one.journal.append([Record(failure_line(100).encode(), SOURCE, 7)], written_us=time.time_ns() // 1000)
+
+    again = one.anew()
+    again.restore(half)
+    again.drain()
+    await again.run()
+    await again.checkpoint()
+
+    saved = await one.store.load()
+    assert saved is not None
+    (row,) = filter(None, saved.sources.values())
+    assert (row.records, row.last_us, row.frame) == (101, 7, 3)
     await one.close()
 
 

@@ -170,6 +170,32 @@ def _add_received(db: sqlite_utils.Database) -> None:
     _table(db, "alert").add_column("received_us", int)  # null: stored before this column was, or the journal lost it
 
 
+def _add_sources(db: sqlite_utils.Database) -> None:
+    _table(db, "source").create(
+        {
+            "collector": str,
+            "peer": str,
+            "host": str,
+            "format": str,
+            "authenticated": int,
+            "records": int,
+            "first_us": int,
+            "last_us": int,
+            "last_event_us": int,
+            "skew_us": int,  # of the two below, for who reads the table
+            "frame": int,
+            "period": int,
+            "least_us": int,
+            "before_us": int,
+        },
+        pk=("collector", "peer", "host"),
+    )
+    _table(db, "silence").create({"name": str, "state": str, "since_us": int, "silent_s": int, "frame": int}, pk="name")
+    _table(db, "alert").create_index(
+        ["rule_id"]
+    )  # when a source is heard again, the alert of its silence is looked for
+
+
 MIGRATIONS: tuple[Callable[[sqlite_utils.Database], None], ...] = (
     _first,
     _retried,
@@ -177,6 +203,7 @@ MIGRATIONS: tuple[Callable[[sqlite_utils.Database], None], ...] = (
     _follow_alerts,
     _add_triage,
     _add_received,
+    _add_sources,
 )
 
 

@@ -16,7 +16,8 @@ from socmon.component import Outcome, Released
 from socmon.errors import StoreError
 from socmon.event import Alert
 from socmon.ledger import Ledger
-from socmon.store import outbox, queue, triage
+from socmon.seen import Clock, Seen, Silence
+from socmon.store import outbox, queue, sources, triage
 from socmon.store.outbox import Routing, Undelivered
 from socmon.store.rows import read_alerts, write_alert
 from socmon.store.schema import prepare
@@ -32,12 +33,15 @@ class Checkpoint(Struct):
         incarnation: of the journal.
         number: the last journal frame that is in it.
         state: rows of the correlation state: all of them when loaded, the changed ones when written (None: gone).
+        sources, silences: the same of what is seen of sources.
     """
 
     incarnation: str
     number: int
     ledger: Ledger
     state: Mapping[bytes, bytes | None]
+    sources: Mapping[Clock, Seen | None] = {}
+    silences: Mapping[str, Silence | None] = {}
 
 
 class Store:
@@ -76,8 +80,14 @@ class Store:
         if row is None:
             return None
         incarnation, number, ledger = row
-        state = dict(self._db.execute("select key, value from state").fetchall())
-        return Checkpoint(incarnation, number, msgspec.msgpack.decode(ledger, type=Ledger), state)
+        return Checkpoint(
+            incarnation,
+            number,
+            msgspec.msgpack.decode(ledger, type=Ledger),
+            state=dict(self._db.execute("select key, value from state").fetchall()),
+            sources={row.clock: row for row in sources.read_seen(self._db)},
+            silences={each.name: each for each in sources.read_silences(self._db)},
+        )
 
     async def commit(
         self, alerts: Sequence[Alert], *, depends_on: int, now_us: int, checkpoint: Checkpoint | None = None
@@ -165,6 +175,10 @@ class Store:
         row = await self._in_thread(lambda: self._db.execute(query, (alert_id,)).fetchone())
         return None if row is None else int(row[0])
 
+    async def open_alerts(self, rule_id: str) -> list[tuple[str, dict[str, str]]]:
+        """See `sources.open_alerts`."""
+        return await self._in_thread(lambda: sources.open_alerts(self._db, rule_id))
+
     async def prune(self, before_us: int) -> int:
         """See `outbox.prune`."""
 
@@ -207,6 +221,7 @@ def _write_checkpoint(db: sqlite3.Connection, checkpoint: Checkpoint, now_us: in
     kept = [(key, value) for key, value in checkpoint.state.items() if value is not None]
     db.executemany("delete from state where key = ?", gone)
     db.executemany("insert or replace into state (key, value) values (?, ?)", kept)
+    sources.write_sources(db, checkpoint.sources, checkpoint.silences)
 
 
 class Reading(Struct, frozen=True):

@@ -12,6 +12,7 @@ from socmon.errors import StoreError
 from socmon.event import Alert, Evidence, Level
 from socmon.instruments import REGISTRY
 from socmon.ledger import Account, Ledger
+from socmon.seen import Clock, Seen, Silence
 from socmon.store import Checkpoint, Routing, Store, read
 
 S = 1_000_000
@@ -327,3 +328,31 @@ async def test_the_first_acceptance_of_an_alert_says_when_its_event_came_in(stor
     revised = await store.settle([Outcome(item.id, "accepted") for item in await waiting(store)], 8)
 
     assert (retried, accepted, again, revised) == ([], [77], [], [])
+
+
+async def test_sources_and_silences_come_back_and_those_that_are_gone_do_not(store: Store) -> None:
+    row = Seen("syslog", "192.0.2.1", "web\x00\u202e", "rfc3164", False, 3, 1, 2, None, 4, 5, -6, 7)
+    other = Seen("syslog", "192.0.2.1", "", "auto", True, 1, 1, 1, 1, 1)
+    silence = Silence("mail", "silent", 10, 20, 30)
+    rows: dict[Clock, Seen | None] = {row.clock: row, other.clock: other}
+
+    await store.commit([], depends_on=0, now_us=0, checkpoint=Checkpoint("i", 1, Ledger(), {}, rows, {"mail": silence}))
+    first = await store.load()
+    gone: dict[Clock, Seen | None] = {row.clock: None}
+    await store.commit([], depends_on=0, now_us=0, checkpoint=Checkpoint("i", 2, Ledger(), {}, gone, {"mail": None}))
+    second = await store.load()
+
+    assert first is not None
+    assert (first.sources, first.silences) == (rows, {"mail": silence})
+    assert second is not None
+    assert (second.sources, second.silences) == ({other.clock: other}, {})
+
+
+async def test_open_alerts_are_those_of_the_rule_that_nobody_closed(store: Store) -> None:
+    await commit(store, alert(), alert(name="a2"))
+    with sqlite3.connect(store.path) as db:
+        db.execute("update alert set status = 'closed' where id = 'a2'")
+    db.close()
+
+    assert await store.open_alerts("rule") == [("a1", {"src_ip": "10.0.0.1"})]
+    assert await store.open_alerts("another") == []

@@ -10,7 +10,7 @@ from socmon import registry
 from socmon.component import Settings
 from socmon.config import Config
 from socmon.secrets import SecretRef
-from socmon.sections import TopSettings
+from socmon.sections import SourceSettings, TopSettings
 
 PAGE = Path(__file__).with_name("configuration.md")
 
@@ -32,6 +32,9 @@ options of that kind.
 """
 _FORWARDERS = """\
 A block a destination, in the same form. Destinations do not wait for each other.
+"""
+_SOURCES = """\
+A block a source that must not fall silent: a name of your own (1 to 40 of a-z, 0-9, _ and -), and what is known of it.
 """
 _GROUPS: Mapping[str, tuple[registry.Group, str]] = {
     "collectors": ("socmon.collectors", _COLLECTORS),
@@ -65,6 +68,8 @@ def _sections() -> Iterator[str]:
     for section in [each.name for each in fields(Config) if each.name != "path"]:
         if section in _GROUPS:
             yield from _kinds(section)
+        elif section == "sources":
+            yield f"## sources\n\n{_SOURCES}\n{_table(SourceSettings)}"
         elif section == "state_dir":
             yield f"## Outside every section\n\n{_table(TopSettings)}"
         else:

@@ -27,12 +27,14 @@ from socmon.sections import (
     JournalSettings,
     LogSettings,
     RulesSettings,
+    SourceSettings,
     StoreSettings,
     TopSettings,
 )
 from socmon.yamlfile import Document, Place, read
 
 _NAME = re.compile(r"[a-z0-9_-]{1,40}")
+_NAME_RULE = "a name is made of 1 to 40 of a-z, 0-9, _ and -; rename it"
 _GROUPS: Mapping[str, registry.Group] = {"collectors": "socmon.collectors", "forwarders": "socmon.forwarders"}
 
 
@@ -65,6 +67,7 @@ class Config:
     forwarders: tuple[Wiring, ...] = ()
     rules: RulesSettings = field(default_factory=RulesSettings)
     assets: AssetsSettings = field(default_factory=AssetsSettings)
+    sources: Mapping[str, SourceSettings] = field(default_factory=dict)
     intake: IntakeSettings = field(default_factory=IntakeSettings)
     journal: JournalSettings = field(default_factory=JournalSettings)
     detection: DetectionSettings = field(default_factory=DetectionSettings)
@@ -93,6 +96,7 @@ def load(path: Path) -> Config:
         forwarders=loading.wirings("forwarders"),
         rules=loading.section("rules", RulesSettings),
         assets=loading.section("assets", AssetsSettings),
+        sources=loading.sources(),
         intake=loading.section("intake", IntakeSettings),
         journal=loading.section("journal", JournalSettings),
         detection=loading.section("detection", DetectionSettings),
@@ -136,6 +140,11 @@ class _Loading:
         made = (self._wiring(section, name, item) for name, item in self.found[section].items())
         return tuple(wiring for wiring in made if wiring)
 
+    def sources(self) -> Mapping[str, SourceSettings]:
+        """The expected sources that are free of problems."""
+        made = {name: self._source(name, item) for name, item in self.found["sources"].items()}
+        return {name: source for name, source in made.items() if source}
+
     def _merge(self, document: Document) -> None:
         if not isinstance(document.data, dict | None):
             self._problem(document, (), "must be made of sections, such as `collectors:`")
@@ -160,7 +169,7 @@ class _Loading:
     def _wiring(self, section: Literal["collectors", "forwarders"], name: str, item: _Found) -> Wiring | None:
         place, document, group = (section, name), item.document, _GROUPS[section]
         if not _NAME.fullmatch(name):
-            self._problem(document, place, "a name is made of 1 to 40 of a-z, 0-9, _ and -; rename it")
+            self._problem(document, place, _NAME_RULE)
         if name == OWN:
             self._problem(document, place, "this name is kept for socmon's own records; rename it")
         if section == "forwarders" and (other := self.found["collectors"].get(name)):
@@ -180,6 +189,20 @@ class _Loading:
         options = {key: _Found(value, document) for key, value in item.value.items() if key != "kind"}
         settings = self._validated(cls.settings_type, place, options, home=document)
         return Wiring(name, kind, cls, settings) if settings else None
+
+    def _source(self, name: str, item: _Found) -> SourceSettings | None:
+        place, document, collectors = ("sources", name), item.document, self.found["collectors"]
+        if not _NAME.fullmatch(name):
+            self._problem(document, place, _NAME_RULE)
+        if not isinstance(item.value, dict):
+            self._problem(document, place, "must hold `collector: NAME` and what else is known of it, indented")
+            return None
+        options = {key: _Found(value, document) for key, value in item.value.items()}
+        source = self._validated(SourceSettings, place, options, home=document)
+        if source and source.collector not in collectors:
+            what = f"no collector is called {source.collector[:40]!r}{did_you_mean(source.collector, [*collectors])}"
+            self._problem(document, (*place, "collector"), what)
+        return source
 
     def _validated(
         self, model: type[SettingsT], place: Place, options: Mapping[str, _Found], home: Document | None = None

@@ -40,6 +40,7 @@ class Correlating:
     """Owns the state of detection; everything in it is a function of the journal up to `number`.
 
     Args:
+        sources: keeps what is seen of sources.
         stored: called after alerts were committed.
     """
 
@@ -56,7 +57,7 @@ class Correlating:
         assets: Assets | None = None,
         sources: Sources | None = None,
     ) -> None:
-        self._sources = sources or Sources()
+        self.sources = sources or Sources()
         self._journal = journal
         self._intake = intake
         self._store = store
@@ -112,7 +113,7 @@ class Correlating:
         self._correlator.restore((key, value) for key, value in checkpoint.state.items() if value is not None)
         self._shown = copy.deepcopy(self._correlator.tally)
         self._ledger = checkpoint.ledger
-        self._sources.restore(filter(None, checkpoint.sources.values()), filter(None, checkpoint.silences.values()))
+        self.sources.restore(filter(None, checkpoint.sources.values()), filter(None, checkpoint.silences.values()))
         self.number = self.committed = checkpoint.number
 
     async def run(self) -> None:
@@ -193,7 +194,7 @@ class Correlating:
         self._ledger.add_matched(matched.evaluated, matched.unparsed)
         for drop in matched.drops:
             self._ledger.add_dropped(drop.collector, drop.reason, drop.count)
-        self._sources.take(matched.number, matched.written_us, matched.sights, matched.own)
+        self.sources.take(matched.number, matched.written_us, matched.sights, matched.own)
         self._tell_unparsed(matched.samples)
         self.number = matched.number
         self._moved_s = time.monotonic()
@@ -296,7 +297,7 @@ class Correlating:
 
     def _take_checkpoint(self, number: int) -> Checkpoint:
         self._unsaved_state.update(self._correlator.take_snapshot())
-        rows, silences = self._sources.take_changes()
+        rows, silences = self.sources.take_changes()
         self._unsaved_sources |= rows
         self._unsaved_silences |= silences
         incarnation, ledger = str(self._journal.incarnation), copy.deepcopy(self._ledger)

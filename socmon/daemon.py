@@ -31,9 +31,11 @@ from socmon.measuring import Measuring
 from socmon.notify import Manager
 from socmon.own import Own
 from socmon.resources import shipped
+from socmon.seen import Expected, Sources
 from socmon.sigma import RuleSet, load_rules
 from socmon.sigma.correlator import Correlator
 from socmon.sigma.joining import Limits
+from socmon.silence import Watch
 from socmon.store import Store
 from socmon.supervisor import Backoff, supervise
 from socmon.verbs import Verbs
@@ -130,6 +132,7 @@ class Daemon:
             destinations=[wiring.name for wiring in config.forwarders],
             durable=self._intake.durable,
         )
+        expected = [Expected(name, **dict(each)) for name, each in config.sources.items()]
         correlator = Correlator(self._rules.rules, self._journal.incarnation, limits(config))
         self._correlating = Correlating(
             journal=self._journal,
@@ -137,6 +140,7 @@ class Daemon:
             store=self._store,
             rules=self._rules,
             assets=self._assets,
+            sources=Sources(expected),
             correlator=correlator,
             checkpoint_s=config.store.checkpoint_s,
             stored=self._stored,
@@ -151,6 +155,9 @@ class Daemon:
         self._watchdog = Watchdog(self._manager, [*pulses, *self._doors.values()], self._sentence)
         self._console = Console(
             address=config.http.address, port=config.http.port, ready=self._ready, healthy=self._watchdog.health
+        )
+        self._watch = Watch(
+            expected, intake=self._intake, journal=self._journal, correlating=self._correlating, store=self._store
         )
         verbs = Verbs(
             own=Own(self._intake, self._journal),
@@ -214,7 +221,11 @@ class Daemon:
             forwarders=[task(f"forwarder {each.name}", each.run()) for each in self._deliverings],
             intake=task("intake", self._intake.run()),
             correlating=task("correlating", self._correlating.run()),
-            collectors=[task(f"collector {each.name}", self._collect(each)) for each in self._config.collectors],
+            # The watch ends with the collectors: whom they no longer hear is not silent.
+            collectors=[
+                *(task(f"collector {each.name}", self._collect(each)) for each in self._config.collectors),
+                task("sources", self._watch.run()),
+            ],
         )
 
     async def _stop_in_order(self, running: _Running) -> None:

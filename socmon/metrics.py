@@ -95,6 +95,26 @@ MATCHES = Kept(
     limit=RULES_COUNTED,
 )
 
+SOURCE_LAST_EVENT = Kept(
+    gauge(
+        "socmon_source_last_event_timestamp_seconds",
+        "When the last record of an expected source was received, in seconds since 1970-01-01 UTC.",
+        "source",
+    )
+)
+SOURCE_INTERVAL_SECONDS = Kept(
+    gauge("socmon_source_expected_interval_seconds", "Silence after which an expected source is missed.", "source")
+)
+SOURCE_SKEW_SECONDS = Kept(
+    gauge(
+        "socmon_source_clock_skew_seconds",
+        "How far the clock of an expected source is behind ours (or its records late), negative where it is ahead; of "
+        "the host heard last.",
+        "source",
+    )
+)
+SOURCE_SILENT = Kept(gauge("socmon_source_silent", "1 while an expected source is silent.", "source"))
+
 RULES_LOADED = gauge("socmon_rules_loaded", "Rules that run, correlations included.")
 RULES_REFUSED = gauge("socmon_rules_refused", "Problems for which rules were refused; the log names each.")
 
@@ -322,9 +342,9 @@ _PAGE_HEAD = """\
 
 Served at `/metrics` (section `http` of the configuration). Written by `python -m socmon.metrics`; do not edit.
 
-A `component` is the name of a collector or forwarder in the configuration, a `forwarder` that of a forwarder, a `rule`
-the id of a rule; `reason`, `level` and `status` are of fixed lists. The usual `process_…` metrics (CPU, memory, open
-files) are served too. Dashboards and alerts over all of them:
+A `component` is the name of a collector or forwarder in the configuration, a `forwarder` that of a forwarder, a
+`source` a name of section `sources`, a `rule` the id of a rule; `reason`, `level` and `status` are of fixed lists. The
+usual `process_…` metrics (CPU, memory, open files) are served too. Dashboards and alerts over all of them:
 [operations.md](operations.md#grafana-and-prometheus).
 
 | Metric | Type | Labels | Meaning |

@@ -34,6 +34,24 @@ class AssetsSettings(Settings):
     paths: list[Path] = Field(default=[], description="Inventories of agencies and what is theirs: files, or folders.")
 
 
+class SourceSettings(Settings):
+    """One source of section `sources`."""
+
+    collector: str = Field(description="Name of the collector that its records come by.")
+    peer: str | None = Field(
+        default=None, min_length=1, description="Only records of this sender: an address, or the path of a file."
+    )
+    host: str | None = Field(
+        default=None, min_length=1, description="Only records that name this host, in the same spelling."
+    )
+    silent_after_s: float = Field(
+        default=900.0,
+        gt=0,
+        le=2_678_400,
+        description="Seconds without a record after which it is silent, and an alert is raised.",
+    )
+
+
 class IntakeSettings(Settings):
     """Section `intake`."""
 

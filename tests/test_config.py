@@ -11,9 +11,11 @@ from socmon.config import Config, Wiring, load
 from socmon.errors import ConfigError
 from socmon.resources import shipped
 from socmon.secrets import SecretRef
+from socmon.sections import SourceSettings
 from socmon.yamlfile import read
 
-SECTIONS = [each.name for each in fields(Config) if each.name not in {"path", "state_dir", "collectors", "forwarders"}]
+_NAMED = {"path", "state_dir", "collectors", "forwarders", "sources"}
+SECTIONS = [each.name for each in fields(Config) if each.name not in _NAMED]
 
 KINDS = "file, pigeon, syslog_tcp, syslog_udp"
 
@@ -55,7 +57,10 @@ def test_shipped_example_loads_and_shows_the_defaults() -> None:
         ("centre", "ncsc"),
         ("portal", "webhook"),
     ]
-    assert config == Config(config.path, Path("/var/lib/socmon"), config.collectors, config.forwarders)
+    assert config == Config(
+        config.path, Path("/var/lib/socmon"), config.collectors, config.forwarders, sources=config.sources
+    )
+    assert config.sources == {"logins": SourceSettings(collector="auth", silent_after_s=7200)}
 
 
 def test_shipped_example_shows_every_option() -> None:
@@ -67,10 +72,13 @@ def test_shipped_example_shows_every_option() -> None:
     for role, wirings in (("collectors", config.collectors), ("forwarders", config.forwarders)):
         for wiring in wirings:
             assert {*shown[role][wiring.name]} == {"kind", *type(wiring.settings).model_fields}
+    for source in shown["sources"].values():
+        assert [*source] == [*SourceSettings.model_fields]
 
 
 def test_every_option_of_every_section_is_described() -> None:
     config = Config(Path("x"), Path("y"))
+    assert all(option.description for option in SourceSettings.model_fields.values())
 
     for section in SECTIONS:
         for name, option in type(getattr(config, section)).model_fields.items():
@@ -293,3 +301,40 @@ def test_the_name_and_format_of_our_own_records_are_refused(tmp_path: Path) -> N
     assert "config.yaml:2: collectors.socmon: this name is kept for socmon's own records; rename it" in told
     assert any(problem.startswith("config.yaml:3: collectors.b.format: 'socmon' is the format of") for problem in told)
     assert any(problem.startswith("config.yaml:5: forwarders.socmon: this name is kept") for problem in told)
+
+
+def test_expected_sources_are_loaded_from_all_files(tmp_path: Path) -> None:
+    collectors = "collectors: {auth: {kind: file, paths: [/f]}}\n"
+    path = written(tmp_path, collectors + "sources: {logins: {collector: auth, host: db-1}}\n")
+    written(tmp_path, "sources: {mail: {collector: auth, peer: /f, silent_after_s: 5}}\n", "conf.d/mail.yaml")
+
+    assert load(path).sources == {
+        "logins": SourceSettings(collector="auth", host="db-1"),
+        "mail": SourceSettings(collector="auth", peer="/f", silent_after_s=5),
+    }
+
+
+def test_what_is_wrong_with_an_expected_source_is_told_with_its_line(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        """\
+collectors: {auth: {kind: file, paths: [/f]}}
+sources:
+  a: {collector: auht}
+  B: {collector: auth}
+  c: {peer: ""}
+  d: auth
+  e: {collector: auth, silent_after_s: 0}
+  f: {collector: auth, zzz: x}
+""",
+    )
+
+    assert problems(path) == [
+        "config.yaml:3: sources.a.collector: no collector is called 'auht'; did you mean 'auth'?",
+        "config.yaml:4: sources.B: a name is made of 1 to 40 of a-z, 0-9, _ and -; rename it",
+        "config.yaml:5: sources.c.collector: missing; name of the collector that its records come by.",
+        "config.yaml:5: sources.c.peer: string should have at least 1 character",
+        "config.yaml:6: sources.d: must hold `collector: NAME` and what else is known of it, indented",
+        "config.yaml:7: sources.e.silent_after_s: input should be greater than 0, not 0",
+        "config.yaml:8: sources.f.zzz: unknown key; known: collector, host, peer, silent_after_s",
+    ]

@@ -12,7 +12,7 @@ from socmon.component import Counters
 from socmon.instruments import REGISTRY, Kept, Rising
 from socmon.resources import shipped
 
-LABELS = {"component", "reason", "rule", "level", "status", "forwarder", "version", "python"}
+LABELS = {"source", "component", "reason", "rule", "level", "status", "forwarder", "version", "python"}
 UNITS = (
     "_total",
     "_bytes",
@@ -33,6 +33,7 @@ UNITS = (
     "_alerts",
     "_by_status",  # of alerts
     "_failing",
+    "_silent",
 )
 
 

@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "Run the daemon in the foreground.",
     "status": "Say whether all is well: daemon, ledger, alerts, deliveries.",
     "alerts": "Look at alerts and triage them: list, show, tail, ack, close, reopen, comment, test.",
+    "sources": "List where logs come from: last heard, silent, clock off.",
     "tail": "Follow alerts as they come (= alerts tail -f).",
     "logtest": "Paste a log line: what it becomes, which rules match, and why others do not.",
     "check": "Check configuration, rules and secrets; change nothing.",

@@ -11,8 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from msgspec import ValidationError, convert
+
 from socmon.errors import ConfigError, SocmonError
 from socmon.resources import shipped
+from socmon.seen import Expected
 from socmon.yamlfile import Document, read
 
 STATE_DIR = Path("/var/lib/socmon")  # as socmon.config has it
@@ -24,6 +27,7 @@ class Place(NamedTuple):
     state_dir: Path
     rules: list[Path]
     forwarders: list[str]
+    sources: list[Expected]
 
     @property
     def store(self) -> Path:
@@ -46,6 +50,7 @@ def find(config: Path) -> Place:
         state_dir=_state_dir(documents, folder),
         rules=[*_rules(documents, folder)],
         forwarders=sorted({name for section in _sections(documents, "forwarders") for name in section}),
+        sources=[*_sources(documents)],
     )
 
 
@@ -73,6 +78,13 @@ def _rules(documents: list[Document], folder: Path) -> Iterator[Path]:
         paths = section.get("paths")
         for path in paths if isinstance(paths, list) else []:
             yield folder / str(path)
+
+
+def _sources(documents: list[Document]) -> Iterator[Expected]:
+    for section in _sections(documents, "sources"):
+        for name, options in section.items():
+            with suppress(ValidationError):  # a mistake in it is for `check` to tell
+                yield convert({"name": name, **options} if isinstance(options, dict) else options, Expected)
 
 
 def _sections(documents: list[Document], name: str) -> Iterator[dict[str, Any]]:

@@ -91,6 +91,14 @@ def span(age_us: int, tr: Translator) -> str:
     return tr("{count} d", count=seconds // 86_400)
 
 
+def skew(skew_us: int, tr: Translator) -> str:
+    """How far a clock is off, with its sign: `+2.1 s`, `−3 h`."""
+    sign, size_us = ("−" if skew_us < 0 else "+"), abs(skew_us)
+    if size_us < 120 * SECOND_US:
+        return sign + tr("{count} s", count=f"{size_us / SECOND_US:.1f}")
+    return sign + span(size_us, tr)
+
+
 def colored_level(text: str, level: str) -> str:
     """`text` in the colour of `level`."""
     return click.style(text, fg=_COLORS.get(level), bold=level in {"critical", "high"})

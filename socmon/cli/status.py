@@ -15,12 +15,15 @@ from socmon.cli.status_page import Look, flat, page
 from socmon.errors import NotFoundError
 from socmon.event import LEVELS, SECOND_US, rfc3339
 from socmon.i18n import Message, mark
+from socmon.seen import Expected
 from socmon.store.figures import Backlog, Figures, count
 from socmon.store.reading import consult
 
 _OLD_US = 900 * SECOND_US  # a backlog; as the alarm of docs/operations.md
 _STALE_US = 60 * SECOND_US  # a checkpoint: idle time is journalled too, so a running daemon writes them all the time
 _ANSWER_S = 3.0  # it only has to look at itself
+_SKEW_US = 300 * SECOND_US  # `detection.lateness_s`, by default: what is further behind may come too late
+_DAY_US = 86_400 * SECOND_US  # clocks that were not heard for longer are not told of
 _COLUMNS = ("section", "name", "field", "value")
 
 
@@ -84,8 +87,7 @@ def look(options: Options) -> Look:
     except NotFoundError:
         figures = None
     now_us = time.time_ns() // 1000
-    folder = str(found.state_dir)
-    warnings = [*_warnings(running, figures, now_us, folder)]
+    warnings = [*_warnings(running, figures, found, now_us)]
     if running is not None:
         warnings += _daemon_warnings(found.state_dir)
     return Look(now_us, running, figures, warnings, _object(running, figures, warnings))
@@ -115,13 +117,17 @@ def _warned(code: str, template: str, **values: Any) -> Warned:
     return warning
 
 
-def _warnings(running: locks.Holder | None, figures: Figures | None, now_us: int, folder: str) -> Iterator[Warned]:
+def _warnings(
+    running: locks.Holder | None, figures: Figures | None, found: place.Place, now_us: int
+) -> Iterator[Warned]:
     """What is wrong, the worst first."""
+    folder = str(found.state_dir)
     if running is None:
         yield _warned("daemon_down", "the daemon is down: nobody uses {folder}", folder=folder)
     if figures is None:
         yield _warned("no_store", "there is no store in {folder} yet", folder=folder)
         return
+    yield from _silence_warnings(figures, found.sources, now_us)
     if running is not None:
         since_us = max(running.since_us, figures.taken_us or 0)
         if now_us - since_us > _STALE_US:
@@ -133,6 +139,26 @@ def _warnings(running: locks.Holder | None, figures: Figures | None, now_us: int
             yield _warned("ledger_unbalanced", text, name=name, count=account.in_flight)
     for backlog in figures.backlogs:
         yield from _delivery_warnings(backlog, now_us)
+    yield from _clock_warnings(figures, now_us)
+
+
+def _silence_warnings(figures: Figures, expected: Sequence[Expected], now_us: int) -> Iterator[Warned]:
+    names = {each.name for each in expected}
+    for silence in figures.silences:
+        if silence.state == "silent" and silence.name in names:
+            text = mark("source {name} has been silent for {age} min")
+            yield _warned("source_silent", text, name=silence.name, age=(now_us - silence.since_us) // SECOND_US // 60)
+
+
+def _clock_warnings(figures: Figures, now_us: int) -> Iterator[Warned]:
+    off = [row for row in figures.sources if abs(row.skew_us or 0) > _SKEW_US and now_us - row.last_us < _DAY_US]
+    if off:
+        worst = max(off, key=lambda row: abs(row.skew_us or 0))
+        text = mark(
+            "{count} clocks are off by more than 5 min, that of {name} by {skew_s} s; see `socmon sources list`"
+        )
+        name = worst.host or worst.peer
+        yield _warned("clock_off", text, count=len(off), name=name, skew_s=(worst.skew_us or 0) // SECOND_US)
 
 
 def _delivery_warnings(backlog: Backlog, now_us: int) -> Iterator[Warned]:

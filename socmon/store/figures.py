@@ -8,6 +8,8 @@ import msgspec
 from msgspec import Struct
 
 from socmon.ledger import Account, Ledger
+from socmon.seen import Seen, Silence
+from socmon.store.sources import read_seen, read_silences
 
 _PENDING = "select destination, count(*), count(error), min(since_us) from pending group by destination"
 # A dead letter that was released again is counted as what became of that.
@@ -55,6 +57,8 @@ class Figures(Struct):
     accounts: dict[str, Account]
     alerts: list[tuple[str, str, int]]
     backlogs: list[Backlog]
+    sources: list[Seen] = []
+    silences: list[Silence] = []
 
     @property
     def by_level(self) -> Counter[str]:
@@ -84,6 +88,8 @@ def count(db: sqlite3.Connection, destinations: Iterable[str] = ()) -> Figures:
         accounts={} if ledger is None else msgspec.msgpack.decode(ledger, type=Ledger).accounts,
         alerts=alerts(db),
         backlogs=_backlogs(db, destinations),
+        sources=[*read_seen(db)],
+        silences=[*read_silences(db)],
     )
 
 

@@ -81,9 +81,15 @@ _SECTIONS = [each.name for each in fields(Config) if each.name != "path"]
 
 
 def load(path: Path) -> Config:
+    """As `load_with_origins`, without the origins."""
+    return load_with_origins(path)[0]
+
+
+def load_with_origins(path: Path) -> tuple[Config, Mapping[str, str]]:
     """Read and validate `path` and the files `conf.d/*.yaml` beside it, in the order of their names.
 
-    No file that the configuration refers to is opened.
+    No file that the configuration refers to is opened. With it comes where each option that is set stands:
+    `http.port` or `collectors.NAME.OPTION` → `path:line`.
 
     Raises:
         ConfigError: with every problem found.
@@ -107,7 +113,7 @@ def load(path: Path) -> Config:
     )
     if loading.problems:
         raise ConfigError(loading.problems)
-    return config
+    return config, loading.origins()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +136,18 @@ class _Loading:
         for document in self.documents:
             self.problems += document.problems
             self._merge(document)
+
+    def origins(self) -> Mapping[str, str]:
+        """Of each option that a file sets, its place."""
+        origins: dict[str, str] = {}
+        for section, options in self.found.items():
+            for key, item in options.items():
+                place: Place = (section, key) if section else (key,)
+                names = item.value if section in _GROUPS and isinstance(item.value, dict) else None
+                for step in [(name,) for name in names] if names is not None else [()]:
+                    at = (*place, *step)
+                    origins[".".join(map(str, at))] = item.document.at(at)
+        return origins
 
     def section(self, name: str, model: type[SettingsT]) -> SettingsT:
         """The validated section; its defaults where it is missing or has problems."""

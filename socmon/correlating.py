@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from socmon import failpoints, log, metrics
-from socmon.enrich import Assets
+from socmon.detection import Detection
 from socmon.errors import JournalError, StoreError
 from socmon.event import LEVELS, Alert, Evidence, Record
 from socmon.intake import Intake, until
@@ -20,7 +20,6 @@ from socmon.journal import Batch, Journal
 from socmon.ledger import Ledger
 from socmon.matching import Matched, Matcher, Unparsed
 from socmon.seen import Clock, Seen, Silence, Sources
-from socmon.sigma import RuleSet
 from socmon.sigma.correlator import Correlator, Tally
 from socmon.store import Checkpoint, Store
 from socmon.watchdog import Pulse
@@ -44,26 +43,24 @@ class Correlating:
         stored: called after alerts were committed.
     """
 
-    def __init__(  # noqa: PLR0913  each is a part of its own
+    def __init__(
         self,
         *,
         journal: Journal,
         intake: Intake,
         store: Store,
-        rules: RuleSet,
-        correlator: Correlator,
+        detection: Detection,
         checkpoint_s: float,
         stored: Callable[[], None],
-        assets: Assets | None = None,
         sources: Sources | None = None,
     ) -> None:
         self.sources = sources or Sources()
         self._journal = journal
         self._intake = intake
         self._store = store
-        self._rules = rules
-        self._matcher = Matcher(rules, assets=assets)
-        self._correlator = correlator
+        self.detection = detection
+        self._matcher = Matcher(detection.rules, assets=detection.assets)
+        self._correlator = Correlator(detection.rules.rules, journal.incarnation, detection.limits)
         self._checkpoint_s = checkpoint_s
         self._stored = stored
         self._ledger = Ledger()
@@ -78,6 +75,9 @@ class Correlating:
         self._work = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
+        self._whole = asyncio.Event()  # cleared while what detection runs by is exchanged
+        self._whole.set()
+        self._committing = asyncio.Lock()
         self._draining = self._finishing = False
         # Threads of its own: a shared pool could be full of somebody's calls that hang.
         self._reading = ThreadPoolExecutor(1, "journal-read")
@@ -86,6 +86,7 @@ class Correlating:
         self._damaged = 0  # records that this run's reading of the journal found lost
         self.number = 0  # the last journal frame that the state includes
         self.committed = 0  # the last journal frame that a durable checkpoint includes
+        self.exchanged = 0  # the last journal frame that was seen by what detection ran by before
         self.failing = ""  # why nothing can be stored now; "" when all is well
         self._failing_since_s = 0.0
         self.pulse = Pulse("detection")
@@ -110,7 +111,7 @@ class Correlating:
                 f"the journal ends at frame {self._journal.last_number}, the store knows frame {checkpoint.number}: "
                 f"restore the journal, or move the store {self._store.path} away to start from the journal alone"
             )
-        self._correlator.restore((key, value) for key, value in checkpoint.state.items() if value is not None)
+        _fill(self._correlator, checkpoint)
         self._shown = copy.deepcopy(self._correlator.tally)
         self._ledger = checkpoint.ledger
         self.sources.restore(filter(None, checkpoint.sources.values()), filter(None, checkpoint.silences.values()))
@@ -135,15 +136,17 @@ class Correlating:
                 await until(self._intake.appended, _TURN_S)
             self._count_damage(reader.lost_seqs)
             for batch in batches:
+                await self._may_go_on()
                 failpoints.die("journal.appended")
                 self._take(batch)
                 await asyncio.sleep(0)
-                await self._may_go_on()
 
     async def _may_go_on(self) -> None:
-        """Wait while too many alerts cannot be stored."""
-        self.pulse.waits = not self._room.is_set()
-        await self._room.wait()
+        """Wait while too many alerts cannot be stored, or what detection runs by is exchanged."""
+        while not (self._room.is_set() and self._whole.is_set()):
+            self.pulse.waits = True
+            await self._room.wait()
+            await self._whole.wait()
         self.pulse.waits = False
         self.pulse.beat()
 
@@ -258,7 +261,36 @@ class Correlating:
         """
         await self._commit(checkpoint=True)
 
+    async def exchange(self, detection: Detection) -> None:
+        """Run by `detection` from the next batch on, exactly as a restart at this place of the journal would.
+
+        A checkpoint is written, and continued from: rules that did not change keep their windows and open alerts.
+
+        Raises:
+            StoreError: the checkpoint could not be written or read; all goes on as before. JournalError likewise.
+        """
+        self._whole.clear()
+        try:
+            async with self._committing:
+                await self._commit_now(checkpoint=True)
+                checkpoint = await self._store.load()
+                self.commit_pulse.beat()
+                correlator = Correlator(detection.rules.rules, self._journal.incarnation, detection.limits)
+                if checkpoint is not None and checkpoint.incarnation == str(self._journal.incarnation):
+                    await asyncio.get_running_loop().run_in_executor(self._looking_up, _fill, correlator, checkpoint)
+                self.detection = detection
+                self._matcher = Matcher(detection.rules, assets=detection.assets)
+                self._correlator = correlator
+                self._shown = copy.deepcopy(correlator.tally)
+                self.exchanged = self.number
+        finally:
+            self._whole.set()
+
     async def _commit(self, *, checkpoint: bool) -> None:
+        async with self._committing:
+            await self._commit_now(checkpoint=checkpoint)
+
+    async def _commit_now(self, *, checkpoint: bool) -> None:
         number, now_us = self.number, time.time_ns() // 1000
         for alert, fresh in self._correlator.take_alerts():
             before = self._unsaved.get(alert.id)
@@ -311,7 +343,7 @@ class Correlating:
         loop = asyncio.get_running_loop()
         records = await loop.run_in_executor(self._looking_up, self._journal.lookup, wanted) if wanted else {}
         for alert, fresh in unsaved:
-            names = self._rules.fields_of(alert.rule_id)
+            names = self.detection.rules.fields_of(alert.rule_id)
             alert.evidence = [self._evidence(records[seq], names) for seq in fresh if seq in records]
             opening = [records[seq].received_us for seq in _opening(alert, fresh) if seq in records]
             alert.received_us = opening[0] if opening else None
@@ -356,3 +388,8 @@ class Correlating:
 def _opening(alert: Alert, fresh: Sequence[int]) -> tuple[int, ...]:
     """The sequence of the event that opened `alert`, the first time that it is stored; events that join come later."""
     return (alert.opened_seq,) if fresh and fresh[0] <= alert.opened_seq else ()
+
+
+def _fill(correlator: Correlator, checkpoint: Checkpoint) -> None:
+    """Let a new correlator continue from what a checkpoint says of it."""
+    correlator.restore((key, value) for key, value in checkpoint.state.items() if value is not None)

@@ -18,8 +18,8 @@ from socmon.console.server import Console
 from socmon.control.server import Control
 from socmon.correlating import Correlating
 from socmon.delivering import Delivering, failing
+from socmon.detection import load_detection, tell_refused
 from socmon.door import Door
-from socmon.enrich import Assets, load_inventory
 from socmon.enrich.unknown import tell_unknown
 from socmon.errors import ConfigError, JournalError, SocmonError, StoreError
 from socmon.event import SECOND_US
@@ -30,11 +30,8 @@ from socmon.journal.recovery import TORN
 from socmon.measuring import Measuring
 from socmon.notify import Manager
 from socmon.own import Own
-from socmon.resources import shipped
+from socmon.reloading import Reloading
 from socmon.seen import Expected, Sources
-from socmon.sigma import RuleSet, load_rules
-from socmon.sigma.correlator import Correlator
-from socmon.sigma.joining import Limits
 from socmon.silence import Watch
 from socmon.store import Store
 from socmon.supervisor import Backoff, supervise
@@ -50,11 +47,6 @@ _DOORS_S = 10.0  # for the collectors to begin, before the service manager is to
 _DAY_US = 86_400 * SECOND_US
 
 _log = log.get("daemon")
-
-
-def rule_paths(config: Config) -> list[Path]:
-    """Where the configuration's rules are."""
-    return [*([shipped("rules")] if config.rules.shipped else []), *config.rules.paths]
 
 
 @contextlib.contextmanager
@@ -91,6 +83,7 @@ def _instance(state_dir: Path) -> Iterator[None]:
 class _Running:
     """The tasks of a running daemon, in the order in which they end."""
 
+    reloading: asyncio.Task[None]
     collectors: list[asyncio.Task[None]]
     intake: asyncio.Task[None]
     correlating: asyncio.Task[None]
@@ -110,8 +103,8 @@ class Daemon:
         self._config = config
         self._stop = stop
         self._given_up: list[str] = []
-        self._rules = _load_rules(config)
-        self._assets = _load_assets(config)
+        detection = load_detection(config)
+        tell_refused(detection)
         journal = config.journal
         self._journal = Journal.open(config.state_dir / "journal", segment_bytes=journal.segment_bytes)
         if self._journal.torn_bytes:
@@ -133,15 +126,12 @@ class Daemon:
             durable=self._intake.durable,
         )
         expected = [Expected(name, **dict(each)) for name, each in config.sources.items()]
-        correlator = Correlator(self._rules.rules, self._journal.incarnation, limits(config))
         self._correlating = Correlating(
             journal=self._journal,
             intake=self._intake,
             store=self._store,
-            rules=self._rules,
-            assets=self._assets,
+            detection=detection,
             sources=Sources(expected),
-            correlator=correlator,
             checkpoint_s=config.store.checkpoint_s,
             stored=self._stored,
         )
@@ -159,15 +149,21 @@ class Daemon:
         self._watch = Watch(
             expected, intake=self._intake, journal=self._journal, correlating=self._correlating, store=self._store
         )
+        self._reloading = Reloading(config, detection, self._correlating, self._manager)
         verbs = Verbs(
             own=Own(self._intake, self._journal),
             store=self._store,
             deliverings=self._deliverings,
-            rules=self._rules,
+            rules=lambda: self._correlating.detection.rules,
             incarnation=self._journal.incarnation,
             unready=self._unready,
+            reloading=self._reloading,
         )
         self._control = Control(config.state_dir, verbs.table)
+
+    def reload(self) -> None:
+        """Read the configuration anew, as SIGHUP asks for."""
+        self._reloading.ask("SIGHUP")
 
     async def serve(self) -> None:
         """Run until `stop`, then stop in order.
@@ -180,7 +176,7 @@ class Daemon:
             address, port = await self._console.start()
             await self._control.start()
             http = f"http://{address}:{port}"
-            _log.info("started", http=http, rules=len(self._rules.rules), frame=self._correlating.number)
+            _log.info("started", http=http, rules=self._rule_count, frame=self._correlating.number)
             async with asyncio.TaskGroup() as group:
                 running = self._start(group)
                 self._watchdog.start()
@@ -208,12 +204,13 @@ class Daemon:
             return group.create_task(work, name=name)
 
         return _Running(
+            reloading=task("reload", self._reloading.run()),
             housekeeping=[
                 task("journal sync", self._intake.sync()),
                 task("journal tidy", self._tidy()),
                 task("measuring", Measuring(self._config.state_dir, self._deliverings).run()),
                 task("loop turns", self._watchdog.turn()),
-                *([task("unknown hosts", tell_unknown(self._assets))] if self._assets else []),
+                task("unknown hosts", tell_unknown(lambda: self._correlating.detection.assets)),
                 task("certificates", watch(self._certificates())),
                 task("inherited sockets", activation.tell_untaken()),
             ],
@@ -233,7 +230,7 @@ class Daemon:
 
         What is not done in time is done after the next start: it is in the journal or in the outbox.
         """
-        await _cancel(running.collectors, _COLLECTORS_STOP_S)
+        await _cancel([running.reloading, *running.collectors], _COLLECTORS_STOP_S)
         self._intake.close()
         await _end(running.intake, _DRAIN_S)
         self._correlating.drain()
@@ -308,10 +305,14 @@ class Daemon:
         for delivering in self._deliverings:
             delivering.wake()
 
+    @property
+    def _rule_count(self) -> int:
+        return len(self._correlating.detection.rules.rules)
+
     def _sentence(self) -> str:
         """How things are, for `systemctl status`."""
         _, troubles = self._ready()
-        return "; ".join(troubles) or f"{len(self._rules.rules)} rules, {self._correlating.sentence}"
+        return "; ".join(troubles) or f"{self._rule_count} rules, {self._correlating.sentence}"
 
     def _ready(self) -> tuple[bool, list[str]]:
         # One dead destination is told, and does not make us unready: records are taken in, and alerts are kept for it.
@@ -326,37 +327,6 @@ class Daemon:
         reasons += self._watchdog.troubles
         gone = [*self._given_up, *(each.name for each in self._deliverings if each.gave_up)]
         return [*reasons, *(f"component {name} gave up, a person is needed" for name in gone)]
-
-
-def limits(config: Config) -> Limits:
-    """The bounds of correlation that the configuration sets."""
-    detection = config.detection
-    return Limits(
-        suppress_us=detection.suppress_s * SECOND_US,
-        lateness_us=detection.lateness_s * SECOND_US,
-        max_alert_us=detection.max_alert_h * 3600 * SECOND_US,
-        max_skew_us=detection.max_skew_h * 3600 * SECOND_US,
-        max_groups=detection.max_groups,
-        max_members=detection.max_members,
-    )
-
-
-def _load_rules(config: Config) -> RuleSet:
-    rules = load_rules(rule_paths(config))
-    for error in rules.errors:
-        _log.error("rule refused, the others go on", problem=str(error))
-    metrics.RULES_LOADED.set(len(rules.rules))
-    metrics.RULES_REFUSED.set(len(rules.errors))
-    return rules
-
-
-def _load_assets(config: Config) -> Assets | None:
-    if not config.assets.paths:
-        return None
-    inventory = load_inventory(config.assets.paths)
-    for problem in inventory.problems:
-        _log.error("asset refused, the others go on", problem=problem)
-    return Assets(inventory)
 
 
 async def _end(task: asyncio.Task[None], timeout_s: float) -> None:
@@ -378,11 +348,13 @@ async def _serve(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await Daemon(config, stop).serve()
+    daemon = Daemon(config, stop)
+    loop.add_signal_handler(signal.SIGHUP, daemon.reload)
+    await daemon.serve()
 
 
 def run(config: Config) -> None:
-    """Run the daemon until SIGTERM or SIGINT.
+    """Run the daemon until SIGTERM or SIGINT; SIGHUP reloads the configuration.
 
     Raises:
         ConfigError: another instance uses the state directory.

@@ -29,6 +29,12 @@ _BUILD = gauge("socmon_build_info", "Always 1; the labels say which socmon and w
 _BUILD.labels(__version__, platform.python_version()).set(1)
 
 READY = gauge("socmon_daemon_ready", "1 while records are taken in, matched and stored, as /readyz says at the scrape.")
+CONFIG_RELOAD_SUCCESS = gauge(
+    "socmon_config_reload_success", "1 when the configuration that was read last is in force, 0 when it is wrong."
+)
+CONFIG_RELOADED = gauge(
+    "socmon_config_reload_success_timestamp_seconds", "When the configuration in force was read, in Unix time."
+)
 
 LOOP_LAG_SECONDS = histogram(
     "socmon_loop_lag_seconds", "How late the event loop came to a timer.", buckets=_LAG_BUCKETS

@@ -1,7 +1,8 @@
-"""What the control socket can be asked for: triage, to test the way of an alert, to release dead letters again."""
+"""What the control socket can be asked for: triage, a test alert, dead letters to release, a reload."""
 
 import time
 import uuid
+from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from socmon.control.server import Actor, Verb
 from socmon.delivering import Delivering, failing
 from socmon.event import SECOND_US
 from socmon.own import Own
+from socmon.reloading import Reloaded, Reloading
 from socmon.sigma import RuleSet
 from socmon.sigma.joining import alert_id
 from socmon.store import Store
@@ -21,6 +23,7 @@ from socmon.store.triage import MAX_ALERTS, Change, Triaged
 
 TEST_RULE = "c2a7a3a5-3c1b-4f0e-8f5d-6a1f0d9b2e64"  # rules/socmon/test_alert.yml
 _SHOWN_LETTERS = 200  # in one answer
+_REMEMBERED_RELOADS = 64
 
 
 class ChangeArguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,8 +59,22 @@ class RetryArguments(Struct, frozen=True, forbid_unknown_fields=True):
     dry_run: bool = False
 
 
+class ReloadArguments(Struct, frozen=True, forbid_unknown_fields=True):
+    """`config.reload`: none."""
+
+
+class ReloadedArguments(Struct, frozen=True, forbid_unknown_fields=True):
+    """`config.reloaded`: the reload that `config.reload` gave this number."""
+
+    reload: int
+
+
 class Verbs:
-    """The verbs of one daemon."""
+    """The verbs of one daemon.
+
+    Args:
+        rules: those in force.
+    """
 
     def __init__(
         self,
@@ -65,9 +82,10 @@ class Verbs:
         own: Own,
         store: Store,
         deliverings: Sequence[Delivering],
-        rules: RuleSet,
+        rules: Callable[[], RuleSet],
         incarnation: uuid.UUID,
         unready: Callable[[], list[str]],
+        reloading: Reloading,
     ) -> None:
         self._own = own
         self._store = store
@@ -75,6 +93,9 @@ class Verbs:
         self._rules = rules
         self._incarnation = incarnation
         self._unready = unready
+        self._reloading = reloading
+        self._reloads: dict[int, Future[Reloaded]] = {}
+        self._last_reload = 0
 
     @property
     def table(self) -> Mapping[str, Verb]:
@@ -84,6 +105,8 @@ class Verbs:
             "alerts.test": Verb(TestArguments, self._test, changes=lambda _: True),
             "alerts.progress": Verb(ProgressArguments, self._progress, changes=lambda _: False),
             "status": Verb(StatusArguments, self._status, changes=lambda _: False),
+            "config.reload": Verb(ReloadArguments, self._reload, changes=lambda _: True),
+            "config.reloaded": Verb(ReloadedArguments, self._reloaded, changes=lambda _: False),
             "feed.retry": Verb(RetryArguments, self._retry, changes=lambda asked: not asked.dry_run),
         }
 
@@ -105,7 +128,7 @@ class Verbs:
     async def _test(self, actor: Actor, asked: TestArguments) -> object:
         """Write a test record; its alert's id follows from the record's place in the journal."""
         self._known(asked.to)
-        if TEST_RULE not in self._rules.by_id:
+        if TEST_RULE not in self._rules().by_id:
             text = f"rule {TEST_RULE}, which makes the test alert, is not loaded; set rules.shipped to true"
             raise RefusedError("failed", text)
         if not self._deliverings:
@@ -133,6 +156,20 @@ class Verbs:
         last = rows[-1] if rows else None
         trouble = self._deliverings[name].trouble
         return {"delivery": last, "trouble": trouble}
+
+    async def _reload(self, actor: Actor, _asked: ReloadArguments) -> object:
+        """Begin a reload; what became of it is asked for by its number, as many rules take longer than a verb may."""
+        self._last_reload += 1
+        self._reloads[self._last_reload] = self._reloading.ask(actor.name)
+        self._reloads.pop(self._last_reload - _REMEMBERED_RELOADS, None)
+        return {"reload": self._last_reload}
+
+    async def _reloaded(self, _actor: Actor, asked: ReloadedArguments) -> object:
+        """What became of a reload; None while it goes on."""
+        answer = self._reloads.get(asked.reload)
+        if answer is None:
+            raise RefusedError("not_found", f"no reload has the number {asked.reload}; ask for one by `config.reload`")
+        return answer.result() if answer.done() else None
 
     async def _retry(self, actor: Actor, asked: RetryArguments) -> object:
         self._known([asked.destination] if asked.destination else [])

@@ -120,9 +120,13 @@ class Field:
         environment: Mapping[str, str] | None = None,
         *,
         sockets: Mapping[str, socket.socket] | None = None,
+        wrapper: Sequence[str] = (),
     ) -> None:
-        """Start it; with `sockets`, as a service manager does that holds them."""
-        command = [sys.executable, "-m", "socmon", "-c", str(self.root / "config.yaml"), "run"]
+        """Start it; with `sockets`, as a service manager does that holds them.
+
+        `wrapper` is a command that becomes the one it is given.
+        """
+        command = [*wrapper, sys.executable, "-m", "socmon", "-c", str(self.root / "config.yaml"), "run"]
         command, passed = launched(command, sockets) if sockets else (command, [])
         with (self.root / "daemon.log").open("ab") as log:
             self.log_start = log.tell()

@@ -9,28 +9,28 @@ import pytest
 from field import failure_line
 from harness import until as until_true
 
+from socmon.config import Config
 from socmon.correlating import Correlating
+from socmon.detection import Detection, load_detection
 from socmon.errors import JournalError, StoreError
 from socmon.event import Record, Source
 from socmon.instruments import REGISTRY
 from socmon.intake import Intake
 from socmon.journal import Journal
 from socmon.ledger import Ledger
-from socmon.resources import shipped
 from socmon.sections import IntakeSettings, JournalSettings
 from socmon.seen import Seen
-from socmon.sigma import load_rules
-from socmon.sigma.correlator import Correlator
 from socmon.store import Checkpoint, Store, read
 
-RULES = load_rules([shipped("rules")])
+SHIPPED = load_detection(Config(Path(), Path()))
 SOURCE = Source("logs", "/f", "rfc3164")
 
 
 class Stage:
     """A correlating stage over a journal of `lines` failures."""
 
-    def __init__(self, root: Path, lines: int = 0) -> None:
+    def __init__(self, root: Path, lines: int = 0, detection: Detection = SHIPPED) -> None:
+        self.detection = detection
         self.journal = Journal.open(root / "journal", segment_bytes=256 * 1024)
         self.intake = Intake(self.journal, IntakeSettings(), JournalSettings())
         self.store = Store(root / "s.db", destinations=["up"], durable=self.intake.durable)
@@ -45,8 +45,7 @@ class Stage:
             journal=self.journal,
             intake=self.intake,
             store=self.store,
-            rules=RULES,
-            correlator=Correlator(RULES.rules, self.journal.incarnation),
+            detection=self.detection,
             checkpoint_s=60,
             stored=lambda: None,
         )

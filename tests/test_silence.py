@@ -11,19 +11,18 @@ import pytest
 from harness import until
 
 from socmon import metrics
+from socmon.config import Config
 from socmon.correlating import Correlating
+from socmon.detection import load_detection
 from socmon.event import Alert, Record, Source
 from socmon.intake import Intake
 from socmon.journal import Journal
-from socmon.resources import shipped
 from socmon.sections import IntakeSettings, JournalSettings
 from socmon.seen import Expected, Silence, Sources
-from socmon.sigma import load_rules
-from socmon.sigma.correlator import Correlator
 from socmon.silence import RULE, Watch, ending
 from socmon.store import Store, read
 
-RULES = load_rules([shipped("rules/socmon")])
+SHIPPED = load_detection(Config(Path(), Path()))
 MAIL = Expected("mail", "syslog", host="mail-01", silent_after_s=60)
 
 
@@ -39,8 +38,7 @@ class Run:
             journal=self.journal,
             intake=self.intake,
             store=self.store,
-            rules=RULES,
-            correlator=Correlator(RULES.rules, self.journal.incarnation),
+            detection=SHIPPED,
             checkpoint_s=0.01,
             stored=lambda: None,
             sources=Sources(expected),

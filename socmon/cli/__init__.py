@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, str] = {
     "sources": "List where logs come from: last heard, silent, clock off.",
     "tail": "Follow alerts as they come (= alerts tail -f).",
     "logtest": "Paste a log line: what it becomes, which rules match, and why others do not.",
+    "config": "Show the whole configuration and its schema, or reload it.",
     "check": "Check configuration, rules and secrets; change nothing.",
     "parse": "Show what the parsers make of log lines.",
     "feed": "Show the outbox, and release dead letters again.",

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from socmon import registry
 from socmon.cli import BAD_CONFIG, Options
 from socmon.config import load
-from socmon.daemon import rule_paths
+from socmon.detection import rule_paths
 from socmon.enrich import load_inventory
 from socmon.errors import ConfigError
 from socmon.secrets import SecretRef

@@ -15,7 +15,7 @@ from socmon.cli.output import as_json, write_csv
 from socmon.cli.reading import tell_cut, year_option, zone_of
 from socmon.component import CollectorSettings
 from socmon.config import Config
-from socmon.daemon import limits, rule_paths
+from socmon.detection import limits, rule_paths
 from socmon.enrich import Assets, Inventory, load_inventory
 from socmon.event import Source
 from socmon.i18n import Message, mark
@@ -69,7 +69,7 @@ def command(
     session = Session(
         rules,
         _source(config, collector, format_name, timezone),
-        Limits() if config is None else limits(config),
+        Limits() if config is None else limits(config.detection),
         Assets(inventory) if inventory.agencies else None,
         rule,
         year,

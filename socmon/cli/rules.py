@@ -10,7 +10,7 @@ import msgspec
 from socmon.cli import PROBLEMS, Options
 from socmon.cli.configured import configured
 from socmon.cli.output import Form, as_json, write_rows
-from socmon.daemon import rule_paths
+from socmon.detection import rule_paths
 from socmon.errors import ConfigError
 from socmon.event import LogSource
 from socmon.resources import shipped

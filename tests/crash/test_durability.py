@@ -9,14 +9,13 @@ import pytest
 from field import failure_line
 from journal.fakefiles import FakeFiles
 
+from socmon.config import Config
 from socmon.correlating import Correlating
+from socmon.detection import load_detection
 from socmon.event import Record, Source
 from socmon.intake import Intake
 from socmon.journal import Journal
-from socmon.resources import shipped
 from socmon.sections import IntakeSettings, JournalSettings
-from socmon.sigma import load_rules
-from socmon.sigma.correlator import Correlator
 from socmon.store import Store
 
 SOURCE = Source("logs", "/var/log/auth.log", "rfc3164", "setting")
@@ -68,13 +67,11 @@ async def stream(files: WatchedFiles, path: Path, *, ordered: bool) -> int:
     journal = Journal.open(Path("journal"), files=files, segment_bytes=64 * 1024)
     intake = Intake(journal, IntakeSettings(), JournalSettings())
     store = Store(path, destinations=["up"], durable=intake.durable if ordered else None)
-    rules = load_rules([shipped("rules")])
     correlating = Correlating(
         journal=journal,
         intake=intake,
         store=store,
-        rules=rules,
-        correlator=Correlator(rules.rules, journal.incarnation),
+        detection=load_detection(Config(Path(), Path())),
         checkpoint_s=1.0,
         stored=lambda: None,
     )

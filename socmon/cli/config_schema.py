@@ -1,0 +1,56 @@
+"""The JSON Schema (2020-12) of a configuration, made from the settings of sections and of the installed kinds."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from socmon import registry
+from socmon.component import Settings
+from socmon.config import Config
+from socmon.sections import TopSettings
+
+_GROUPS: Mapping[str, registry.Group] = {"collectors": "socmon.collectors", "forwarders": "socmon.forwarders"}
+_NAMES = {"pattern": "^[a-z0-9_-]{1,40}$"}
+
+
+def configuration_schema() -> dict[str, Any]:
+    """The schema; what cannot be said in it, such as that names are unique, `socmon check` finds."""
+    defaults = Config(Path(), Path())
+    properties: dict[str, Any] = dict(_object(TopSettings)["properties"])
+    definitions: dict[str, Any] = {}
+    for section in (each.name for each in fields(Config) if each.name not in ("path", "state_dir")):
+        if section not in _GROUPS:
+            properties[section] = _nullable(_object(type(getattr(defaults, section))))
+            continue
+        kinds = {kind: _component(_GROUPS[section], kind) for kind in registry.kinds(_GROUPS[section])}
+        definitions |= {f"{section}.{kind}": each for kind, each in kinds.items()}
+        choices = [{"$ref": f"#/$defs/{section}.{kind}"} for kind in kinds]
+        properties[section] = _nullable(
+            {"type": "object", "propertyNames": _NAMES, "additionalProperties": {"oneOf": choices}}
+        )
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "socmon configuration",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": properties,
+        "$defs": definitions,
+    }
+
+
+def _component(group: registry.Group, kind: str) -> dict[str, Any]:
+    schema = _object(registry.find(group, kind).settings_type)
+    kind_option = {"const": kind, "description": "What the component is."}
+    schema["properties"] = {"kind": kind_option, **schema["properties"]}
+    schema["required"] = ["kind", *schema.get("required", [])]
+    return schema
+
+
+def _object(model: type[Settings]) -> dict[str, Any]:
+    return model.model_json_schema()
+
+
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    """A section may be named and left empty."""
+    return schema | {"type": ["object", "null"]}

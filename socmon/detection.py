@@ -1,0 +1,82 @@
+"""What detection runs by, as a configuration says: rules, the inventory of agencies, limits."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from socmon import log, metrics
+from socmon.config import Config
+from socmon.enrich import Assets, load_inventory
+from socmon.event import SECOND_US
+from socmon.resources import shipped
+from socmon.sections import DetectionSettings
+from socmon.sigma import RuleSet, load_rules
+from socmon.sigma.joining import Limits
+
+# The sections that it is made from; what else is configured stays as it is until the daemon is started again.
+SECTIONS = ("rules", "assets", "detection")
+
+_LINE = re.compile(r":[0-9]+: ")
+
+_log = log.get("daemon")
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What detection runs by.
+
+    Attributes:
+        assets: None where there is no inventory.
+        problems: what was refused of rules and inventory, `path:line: …`.
+    """
+
+    rules: RuleSet
+    assets: Assets | None
+    limits: Limits
+    problems: tuple[str, ...]
+
+    def worse_than(self, other: "Detection") -> list[str]:
+        """The problems that `other` does not have, in whatever line of their file."""
+        known = {_LINE.sub(": ", problem, count=1) for problem in other.problems}
+        return [problem for problem in self.problems if _LINE.sub(": ", problem, count=1) not in known]
+
+
+def rule_paths(config: Config) -> list[Path]:
+    """Where the configuration's rules are."""
+    return [*([shipped("rules")] if config.rules.shipped else []), *config.rules.paths]
+
+
+def load_detection(config: Config) -> Detection:
+    """Load it; what cannot be used is among the problems, the others go on. Takes seconds: not for the event loop."""
+    rules = load_rules(rule_paths(config))
+    problems = [str(error) for error in rules.errors]
+    assets = None
+    if config.assets.paths:
+        inventory = load_inventory(config.assets.paths)
+        assets = Assets(inventory)
+        problems += inventory.problems
+    return Detection(rules, assets, limits(config.detection), tuple(problems))
+
+
+def tell_refused(detection: Detection) -> None:
+    """Log what was refused, and show how much runs."""
+    metrics.RULES_LOADED.set(len(detection.rules.rules))
+    metrics.RULES_REFUSED.set(len(detection.rules.errors))
+    rules = {str(error) for error in detection.rules.errors}
+    for problem in detection.problems:
+        if problem in rules:
+            _log.error("rule refused, the others go on", problem=problem)
+        else:
+            _log.error("asset refused, the others go on", problem=problem)
+
+
+def limits(settings: DetectionSettings) -> Limits:
+    """The bounds of correlation, in its own units."""
+    return Limits(
+        suppress_us=settings.suppress_s * SECOND_US,
+        lateness_us=settings.lateness_s * SECOND_US,
+        max_alert_us=settings.max_alert_h * 3600 * SECOND_US,
+        max_skew_us=settings.max_skew_h * 3600 * SECOND_US,
+        max_groups=settings.max_groups,
+        max_members=settings.max_members,
+    )

@@ -1,0 +1,158 @@
+"""The configuration read anew while the daemon runs: what detection runs by is exchanged, or all stays as it is."""
+
+import asyncio
+import time
+from dataclasses import fields
+from typing import Any
+
+from msgspec import Struct
+
+from socmon import log, metrics
+from socmon.config import Config, Wiring, load
+from socmon.correlating import Correlating
+from socmon.detection import SECTIONS, Detection, load_detection, tell_refused
+from socmon.errors import ConfigError, SocmonError
+from socmon.notify import Manager
+
+_log = log.get("reload")
+
+
+class Reloaded(Struct, frozen=True):
+    """What became of one reload.
+
+    Attributes:
+        ok: it is in force.
+        invalid: it is not, for the configuration is wrong: `problems` says what, with path and line.
+        problems: why it is not in force, each with its remedy.
+        rules: that are in force now.
+        changed: rules that begin empty, by id: they are new, or not what they were.
+        gone: rules that were in force before, by id.
+        needs_restart: options that changed and are not in force, as `http` or `collectors.auth`.
+        frame: the journal's frame after which it is in force.
+    """
+
+    ok: bool
+    invalid: bool = False
+    problems: list[str] = []
+    rules: int = 0
+    changed: list[str] = []
+    gone: list[str] = []
+    needs_restart: list[str] = []
+    frame: int = 0
+
+
+class Reloading:
+    """Reads the configuration again when asked; those who ask while one is being read share the next.
+
+    Args:
+        config: what runs.
+        detection: what was made of it.
+    """
+
+    def __init__(self, config: Config, detection: Detection, correlating: Correlating, manager: Manager) -> None:
+        self._started_with = config
+        self._detection = detection
+        self._correlating = correlating
+        self._manager = manager
+        self._asked = asyncio.Event()
+        self._actors: dict[str, None] = {}
+        self._answer: asyncio.Future[Reloaded] | None = None
+        _succeeded()
+
+    def ask(self, actor: str) -> asyncio.Future[Reloaded]:
+        """Begin a reload for `actor`; the answer comes when it is over."""
+        if self._answer is None:
+            self._answer = asyncio.get_running_loop().create_future()
+        self._actors[actor] = None
+        self._asked.set()
+        return self._answer
+
+    async def run(self) -> None:
+        """Reload whenever asked, until cancelled."""
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            answer, self._answer = self._answer, None
+            actors, self._actors = list(self._actors), {}
+            self._manager.reloading()
+            try:
+                reloaded = await self._reload(actors)
+            finally:
+                self._manager.ready()
+            if answer is not None and not answer.done():
+                answer.set_result(reloaded)
+
+    async def _reload(self, actors: list[str]) -> Reloaded:
+        _log.info("configuration reload asked for", actors=actors)
+        try:
+            config, detection = await asyncio.to_thread(self._read)
+            await self._correlating.exchange(detection)
+        except ConfigError as error:
+            return self._kept(Reloaded(ok=False, invalid=True, problems=error.problems))
+        except SocmonError as error:
+            return self._kept(Reloaded(ok=False, problems=[f"{error}; mend that, and reload again"]))
+        before, self._detection = self._detection, detection
+        return self._told(before, detection, _needs_restart(self._started_with, config))
+
+    def _read(self) -> tuple[Config, Detection]:
+        """What there is to read; in a thread.
+
+        Raises:
+            ConfigError: the configuration is wrong, or what it names is refused and was not before.
+        """
+        config = load(self._started_with.path)
+        detection = load_detection(config)
+        if worse := detection.worse_than(self._detection):
+            raise ConfigError(worse)
+        return config, detection
+
+    def _kept(self, reloaded: Reloaded) -> Reloaded:
+        metrics.CONFIG_RELOAD_SUCCESS.set(0)
+        _log.error("configuration not reloaded, what runs is kept", problems=reloaded.problems)
+        return reloaded
+
+    def _told(self, before: Detection, now: Detection, needs_restart: list[str]) -> Reloaded:
+        _succeeded()
+        tell_refused(now)
+        old = {rule.id: rule.hash for rule in before.rules.rules}
+        reloaded = Reloaded(
+            ok=True,
+            rules=len(now.rules.rules),
+            changed=[rule.id for rule in now.rules.rules if old.pop(rule.id, None) != rule.hash],
+            gone=list(old),
+            needs_restart=needs_restart,
+            frame=self._correlating.exchanged,
+        )
+        _log.info(
+            "configuration reloaded",
+            rules=reloaded.rules,
+            changed=len(reloaded.changed),
+            gone=len(reloaded.gone),
+            frame=reloaded.frame,
+        )
+        if needs_restart:
+            _log.warning("options changed that need a restart, they are not in force", options=needs_restart)
+        return reloaded
+
+
+def _succeeded() -> None:
+    metrics.CONFIG_RELOAD_SUCCESS.set(1)
+    metrics.CONFIG_RELOADED.set(time.time())
+
+
+def _needs_restart(running: Config, read: Config) -> list[str]:
+    """What was changed and is not exchanged: sections, and components by their names."""
+    found: list[str] = []
+    for name in (each.name for each in fields(Config) if each.name not in (*SECTIONS, "path")):
+        old, new = getattr(running, name), getattr(read, name)
+        if not isinstance(old, tuple):
+            found += [name] if old != new else []
+            continue
+        before, after = _by_name(old), _by_name(new)
+        changed = [each for each in {**before, **after} if before.get(each) != after.get(each)]
+        found += [f"{name}.{each}" for each in changed]
+    return found
+
+
+def _by_name(wirings: tuple[Wiring, ...]) -> dict[str, Any]:
+    return {wiring.name: wiring for wiring in wirings}

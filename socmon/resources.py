@@ -1,4 +1,4 @@
-"""Files that ship with socmon: rules, the example configuration."""
+"""Files that ship with socmon: rules, the example configuration, units for systemd."""
 
 from importlib.resources import files
 from pathlib import Path

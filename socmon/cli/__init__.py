@@ -58,6 +58,7 @@ COMMANDS: Mapping[str, str] = {
     "keys": "Make keys and certificates for the feed.",
     "ncsc": "Run the simulated national centre.",
     "demo": "Show all of it at work on this machine.",
+    "unit": "Show or write the units for systemd.",
     "kinds": "List the kinds of collectors and forwarders.",
 }
 

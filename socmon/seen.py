@@ -3,9 +3,9 @@
 A pure function of the journal, like the ledger, and saved with the checkpoint.
 """
 
-import heapq
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, Literal
 
 from msgspec import Struct, convert
@@ -130,7 +130,7 @@ class Sources:
 
     def __init__(self, expected: Iterable[Expected] = (), *, limit: int = MAX_SOURCES) -> None:
         self._limit = limit
-        self._rows: dict[Clock, Seen] = {}
+        self._rows: dict[Clock, Seen] = {}  # in the order of (frame, clock)
         self._changed: dict[Clock, Seen | None] = {}
         self._changed_silences: dict[str, Silence | None] = {}
         self._meant: dict[tuple[str, str | None, str | None], list[str]] = {}
@@ -146,9 +146,9 @@ class Sources:
 
     def restore(self, rows: Iterable[Seen], silences: Iterable[Silence]) -> None:
         """Continue from what was saved."""
-        self._rows = {row.clock: row for row in rows}
+        self._rows = {row.clock: row for row in sorted(rows, key=lambda row: (row.frame, row.clock))}
         self.silences = {each.name: each for each in silences}
-        for row in sorted(self._rows.values(), key=_order):
+        for row in self._rows.values():
             self._hear(row)
 
     def take(self, number: int, written_us: int, sights: Mapping[Clock, Sight], own: Sequence[Event] = ()) -> None:
@@ -157,10 +157,12 @@ class Sources:
         Args:
             own: the events of socmon's own records.
         """
-        for (collector, peer, host), sight in sights.items():
+        period = written_us // PERIOD_US
+        for whole in sorted(sights):
+            collector, peer, host = whole
             if collector != OWN:
                 clock = (collector, peer, host[:MAX_HOST_CHARS])
-                row = _added(self._rows.get(clock), clock, sight, number, written_us // PERIOD_US)
+                row = _added(self._rows.pop(clock, None), clock, sights[whole], number, period)
                 self._rows[clock] = self._changed[clock] = row
                 self._hear(row)
         if len(self._rows) > self._limit:
@@ -183,11 +185,11 @@ class Sources:
                     self.last[name] = row
 
     def _forget(self) -> None:
-        """Sorting is for many at once: whoever makes up hosts must not make each of them expensive."""
+        """Many at once: whoever makes up hosts must not make each of them expensive."""
         surplus = len(self._rows) - self._limit + self._limit // 16
-        for row in heapq.nsmallest(surplus, self._rows.values(), key=_order):
-            del self._rows[row.clock]
-            self._changed[row.clock] = None
+        for clock in [*islice(self._rows, surplus)]:
+            del self._rows[clock]
+            self._changed[clock] = None
 
     def _note(self, event: Event) -> None:
         silence = silence_of(event.fields)
@@ -199,10 +201,6 @@ class Sources:
             name = next(iter(self.silences))
             del self.silences[name]
             self._changed_silences[name] = None
-
-
-def _order(row: Seen) -> tuple[int, Clock]:
-    return row.frame, row.clock
 
 
 def _added(row: Seen | None, clock: Clock, sight: Sight, number: int, period: int) -> Seen:

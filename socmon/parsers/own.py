@@ -51,4 +51,6 @@ def parse(record: Record, *, year: int | None, undated: bool) -> Event:  # noqa:
     if not 0 <= line.time_us <= _MAX_TIME_US:
         raise ParseError(f"there is no such time as {line.time_us} µs")
     fields = {**line.fields, "message": line.message}
-    return Event(record, line.time_us, "stated", "", LogSource(product=OWN, service=line.service), fields)
+    # What a record says of a host happened to that: so an alert of it names the agency.
+    host = line.fields.get("host", "")
+    return Event(record, line.time_us, "stated", host, LogSource(product=OWN, service=line.service), fields)

@@ -27,6 +27,12 @@ def test_a_record_is_read_back_as_it_was_written() -> None:
     assert (event.time_us, event.time_known, event.host) == (LINE.time_us, "stated", "")
 
 
+def test_what_a_record_says_of_a_host_happened_to_that_host() -> None:
+    line = msgspec.structs.replace(LINE, fields={"host": "mail-01"})
+
+    assert parse(record(msgspec.json.encode(line))).host == "mail-01"
+
+
 def test_a_record_of_another_collector_is_refused() -> None:
     with pytest.raises(ParseError, match="only socmon itself writes"):
         parse(record(source=Source(collector="auth", peer="/var/log/auth.log", format=OWN)))

@@ -209,10 +209,10 @@ async def test_an_alert_that_a_kill_left_open_is_closed_after_the_next_start(
 async def test_nobody_is_silent_before_what_the_journal_holds_of_it_was_looked_at(tmp_path: Path) -> None:
     async with running(tmp_path, MAIL) as run:
         await run.pass_time(0)
-        run.correlating._room.clear()  # matching stops after the next batch
         run.journal.append([record("web-01")], written_us=time.time_ns() // 1000)
         run.intake.appended.set()
         await until(lambda: run.correlating.number == run.journal.last_number)
+        run.correlating._room.clear()  # matching stops
         run.journal.append([record()], written_us=time.time_ns() // 1000)
         await run.watch.look()
 

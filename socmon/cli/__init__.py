@@ -45,7 +45,7 @@ READER_GONE = 141
 COMMANDS: Mapping[str, str] = {
     "run": "Run the daemon in the foreground.",
     "status": "Say whether all is well: daemon, ledger, alerts, deliveries.",
-    "alerts": "Look at alerts and triage them: list, show, tail, ack, close, reopen, comment, test.",
+    "alerts": "Look at alerts, triage them, and test their way.",
     "sources": "List where logs come from: last heard, silent, clock off.",
     "tail": "Follow alerts as they come (= alerts tail -f).",
     "logtest": "Paste a log line: what it becomes, which rules match, and why others do not.",

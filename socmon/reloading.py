@@ -75,10 +75,8 @@ class Reloading:
             answer, self._answer = self._answer, None
             actors, self._actors = list(self._actors), {}
             self._manager.reloading()
-            try:
-                reloaded = await self._reload(actors)
-            finally:
-                self._manager.ready()
+            reloaded = await self._reload(actors)
+            self._manager.ready()
             if answer is not None and not answer.done():
                 answer.set_result(reloaded)
 

@@ -34,6 +34,7 @@ UNITS = (
     "_by_status",  # of alerts
     "_failing",
     "_silent",
+    "_success",
 )
 
 

@@ -130,13 +130,14 @@ class Watch:
     def _turns(self, as_of_s: float) -> Iterator[Silence]:
         """What changes, by all that the journal held at `as_of_s`."""
         for name, each in self._expected.items():
-            last = self._sources.last.get(name)
-            if self._is_silent(name):
-                told = self._sources.silences[name]
+            last, told = self._sources.last.get(name), self._sources.silences.get(name)
+            if told is not None and told.state == "silent":
                 if last is not None and last.frame > told.frame:
                     yield self._silence(name, "heard", told.since_us, last.last_us)
             elif as_of_s - self._heard_s[name] > each.silent_after_s:
                 since_us = last.last_us if last else self._started_us
+                if told is not None and told.since_us == since_us:
+                    since_us = self._started_us  # it was removed from the configuration meanwhile: this is another one
                 yield self._silence(name, "silent", since_us, time.time_ns() // 1000)
         for name, told in self._sources.silences.items():
             if told.state == "silent" and name not in self._expected:

@@ -181,6 +181,7 @@ async def test_the_alert_of_a_source_that_is_no_longer_expected_is_closed(
     tmp_path: Path, expected: list[Expected]
 ) -> None:
     async with running(tmp_path, MAIL) as run:
+        await run.hear()
         await run.pass_time(61)
     async with running(tmp_path, *expected) as run:
         await run.pass_time(0)

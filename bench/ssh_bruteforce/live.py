@@ -73,6 +73,6 @@ def _last_revisions(out: Path) -> list[Alert]:
             if one["title"] == TITLE:
                 last[one["id"]] = one
     return [
-        Alert(one["rule"], one["group"]["src_ip"], one["first_seen"], one["last_seen"], one["count"])
+        Alert(one["rule_id"], one["group"]["src_ip"], one["first_seen"], one["last_seen"], one["count"])
         for one in last.values()
     ]

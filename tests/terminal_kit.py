@@ -43,7 +43,7 @@ class Terminal:
 
     def typed(self, text: str) -> None:
         """Type `text` as it stands."""
-        self._tmux("send-keys", "-l", text)
+        self._tmux("send-keys", "-l", "--", text)
 
     def resize(self, columns: int, rows: int) -> None:
         """Make the window another size."""

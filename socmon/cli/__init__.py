@@ -11,7 +11,6 @@ import io
 import os
 import select
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +27,8 @@ from socmon.text import printable
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
+
+    from click.shell_completion import CompletionItem
 
 PROBLEMS = 1
 USAGE = 2
@@ -48,7 +49,7 @@ COMMANDS: Mapping[str, str] = {
     "alerts": "Look at alerts, triage them, and test their way.",
     "sources": "List where logs come from: last heard, silent, clock off.",
     "tail": "Follow alerts as they come (= alerts tail -f).",
-    "logtest": "Paste a log line: what it becomes, which rules match, and why others do not.",
+    "logtest": "Show what a log line becomes, and which rules match or miss.",
     "config": "Show the whole configuration and its schema, or reload it.",
     "check": "Check configuration, rules and secrets; change nothing.",
     "parse": "Show what the parsers make of log lines.",
@@ -60,6 +61,7 @@ COMMANDS: Mapping[str, str] = {
     "demo": "Show all of it at work on this machine.",
     "unit": "Show or write the units for systemd.",
     "kinds": "List the kinds of collectors and forwarders.",
+    "completion": "Print the script by which bash, zsh or fish completes.",
 }
 
 ALIASES: Mapping[str, str] = {"explain": "logtest", "validate": "check"}
@@ -141,6 +143,13 @@ class Socmon(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list["CompletionItem"]:
+        """From the table, as help: a shell asks at each press of a key."""
+        from click.shell_completion import CompletionItem
+
+        names = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
     def invoke(self, ctx: click.Context) -> Any:
         """As click does it; but a reader that went away is told apart, which click would call failure."""
         try:
@@ -184,7 +193,7 @@ def report(error: Exception, options: Options) -> int:
                 _complain(problem)
             return BAD_CONFIG
         case CommandError():
-            text, code = str(error), error.code
+            text, code = tr(error.args[0]), error.code
         case SocmonError():
             # What it was raised with: str() of it would not know its translation.
             text = tr(error.args[0]) if error.args else ""
@@ -204,6 +213,8 @@ def report(error: Exception, options: Options) -> int:
 
 def _report_bug(error: Exception, *, verbose: bool) -> int:
     if verbose:
+        import traceback
+
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
     remedy = "report it" if verbose else "run it again with -v and report what it prints"
     _complain(f"{type(error).__name__}: {str(error)[:500]}; this is a bug of socmon, {remedy}")

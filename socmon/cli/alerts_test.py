@@ -9,6 +9,7 @@ import click
 from msgspec import Struct
 
 from socmon.cli import PARTLY, REFUSED, Options
+from socmon.cli.completing import offer_destinations
 from socmon.cli.output import as_json, csv_row
 from socmon.cli.shown import clock
 from socmon.event import rfc3339
@@ -150,7 +151,13 @@ class _Duration(click.ParamType[float]):
 
 @click.command("test")
 @click.option("--timeout", "timeout_s", default="30s", show_default=True, type=_Duration(), help="How long to wait.")
-@click.option("--to", multiple=True, metavar="DESTINATION", help="Wait for this one only; may be given several times.")
+@click.option(
+    "--to",
+    multiple=True,
+    metavar="DESTINATION",
+    shell_complete=offer_destinations,
+    help="Wait for this one only; may be given several times.",
+)
 @click.pass_obj
 def test(options: Options, timeout_s: float, to: tuple[str, ...]) -> int:
     """Send a marked alert the whole way, and wait until every destination has acknowledged it.

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from socmon.cli import Options
+from socmon.cli.completing import offer_levels, offer_statuses
 from socmon.event import LEVELS, to_us
 from socmon.i18n import mark
 from socmon.store.reading import STATUSES, Filter
@@ -20,8 +21,18 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options of a Filter; `wanted` makes it."""
     for option in reversed(
         (
-            click.option("--level", metavar="LEVEL[+]", help=f"One of {', '.join(LEVELS)}; high+ is high and above."),
-            click.option("--status", metavar="STATUS", help=f"One of {', '.join(STATUSES)}."),
+            click.option(
+                "--level",
+                metavar="LEVEL[+]",
+                shell_complete=offer_levels,
+                help=f"One of {', '.join(LEVELS)}; high+ is high and above.",
+            ),
+            click.option(
+                "--status",
+                metavar="STATUS",
+                shell_complete=offer_statuses,
+                help=f"One of {', '.join(STATUSES)}.",
+            ),
             click.option("--rule", metavar="TEXT", help="A rule's id, or a part of its title, in either language."),
             click.option("--agency", metavar="NAME", help="Of this agency."),
             click.option("--host", metavar="NAME", help="On this host."),

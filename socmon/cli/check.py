@@ -1,24 +1,23 @@
 """`socmon check`: would the daemon start, and would everything it needs be there? Changes nothing."""
 
-import json
+from __future__ import annotations  # what they name is imported where it is used: a shell only asks for the options
+
 import os
 from collections.abc import Callable, Iterator
 from glob import escape, glob
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from msgspec import Struct, to_builtins
-from pydantic import BaseModel
 
-from socmon import registry
 from socmon.cli import BAD_CONFIG, Options
-from socmon.config import load
-from socmon.detection import rule_paths
-from socmon.enrich import load_inventory
+from socmon.cli.output import Row, as_json, write_csv
 from socmon.errors import ConfigError
-from socmon.secrets import SecretRef
-from socmon.sigma import load_rules
 from socmon.text import printable
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 class Findings(Struct):
@@ -49,13 +48,21 @@ def command(options: Options) -> int:
     found = inspect(options.config)
     if options.output == "human":
         _print(found, options)
+    elif options.output == "csv":
+        write_csv(_flat(found), ("section", "value"))
     else:
-        click.echo(json.dumps({"schema": "socmon.check/v1", "ok": not found.problems, **to_builtins(found)}))
+        click.echo(as_json({"schema": "socmon.check/v1", "ok": not found.problems, **to_builtins(found)}))
     return BAD_CONFIG if found.problems else 0
 
 
 def inspect(path: Path) -> Findings:
     """Check the configuration file `path` and all that it names."""
+    from socmon import registry
+    from socmon.config import load
+    from socmon.detection import rule_paths
+    from socmon.enrich import load_inventory
+    from socmon.sigma import load_rules
+
     found = Findings(warnings=registry.shadowed())
     try:
         config = load(path)
@@ -127,6 +134,8 @@ def _named(value: object) -> Iterator[str]:
     Raises:
         ConfigError: it names a credential, and this process was given none.
     """
+    from socmon.secrets import SecretRef
+
     if isinstance(value, SecretRef | Path):
         yield escape(str(value.path() if isinstance(value, SecretRef) else value))
     elif isinstance(value, str) and value.startswith("/"):
@@ -136,16 +145,29 @@ def _named(value: object) -> Iterator[str]:
             yield from _named(item)
 
 
+def _flat(found: Findings) -> Iterator[Row]:
+    """A row for each name, number, problem and warning."""
+    for section, value in to_builtins(found).items():
+        for one in value if isinstance(value, list) else [value]:
+            yield {"section": section.removesuffix("s") if isinstance(value, list) else section, "value": one}
+
+
 def _print(found: Findings, options: Options) -> None:
+    tr = options.tr
     for problem in found.problems:
-        click.echo(f"{click.style('problem', fg='red')}  {printable(problem)}", err=True)
+        click.echo(click.style(tr("problem"), fg="red") + f"  {printable(problem)}", err=True)
     for warning in [] if options.quiet else found.warnings:
-        click.echo(f"{click.style('warning', fg='yellow')}  {printable(warning)}", err=True)
+        click.echo(click.style(tr("warning"), fg="yellow") + f"  {printable(warning)}", err=True)
+    path = printable(str(options.config))
     if found.problems:
-        click.echo(f"{options.config}: {len(found.problems)} to be mended", err=True)
+        click.echo(f"{path}: " + tr("{count} to be mended", count=len(found.problems)), err=True)
     elif not options.quiet:
-        counts = {"collector": len(found.collectors), "rule": found.rules, "forwarder": len(found.forwarders)}
-        told = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items())
+        counts = [
+            tr.many("{count} collector", "{count} collectors", len(found.collectors)),
+            tr.many("{count} rule", "{count} rules", found.rules),
+            tr.many("{count} forwarder", "{count} forwarders", len(found.forwarders)),
+        ]
         if found.agencies:
-            told += f", {found.agencies} {'agency' if found.agencies == 1 else 'agencies'}"
-        click.echo(f"{options.config}: {click.style('ok', fg='green')}, {told}")
+            counts.append(tr.many("{count} agency", "{count} agencies", found.agencies))
+        told = ", ".join([click.style(tr("ok"), fg="green"), *counts])
+        click.echo(f"{path}: {told}")

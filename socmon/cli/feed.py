@@ -11,10 +11,12 @@ import msgspec
 from msgspec import Struct
 
 from socmon.cli import NOT_FOUND, CommandError, Options
+from socmon.cli.completing import offer_destinations
 from socmon.cli.confirming import confirm
 from socmon.cli.output import as_json, csv_row
 from socmon.cli.shown import clock
 from socmon.event import rfc3339
+from socmon.i18n import Message, Translator, mark
 from socmon.store.queue import STATES, UNDELIVERED, Letter, Row, State, destinations, opened, rows
 from socmon.text import printable
 
@@ -37,7 +39,7 @@ def command() -> None:
 
 
 @command.command("queue")
-@click.argument("destination", required=False)
+@click.argument("destination", required=False, shell_complete=offer_destinations)
 @click.option(
     "--state", "states", multiple=True, type=click.Choice(STATES), help="Only these; all but done by default."
 )
@@ -54,13 +56,13 @@ def queue(options: Options, destination: str | None, states: tuple[State, ...]) 
     with opened(config.state_dir / "socmon.db") as db:
         known = destinations(db) | {wiring.name for wiring in config.forwarders}
         if destination is not None and destination not in known:
-            text = f"no destination is called {destination[:40]!r}; known: {', '.join(sorted(known)) or 'none'}"
-            raise CommandError(text, NOT_FOUND)
+            text = mark("no destination is called {name!r}; known: {known}")
+            raise CommandError(Message(text, name=destination[:40], known=", ".join(sorted(known)) or "-"), NOT_FOUND)
         _write(rows(db, destination=destination, states=states or UNDELIVERED), options)
 
 
 @command.command("retry")
-@click.argument("targets", metavar="ID…|[DESTINATION]", nargs=-1)
+@click.argument("targets", metavar="ID…|[DESTINATION]", nargs=-1, shell_complete=offer_destinations)
 @click.option("--dead", "every", is_flag=True, help="All dead letters, of DESTINATION where one is named.")
 @click.option("--dry-run", is_flag=True, help="Show what would be released; change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask; needed where nobody can be asked.")
@@ -74,33 +76,35 @@ def retry(options: Options, targets: tuple[str, ...], *, every: bool, dry_run: b
     from socmon.cli.control_client import asking
     from socmon.config import load
 
-    asked = _asked(targets, every=every)
+    asked = _asked(options, targets, every=every)
     state_dir = load(options.config).state_dir
     with asking(state_dir) as ask:
         found = ask("feed.retry", _Retried, dry_run=True, **asked)
     if not dry_run:
         if found.count:
-            plural = "" if found.count == 1 else "s"
-            confirm(options, f"Release {found.count} dead letter{plural} again?", yes=yes)
+            question = options.tr.many(
+                "Release {count} dead letter again?", "Release {count} dead letters again?", found.count
+            )
+            confirm(options, question, yes=yes)
         # A connection of its own: a person may take longer to answer than the daemon waits.
         with asking(state_dir) as ask:
             found = ask("feed.retry", _Retried, **asked)
     _write_retried(found, options, dry_run=dry_run)
 
 
-def _asked(targets: tuple[str, ...], *, every: bool) -> dict[str, Any]:
+def _asked(options: Options, targets: tuple[str, ...], *, every: bool) -> dict[str, Any]:
     """The verb's arguments."""
     if every:
         if len(targets) > 1:
-            raise click.UsageError("--dead takes one destination, or none for all of them")
+            raise click.UsageError(options.tr("--dead takes one destination, or none for all of them"))
         return {"destination": targets[0] if targets else ""}
     if not targets:
-        raise click.UsageError(
-            "name dead letters by their ids, as `socmon feed queue --state dead` shows, or use --dead"
-        )
+        text = mark("name dead letters by their ids, as `socmon feed queue --state dead` shows, or use --dead")
+        raise click.UsageError(options.tr(text))
     wrong = next((text for text in targets if not (text.isascii() and text.isdigit() and len(text) <= 18)), None)
     if wrong is not None:
-        raise click.UsageError(f"{wrong[:40]!r} is no id of a dead letter; a destination goes with --dead")
+        text = mark("{value!r} is no id of a dead letter; a destination goes with --dead")
+        raise click.UsageError(options.tr(text, value=wrong[:40]))
     return {"ids": [int(text) for text in targets]}
 
 
@@ -122,8 +126,17 @@ def _write_retried(found: _Retried, options: Options, *, dry_run: bool) -> None:
             for letter in found.letters:
                 click.echo(printable(f"{letter.id:>8}  {letter.destination}  {letter.alert_id}"))
             if not options.quiet:
-                verb = "would be released again" if dry_run else "released again"
-                click.echo(f"{found.count or 'no'} dead letter{'' if found.count == 1 else 's'} {verb}", err=True)
+                click.echo(_summary(options.tr, found.count, dry_run=dry_run), err=True)
+
+
+def _summary(tr: Translator, count: int, *, dry_run: bool) -> str:
+    if not count:
+        return tr("no dead letters released again")
+    if dry_run:
+        return tr.many(
+            "{count} dead letter would be released again", "{count} dead letters would be released again", count
+        )
+    return tr.many("{count} dead letter released again", "{count} dead letters released again", count)
 
 
 def _told(row: Row) -> dict[str, Any]:
@@ -133,14 +146,14 @@ def _told(row: Row) -> dict[str, Any]:
     return {name: told[name] for name in _COLUMNS}
 
 
-def _human(row: Row, zone: tzinfo | None) -> bytes:
+def _human(row: Row, *, tr: Translator, zone: tzinfo | None) -> bytes:
     number = "-" if row.id is None else row.id
     place = "-" if row.seq is None else f"{row.stream} {row.seq}"
     size = "-" if row.size_bytes is None else row.size_bytes
     released = "-" if row.released_us is None else clock(row.released_us, zone, fine=True)
     words = (
-        f"{number:>8}  {row.destination:<12}  {row.state:<12}  {place:<14}  r{row.revision:<5}",
-        f"{size:>7}  {released:<30}  {row.alert_id}  {row.title or '-'}",
+        f"{number:>8}  {row.destination:<12}  {tr(row.state):<12}  {place:<14}  r{row.revision:<5}",
+        f"{size:>7}  {released:<30}  {row.alert_id}  {tr(row.title) if row.title else '-'}",
         *([f"({row.code})"] if row.code else []),
     )
     return printable("  ".join(words)).encode() + b"\n"
@@ -154,10 +167,14 @@ def _csv(row: Row) -> bytes:
     return csv_row("" if value is None else value for value in _told(row).values()).encode()
 
 
-_HEADING = (
-    f"{'ID':>8}  {'DESTINATION':<12}  {'STATE':<12}  {'STREAM, SEQ':<14}  {'REV':<6}  {'BYTES':>7}  {'RELEASED':<30}"
-    f"  {'ALERT':<36}  TITLE\n"
-).encode()
+def _heading(tr: Translator) -> bytes:
+    words = (
+        f"{tr('ID'):>8}  {tr('DESTINATION'):<12}  {tr('STATE'):<12}  {tr('STREAM, SEQ'):<14}  {tr('REV'):<6}",
+        f"{tr('BYTES'):>7}  {tr('RELEASED'):<30}  {tr('ALERT'):<36}  {tr('TITLE')}",
+    )
+    return "  ".join(words).encode() + b"\n"
+
+
 # Form for programs → what comes first, each row, what stands between two, what comes last.
 _FORMS: dict[str, tuple[bytes, Callable[[Row], bytes], bytes, bytes]] = {
     "json": (b'{"schema":"socmon.feed.queue/v1","rows":[\n', _ndjson, b",", b"]}\n"),
@@ -168,7 +185,9 @@ _FORMS: dict[str, tuple[bytes, Callable[[Row], bytes], bytes, bytes]] = {
 
 def _write(found: Iterator[Row], options: Options) -> None:
     """Every row as it is read: a backlog may be long."""
-    first, shown, between, last = _FORMS.get(options.output) or (_HEADING, partial(_human, zone=options.zone), b"", b"")
+    tr = options.tr
+    human = (_heading(tr), partial(_human, tr=tr, zone=options.zone), b"", b"")
+    first, shown, between, last = _FORMS.get(options.output) or human
     out = sys.stdout.buffer
     out.write(first)
     for number, row in enumerate(found):

@@ -1,10 +1,16 @@
 """`socmon kinds`: which kinds of collectors and forwarders are installed."""
 
+from __future__ import annotations  # what they name is imported where it is used: a shell only asks for the options
+
+from typing import TYPE_CHECKING
+
 import click
 
-from socmon import registry
 from socmon.cli import Options
 from socmon.cli.output import Column, as_json, write_csv, write_ndjson, write_table
+
+if TYPE_CHECKING:
+    from socmon import registry
 
 _COLUMNS = ("role", "kind", "package")
 
@@ -13,6 +19,8 @@ _COLUMNS = ("role", "kind", "package")
 @click.pass_obj
 def command(options: Options) -> None:
     """List the kinds of collectors and forwarders that `kind:` may name; imports none of them."""
+    from socmon import registry
+
     tr = options.tr
     rows = [_row(group, kind) for group in registry.GROUPS for kind in registry.kinds(group)]
     match options.output:
@@ -28,6 +36,8 @@ def command(options: Options) -> None:
 
 
 def _row(group: registry.Group, kind: str) -> dict[str, str]:
+    from socmon import registry
+
     return {
         "role": group.removeprefix("socmon.").removesuffix("s"),
         "kind": kind,

@@ -138,7 +138,7 @@ def _write_rules(page: _Page, options: Options, trial: Trial) -> None:
     if not trial.matches:
         page.say("matches", tr("no rule"))
     for number, rule in enumerate(trial.matches):
-        feeds = "" if rule.alerts else f" ({tr('only feeds correlations')})"
+        feeds = "" if rule.alerts else " (" + tr("only feeds correlations") + ")"
         page.say("" if number else "matches", f"{tr(rule.title)}{feeds}", color="green", mark_="+")
     if trial.late:
         page.say("counts for", tr("nothing: it is too far behind the lines before it"), color="yellow")

@@ -1,31 +1,31 @@
 """`socmon logtest`: a log line through the daemon's own stages, and why a rule matches it or does not."""
 
+from __future__ import annotations  # what they name is imported where it is used: a shell only asks for the options
+
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from socmon.cli import NOT_FOUND, PROBLEMS, CommandError, Options
-from socmon.cli.configured import configured
-from socmon.cli.line_forms import COLUMNS, flat, told
-from socmon.cli.line_page import write_trial
-from socmon.cli.line_trial import Session, Trial
+from socmon.cli.completing import offer_collectors
 from socmon.cli.output import as_json, write_csv
 from socmon.cli.reading import tell_cut, year_option, zone_of
-from socmon.component import CollectorSettings
-from socmon.config import Config
-from socmon.detection import limits, rule_paths
-from socmon.enrich import Assets, Inventory, load_inventory
+from socmon.cli.shown import tell_refused
 from socmon.event import Source
 from socmon.i18n import Message, mark
 from socmon.parsers import FORMATS
 from socmon.parsers.lines import Lines
 from socmon.resources import shipped
-from socmon.sigma import Rule, RuleSet, load_rules
-from socmon.sigma.explaining import find_rules
-from socmon.sigma.joining import Limits
 from socmon.text import printable
+
+if TYPE_CHECKING:
+    from socmon.cli.line_trial import Trial
+    from socmon.config import Config
+    from socmon.enrich import Inventory
+    from socmon.sigma import Rule, RuleSet
 
 _STDIN = "-"
 _SHOWN_RULES = 20
@@ -36,7 +36,12 @@ _TERMINAL_BYTES = 4095  # of a line that a terminal hands out (termios(3), canon
 @click.argument("line", required=False)
 @click.option("--rule", "wanted", metavar="ID|TITLE", help="Explain this rule, whether it matches or not.")
 @click.option("--rules", "more", multiple=True, type=click.Path(path_type=Path, exists=True), help="Rules besides.")
-@click.option("--collector", metavar="NAME", help="Read lines as this collector of the configuration does.")
+@click.option(
+    "--collector",
+    metavar="NAME",
+    shell_complete=offer_collectors,
+    help="Read lines as this collector of the configuration does.",
+)
 @click.option("--format", "format_name", type=click.Choice(["auto", *FORMATS]), help="How to read lines.")
 @click.option("--timezone", callback=zone_of, help="IANA zone of stamps that state none (default: UTC).")
 @year_option
@@ -60,10 +65,16 @@ def command(
     Without --rule it names up to five rules that are missed by one line of their detection. Exits with 1 when a line
     could not be decoded, or when the rule that --rule names matched none of them.
     """
+    from socmon.cli.configured import configured
+    from socmon.cli.line_trial import Session
+    from socmon.detection import limits, rule_paths
+    from socmon.enrich import Assets, Inventory, load_inventory
+    from socmon.sigma import load_rules
+    from socmon.sigma.joining import Limits
+
     config = configured(options)
     rules = load_rules([*([shipped("rules")] if config is None else rule_paths(config)), *more])
-    for error in rules.errors:
-        click.echo(f"{options.tr('rule refused')}: {printable(str(error))}", err=True)
+    tell_refused(options, rules)
     rule = None if wanted is None else _wanted(options, rules, wanted)
     inventory = Inventory() if config is None else load_inventory(config.assets.paths)
     session = Session(
@@ -106,6 +117,8 @@ def _lines(options: Options, line: str | None) -> Iterator[bytes]:
 
 def _source(config: Config | None, collector: str | None, format_name: str | None, timezone: str | None) -> Source:
     """How lines are read: as the options say, else as the collector's settings do."""
+    from socmon.component import CollectorSettings
+
     read_as = CollectorSettings()
     if collector is not None:
         wirings = {} if config is None else {wiring.name: wiring for wiring in config.collectors}
@@ -123,6 +136,8 @@ def _source(config: Config | None, collector: str | None, format_name: str | Non
 
 
 def _wanted(options: Options, rules: RuleSet, name: str) -> Rule:
+    from socmon.sigma.explaining import find_rules
+
     found = find_rules(rules, name, options.tr.sources(name))
     if len(found) == 1:
         return found[0]
@@ -135,6 +150,9 @@ def _wanted(options: Options, rules: RuleSet, name: str) -> Rule:
 
 
 def _write(options: Options, trials: Iterator[Trial], inventory: Inventory, rule: Rule | None) -> None:
+    from socmon.cli.line_forms import COLUMNS, flat, told
+    from socmon.cli.line_page import write_trial
+
     match options.output:
         case "json":
             asked = None if rule is None else {"id": rule.id, "title": rule.title}

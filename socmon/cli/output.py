@@ -17,6 +17,7 @@ Style = Callable[[str, int], str]
 # Inside a JSON text these can stand in strings only; below U+0020 the encoder has escaped them already.
 _ESCAPED = {code: f"\\u{code:04x}" for code in VISIBLE if code >= 0x20}
 _MIN_WIDTH = 8
+_COMFORTABLE = 16  # so much of a text is left before headings are cut
 _MIN_HEADING = 4  # what a narrow terminal leaves of a heading that is wider than all below it
 
 
@@ -183,22 +184,21 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterator[
 
 
 def _squeeze(widths: list[int], least: list[int], columns: Sequence[Column], room: int) -> None:
-    """Cut headings that are wider than all below them, then the widest flexible column, until all fit.
+    """Narrow columns until all fit, the widest first: what may be cut, then headings, then what may be cut still more.
 
     Args:
         least: per column, what its cells take.
     """
-    while sum(widths) > room:
-        number = max(range(len(widths)), key=lambda number: widths[number] - least[number])
-        if widths[number] <= least[number]:
-            break
-        widths[number] -= 1
-    flexible = [number for number, column in enumerate(columns) if column.flexible]
-    while flexible and sum(widths) > room:
-        widest = max(flexible, key=lambda number: widths[number])
-        if widths[widest] <= _MIN_WIDTH:
-            return
-        widths[widest] -= 1
+    flexible = {number: column.flexible for number, column in enumerate(columns)}
+    comfortable = [_COMFORTABLE if flexible[number] else width for number, width in enumerate(widths)]
+    headings = [min(width, narrow) for width, narrow in zip(comfortable, least, strict=True)]
+    narrowest = [_MIN_WIDTH if flexible[number] else width for number, width in enumerate(headings)]
+    for limits in (comfortable, headings, narrowest):
+        while sum(widths) > room:
+            wide = [number for number, limit in enumerate(limits) if widths[number] > limit]
+            if not wide:
+                break
+            widths[max(wide, key=lambda number: widths[number])] -= 1
 
 
 def _shown(cell: str, column: Column, width: int, number: int) -> str:

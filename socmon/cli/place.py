@@ -28,6 +28,7 @@ class Place(NamedTuple):
     rules: list[Path]
     forwarders: list[str]
     sources: list[Expected]
+    collectors: list[str]
 
     @property
     def store(self) -> Path:
@@ -49,9 +50,14 @@ def find(config: Path) -> Place:
     return Place(
         state_dir=_state_dir(documents, folder),
         rules=[*_rules(documents, folder)],
-        forwarders=sorted({name for section in _sections(documents, "forwarders") for name in section}),
+        forwarders=_names(documents, "forwarders"),
+        collectors=_names(documents, "collectors"),
         sources=[*_sources(documents)],
     )
+
+
+def _names(documents: list[Document], section: str) -> list[str]:
+    return sorted({str(name) for each in _sections(documents, section) for name in each})
 
 
 def _state_dir(documents: list[Document], folder: Path) -> Path:

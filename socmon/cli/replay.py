@@ -1,24 +1,26 @@
 """`socmon replay`: old log files through the real engine."""
 
+from __future__ import annotations  # what they name is imported where it is used: a shell only asks for the options
+
 import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from resource import RLIMIT_NOFILE, getrlimit, setrlimit
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from socmon.cli import PROBLEMS, Options
 from socmon.cli.output import Form, write_rows
 from socmon.cli.reading import format_option, tell_cut, timezone_option, year_option
-from socmon.enrich import Assets, load_inventory
 from socmon.errors import ConfigError
 from socmon.event import rfc3339
-from socmon.replaying import LATENESS_S, STDIN, Found, Reading, Replay
 from socmon.resources import shipped
-from socmon.sigma import load_rules
 from socmon.text import printable
+
+if TYPE_CHECKING:
+    from socmon.replaying import Found, Reading, Replay
 
 _UNKNOWN_SHOWN = 20
 
@@ -62,6 +64,10 @@ def command(
     Exits with 1 when the answer may lack something: a rule or asset was refused, a file could not be read to its end,
     or events could not be correlated. What could be used has run all the same.
     """
+    from socmon.enrich import Assets, load_inventory
+    from socmon.replaying import Replay
+    from socmon.sigma import load_rules
+
     for name in files:
         _check(name)
     rules = load_rules(rule_paths or [shipped("rules")])
@@ -95,6 +101,8 @@ def command(
 
 def _check(name: str) -> None:
     """Refuse what cannot be a log, before anything is read; a pipe can be one."""
+    from socmon.replaying import STDIN
+
     if name == STDIN:
         return
     if Path(name).is_dir():
@@ -124,6 +132,8 @@ def _tell(reading: Reading, form: str) -> None:
 
 def _tell_unused(replay: Replay) -> None:
     """Say on standard error what the alerts do not count."""
+    from socmon.replaying import LATENESS_S
+
     unused = "they are matched, not correlated"
     if replay.undated:
         click.echo(f"{replay.undated} events have no time (standard input without --year); {unused}", err=True)

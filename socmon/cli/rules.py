@@ -1,23 +1,27 @@
 """`socmon rules`: which rules are loaded, and whether they find what the cases beside them say."""
 
+from __future__ import annotations  # what they name is imported where it is used: a shell only asks for the options
+
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from socmon.cli import PROBLEMS, Options
-from socmon.cli.configured import configured
 from socmon.cli.output import Form, as_json, write_rows
-from socmon.detection import rule_paths
+from socmon.cli.shown import tell_refused
 from socmon.errors import ConfigError
 from socmon.event import LogSource
+from socmon.i18n import Translator, mark
 from socmon.resources import shipped
-from socmon.sigma import Rule, RuleSet, load_rules
-from socmon.sigma.cases import Placed, load_cases
-from socmon.sigma.trying import case_files, failure, untried
 from socmon.text import printable
+
+if TYPE_CHECKING:
+    from socmon.sigma import Rule, RuleSet
+    from socmon.sigma.cases import Placed
 
 _Row = dict[str, Any]
 
@@ -34,9 +38,12 @@ def list_rules(options: Options) -> int:
 
     Exits with 1 when a rule was refused.
     """
+    from socmon.sigma import load_rules
+
     rules = load_rules(_paths(options))
-    _tell_refused(rules)
-    write_rows([_row(rule, rules) for rule in rules.rules], options.output, _RULES, {})
+    tell_refused(options, rules)
+    form = _RULES._replace(human=partial(_rule_line, options.tr))
+    write_rows([_row(rule, rules) for rule in rules.rules], options.output, form, {})
     return PROBLEMS if rules.errors else 0
 
 
@@ -51,23 +58,29 @@ def test(options: Options, paths: tuple[Path, ...]) -> int:
 
     Exits with 1 when a case fails, or when a rule or a file of cases was refused. A rule without cases is a warning.
     """
+    from socmon.sigma import load_rules
+    from socmon.sigma.trying import failure, untried
+
     always = _paths(options)
     chosen = list(paths) or always
     rules = load_rules([*always, *paths])
-    _tell_refused(rules)
+    tell_refused(options, rules)
     cases, problems = _cases(chosen)
     for problem in problems:
         click.echo(printable(problem), err=True)
     lacking = list(untried(_beside(rules, chosen), [placed.case for placed in cases]))
     for rule in [] if options.quiet else lacking:
-        click.echo(printable(f"{rule.path}:{rule.line}: warning: no case tries {rule.title!r}"), err=True)
+        text = options.tr("no case tries {title!r}", title=rule.title)
+        click.echo(printable(f"{rule.path}:{rule.line}: " + options.tr("warning") + f": {text}"), err=True)
     failures = [failed for placed in cases if (failed := failure(rules, placed))]
     untold = [{"path": rule.path, "line": rule.line, "title": rule.title} for rule in lacking]
-    write_rows([msgspec.to_builtins(failed) for failed in failures], options.output, _FAILURES, {
+    form = _FAILURES._replace(human=partial(_failure_line, options.tr))
+    write_rows([msgspec.to_builtins(failed) for failed in failures], options.output, form, {
         "cases": len(cases), "untried": untold,
     })  # fmt: skip
     if options.output == "human" and not options.quiet:
-        click.echo(f"{len(cases)} cases, {len(failures)} failed, {len(rules.rules)} rules", err=True)
+        text = mark("{cases} cases, {failed} failed, {rules} rules")
+        click.echo(options.tr(text, cases=len(cases), failed=len(failures), rules=len(rules.rules)), err=True)
     return PROBLEMS if failures or problems or rules.errors else 0
 
 
@@ -77,17 +90,18 @@ def _paths(options: Options) -> list[Path]:
     Raises:
         ConfigError: the configuration is not valid, or one that was named is not there.
     """
+    from socmon.cli.configured import configured
+    from socmon.detection import rule_paths
+
     config = configured(options)
     return [shipped("rules")] if config is None else rule_paths(config)
 
 
-def _tell_refused(rules: RuleSet) -> None:
-    for error in rules.errors:
-        click.echo(f"rule refused: {printable(str(error))}", err=True)
-
-
 def _cases(paths: Iterable[Path]) -> tuple[list[Placed], list[str]]:
     """The cases at `paths`, and what is wrong with their files."""
+    from socmon.sigma.cases import load_cases
+    from socmon.sigma.trying import case_files
+
     files = {file.resolve(): file for path in paths for file in case_files(path)}
     cases: list[Placed] = []
     problems: list[str] = []
@@ -128,22 +142,24 @@ def _stated(logsource: LogSource) -> dict[str, str]:
     return {name: value for name, value in msgspec.structs.asdict(logsource).items() if value}
 
 
-def _rule_line(row: _Row) -> str:
+def _rule_line(tr: Translator, row: _Row) -> str:
     source = " ".join(f"{name}={value}" for name, value in row["logsource"].items()) or "-"
-    does = " ".join([*(["alerts"] if row["alerts"] else []), *(f"feeds {over}" for over in row["feeds"])])
+    feeds = [tr("feeds {rule}", rule=over) for over in row["feeds"]]
+    does = " ".join([*([tr("alerts")] if row["alerts"] else []), *feeds])
     place = f"{row['path']}:{row['line']}"
-    return f"{row['id']}  {row['level']:<13}  {row['type']:<16}  {row['title']}  {source}  {place}  {does}"
+    return f"{row['id']}  {tr(row['level']):<13}  {row['type']:<16}  {tr(row['title'])}  {source}  {place}  {does}"
 
 
-def _failure_line(row: _Row) -> str:
+def _failure_line(tr: Translator, row: _Row) -> str:
     place = f"{row['path']}:{row['line']}"
-    return f"{place}: {row['case']}: expected {as_json(row['expected'])}, found {as_json(row['found'])}"
+    expected, found = as_json(row["expected"]), as_json(row["found"])
+    return f"{place}: {row['case']}: " + tr("expected {expected}, found {found}", expected=expected, found=found)
 
 
 _RULES = Form(
     "socmon.rules.list/v1",
     "rules",
     ("id", "level", "type", "title", "logsource", "path", "line", "alerts", "feeds"),
-    _rule_line,
+    str,
 )
-_FAILURES = Form("socmon.rules.test/v1", "failures", ("path", "line", "case", "expected", "found"), _failure_line)
+_FAILURES = Form("socmon.rules.test/v1", "failures", ("path", "line", "case", "expected", "found"), str)

@@ -2,7 +2,6 @@
 
 import click
 
-from socmon import config, daemon
 from socmon.cli import Options
 
 
@@ -10,4 +9,6 @@ from socmon.cli import Options
 @click.pass_obj
 def command(options: Options) -> None:
     """Run the daemon with the configuration that `-c` names."""
+    from socmon import config, daemon
+
     daemon.run(config.load(options.config))

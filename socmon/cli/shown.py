@@ -2,12 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
+from typing import TYPE_CHECKING
 
 import click
 
 from socmon.cli.output import Row
 from socmon.event import SECOND_US, Alert, rfc3339
 from socmon.i18n import Translator, mark
+from socmon.text import printable
+
+if TYPE_CHECKING:
+    from socmon.cli import Options
+    from socmon.sigma import RuleSet
 
 ALERT_COLUMNS = (
     "id", "level", "status", "reason", "recurring", "status_by", "title", "rule_id", "group", "first_seen", "last_seen",
@@ -112,6 +118,12 @@ def status_word(alert: Alert, tr: Translator) -> str:
 def reason_word(reason: str, tr: Translator) -> str:
     """Why an alert was closed, for people."""
     return tr(_REASONS.get(reason, reason))
+
+
+def tell_refused(options: "Options", rules: "RuleSet") -> None:
+    """Say on standard error which rules could not be loaded, and why."""
+    for error in rules.errors:
+        click.echo(options.tr("rule refused") + f": {printable(str(error))}", err=True)
 
 
 def about(alert: Alert) -> str:

@@ -9,7 +9,6 @@ import click
 from msgspec import Struct
 
 from socmon.cli import PROBLEMS, UNREACHABLE, CommandError, Options, locks, place
-from socmon.cli.control_client import asking
 from socmon.cli.output import as_json, write_csv
 from socmon.cli.status_page import Look, flat, page
 from socmon.errors import NotFoundError
@@ -95,6 +94,8 @@ def look(options: Options) -> Look:
 
 def _daemon_warnings(folder: Path) -> Iterator[Warned]:
     """What the running daemon itself says is wrong; nothing where this user may not ask it, or it still starts."""
+    from socmon.cli.control_client import asking
+
     try:
         with asking(folder, answer_s=_ANSWER_S) as ask:
             said = ask("status", Said)

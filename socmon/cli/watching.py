@@ -114,7 +114,8 @@ def _picture(options: Options, interval_s: float, look: Callable[[], Look], seen
     tr = options.tr
     found = _tried(look)
     now_us = found.now_us if isinstance(found, Look) else time.time_ns() // 1000
-    head = tr("{time}, every {seconds} s until Ctrl-C", time=clock(now_us, options.zone), seconds=f"{interval_s:g}")
+    seconds = f"{interval_s:g}"
+    head = tr("{time}, every {seconds} s until Ctrl-C", time=clock(now_us, options.zone), seconds=seconds)
     if not isinstance(found, Look):
         return [*folded(head), "", *folded(printable(tr(found)))]
     if changes := _noted(found, seen):

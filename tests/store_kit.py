@@ -1,11 +1,13 @@
 """A store with alerts of one's own choice, made by the store itself, and `socmon` as a process over it."""
 
 import asyncio
+import fcntl
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,18 @@ class Place:
             self.command(*args), capture_output=True, encoding="utf-8", errors="replace", timeout=60, check=False,
             env=clean() | environment,
         )  # fmt: skip
+
+
+@contextmanager
+def in_use(place: Place) -> Iterator[None]:
+    """Hold the lock of the state directory, as a daemon does."""
+    handle = os.open(place.state / "lock", os.O_RDWR | os.O_CREAT, 0o640)
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.write(handle, f"{os.getpid()}\n".encode())
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def clean() -> dict[str, str]:

@@ -30,7 +30,17 @@ class Terminal:
     def start(self, command: Sequence[str], *, columns: int = 80, rows: int = 24, **environment: str) -> None:
         """Run `command`; the window stays when it has ended, and shows the exit code."""
         told = environment | {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
-        words = ["env", "-u", "NO_COLOR", *(f"{name}={value}" for name, value in told.items()), *command]
+        words = [
+            "env",
+            "-u",
+            "NO_COLOR",
+            "-u",
+            "COLUMNS",
+            "-u",
+            "LINES",
+            *(f"{name}={value}" for name, value in told.items()),
+            *command,
+        ]
         # The shell hears Ctrl-C too, and must live to tell how the command ended.
         line = f'trap : INT; {shlex.join(words)}; echo "[exit $?]"; exec cat >/dev/null'
         # The window is as large as it is told to be, whoever looks at it.

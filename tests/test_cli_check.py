@@ -1,5 +1,7 @@
 """`socmon check`: what it refuses, what it warns of, and that it changes nothing."""
 
+import csv
+import io
 import json
 import os
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from store_kit import valid
 
 from socmon.cli import main
 from socmon.feed.keys import generate
@@ -29,6 +32,7 @@ def socmon(*args: str) -> Result:
 
 def configured(folder: Path, **more: str) -> Path:
     """A configuration in which nothing is wrong."""
+    folder.mkdir(exist_ok=True)
     (folder / "auth.log").touch()
     (folder / "alerts").touch()
     (folder / "rules").mkdir()
@@ -75,6 +79,27 @@ def test_check_in_json_counts_what_it_found(tmp_path: Path) -> None:
             "warnings": [],
         },
     )
+
+
+def test_check_in_every_form_tells_the_same(tmp_path: Path) -> None:
+    path = configured(tmp_path, collectors="{auth: {kind: file, paths: [/none/x.log]}}")
+    _, found = checked(path)
+    (line,) = socmon("check", "-c", str(path), "-o", "ndjson").stdout.splitlines()
+    rows = list(csv.DictReader(io.StringIO(socmon("check", "-c", str(path), "-o", "csv").stdout, newline="")))
+
+    assert valid(found, "check.v1") == json.loads(line)
+    assert [row["value"] for row in rows if row["section"] == "warning"] == found["warnings"] != []
+    assert {row["section"]: row["value"] for row in rows if row["section"] != "warning"} == {
+        "collector": "auth", "forwarder": "out", "rules": "1", "agencies": "0",
+    }  # fmt: skip
+
+
+def test_check_speaks_vietnamese(tmp_path: Path) -> None:
+    path = configured(tmp_path)
+    bad = configured(tmp_path / "bad", log="{level: loud}")
+
+    assert socmon("check", "-c", str(path), "--lang", "vi").stdout == f"{path}: đạt, 1 nguồn thu, 1 luật, 1 nơi nhận\n"
+    assert f"{bad}: 1 lỗi cần sửa\n" in socmon("check", "-c", str(bad), "--lang", "vi").stderr
 
 
 def test_check_tells_every_problem_of_the_configuration(tmp_path: Path) -> None:

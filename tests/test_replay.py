@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from replay_kit import failed, objects, quiet, run, undated, write
+from store_kit import valid
 
 KEYS = [
     "rule_id", "title", "level", "group", "agency", "system", "system_level", "first_seen", "last_seen", "count",
@@ -207,7 +208,9 @@ def test_form_may_stand_before_and_after_the_command(attack: str, form: str) -> 
 def test_json_holds_the_same_rows_in_one_object(attack: str, arguments: list[str], schema: str, key: str) -> None:
     whole = json.loads(run(attack, *arguments, "-o", "json").stdout)
 
-    assert whole == {"schema": schema, key: objects(run(attack, *arguments, "-o", "ndjson").stdout)}
+    name = schema.removeprefix("socmon.").replace("/", ".")
+    rows = [valid(row, name, row=True) for row in objects(run(attack, *arguments, "-o", "ndjson").stdout)]
+    assert valid(whole, name) == {"schema": schema, key: rows}
 
 
 def table(output: bytes) -> list[Mapping[str, str]]:

@@ -7,13 +7,11 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from store_kit import START_US, Place, S, alert, valid
+from store_kit import START_US, Place, S, alert, in_use, valid
 
 from socmon.cli import locks
 from socmon.ledger import Account, Ledger
@@ -32,18 +30,6 @@ def now_us() -> int:
 def checkpoint(**account: Any) -> Checkpoint:
     values: dict[str, Any] = {"journalled": 10, "evaluated": 8, "unparsed": 2, "dropped": {"buffer_full": 3}} | account
     return Checkpoint("one", 7, Ledger({"auth": Account(**values)}), {})
-
-
-@contextmanager
-def in_use(place: Place) -> Iterator[None]:
-    """Hold the lock of the state directory, as a daemon does."""
-    handle = os.open(place.state / "lock", os.O_RDWR | os.O_CREAT, 0o640)
-    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    os.write(handle, f"{os.getpid()}\n".encode())
-    try:
-        yield
-    finally:
-        os.close(handle)
 
 
 def status(place: Place) -> tuple[int, dict[str, Any]]:

@@ -167,12 +167,13 @@ def _csv(row: Row) -> bytes:
     return csv_row("" if value is None else value for value in _told(row).values()).encode()
 
 
+_WIDTHS = (8, 12, 12, 14, 6, 7, 30, 36, 0)
+
+
 def _heading(tr: Translator) -> bytes:
-    words = (
-        f"{tr('ID'):>8}  {tr('DESTINATION'):<12}  {tr('STATE'):<12}  {tr('STREAM, SEQ'):<14}  {tr('REV'):<6}",
-        f"{tr('BYTES'):>7}  {tr('RELEASED'):<30}  {tr('ALERT'):<36}  {tr('TITLE')}",
-    )
-    return "  ".join(words).encode() + b"\n"
+    names = (tr("ID"), tr("DESTINATION"), tr("STATE"), tr("STREAM, SEQ"), tr("REV"), tr("BYTES"), tr("RELEASED"))
+    cells = zip((*names, tr("ALERT"), tr("TITLE")), _WIDTHS, strict=True)
+    return "  ".join(cell.ljust(width) for cell, width in cells).encode() + b"\n"
 
 
 # Form for programs → what comes first, each row, what stands between two, what comes last.

@@ -4,7 +4,7 @@ On a terminal the alternate screen is used (xterm, "The Alternate Screen Buffer"
 what differs is drawn over; at the end the last picture is left on the screen that was there before.
 """
 
-import shutil
+import os
 import signal
 import sys
 import time
@@ -194,14 +194,16 @@ def _object(found: Look, seen: Seen) -> dict[str, Any]:
 
 def _screen(options: Options, lines: list[str]) -> str:
     """One write that replaces what stands on the screen; what does not fit below is left out, and that is said."""
-    rows = shutil.get_terminal_size().lines
+    rows = os.get_terminal_size(sys.stdout.fileno()).lines  # not LINES, which a shell may have exported long ago
     if len(lines) > rows:
         more = options.tr("{count} lines more; make the window higher", count=len(lines) - rows + 1)
         lines = [*lines[: rows - 1], more]
     context = click.get_current_context()
     shown = [click.unstyle(line) for line in lines] if context.color is False else lines
-    body = f"{_TO_LINE_END}\r\n".join(shown)
-    return f"{_WRAP_OFF}{_HOME}{body}{_TO_LINE_END}{_TO_SCREEN_END}{_WRAP_ON}"
+    # Each line is cleared before it is written: behind a full one, the cursor still stands on its last character.
+    body = "\r\n".join(f"{_TO_LINE_END}{line}" for line in shown)
+    rest = f"\r\n{_TO_SCREEN_END}" if len(shown) < rows else ""
+    return f"{_WRAP_OFF}{_HOME}{body}{rest}{_WRAP_ON}"
 
 
 def _put(text: str) -> None:

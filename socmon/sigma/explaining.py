@@ -113,7 +113,7 @@ class Explainer:
             stated=logsource,
             differing=differing,
             condition=condition,
-            obstacles=tuple({id(one.item): one for one in _obstacles(condition, should=True)}.values()),
+            obstacles=_distinct(_obstacles(condition, should=True)),
             agreeing=sum(_agreeing(condition, should=True)),
         )
 
@@ -149,6 +149,11 @@ def _obstacles(verdict: Verdict, *, should: bool) -> Sequence[Obstacle]:
     if (verdict.link == "all") is should:
         return [obstacle for obstacles in each for obstacle in obstacles]
     return min(each, key=len)
+
+
+def _distinct(obstacles: Sequence[Obstacle]) -> tuple[Obstacle, ...]:
+    """Each once: a condition may name a detection several times."""
+    return tuple(one for number, one in enumerate(obstacles) if one not in obstacles[:number])
 
 
 def _agreeing(verdict: Verdict, *, should: bool) -> Iterator[bool]:

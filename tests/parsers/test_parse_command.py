@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from store_kit import valid
 
 FAILED = b"Dec 10 06:55:48 web01 sshd[7]: Failed password for invalid user \x1b[31mx from 192.0.2.7 port 4000 ssh2\n"
 REPEATED = (
@@ -78,7 +79,8 @@ def test_json_is_one_object_and_csv_one_table(log: Path) -> None:
     whole = json.loads(run(str(log), "-o", "json").stdout)
     table = list(csv.DictReader(io.StringIO(run(str(log), "-o", "csv").stdout.decode(), newline="")))
 
-    assert whole["schema"] == "socmon.parse/v1"
+    assert valid(whole, "parse.v1")["schema"] == "socmon.parse/v1"
+    assert [valid(row, "parse.v1", row=True) for row in objects(run(str(log), "-o", "ndjson").stdout)] == whole["lines"]
     assert [row["n"] for row in whole["lines"]] == [0, 2, 3, 4]
     assert [row["n"] for row in table] == ["0", "2", "3", "4"]
     assert json.loads(table[0]["fields"]) == whole["lines"][0]["fields"]

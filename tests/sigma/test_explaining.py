@@ -119,6 +119,12 @@ def test_of_alternatives_the_one_that_lacks_least_is_named() -> None:
     assert one(detection, {"f": "2"}) == (False, [(True, "h", None)])
 
 
+def test_a_line_that_the_condition_uses_twice_is_named_once() -> None:
+    detection = "a: {f: 1}\nb: {g: 1}\nc: {h: 1}\ncondition: (a and b) and (a and c)"
+
+    assert one(detection, {"g": 1, "h": 1}) == (False, [(True, "f", None)])
+
+
 def test_a_field_that_is_missing_is_told_from_one_that_is_null() -> None:
     rules = loaded(rule_text("s: {f: 1}\ncondition: s"))
     explain = Explainer(rules).explain

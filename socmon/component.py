@@ -28,6 +28,14 @@ class CollectorSettings(Settings):
     )
     timezone: str = Field(default="UTC", description="IANA zone of time stamps that state none.")
 
+    quota_per_s: int = Field(
+        default=2000,
+        ge=0,
+        le=10_000_000,
+        description="Records a second of one file or sender that go before others; what is over waits until nothing "
+        "else does. 0 is no quota, as for a relay of many hosts.",
+    )
+
     @field_validator("format")
     @classmethod
     def _format_is_not_ours(cls, name: str) -> str:
@@ -84,13 +92,20 @@ class Context(Protocol[SettingsT]):
     counters: Counters
 
     async def emit(self, batch: Sequence[Record]) -> None:
-        """Return when every record of `batch` is in the journal; may wait. For senders that can wait too."""
+        """Return when every record of `batch` is in the journal; may wait. For senders that can wait too.
+
+        It waits for the source of `batch` that is furthest over its quota; `over_quota` tells whom to emit apart.
+        """
 
     def offer(self, batch: Sequence[Record]) -> int:
-        """Never wait: take as many records of `batch`, from its start, as there is room for, and return how many.
+        """Never wait: take those records of `batch` that there is room for, and return how many.
 
-        The rest is dropped and counted. For senders that cannot be slowed (UDP, capture).
+        Of each source these are the first; the rest is dropped and counted. For senders that cannot be slowed (UDP,
+        capture).
         """
+
+    def over_quota(self, source: Source, records: int) -> bool:
+        """Whether `records` more of `source`, emitted now, would have to wait until nobody else's do."""
 
     def position(self, stream: str) -> bytes | None:
         """The last position journalled for `stream` by this component, ever; None if there is none."""

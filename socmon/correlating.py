@@ -6,15 +6,16 @@ every second or so, the checkpoint, in one transaction each.
 
 import asyncio
 import copy
-import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 
 from socmon import failpoints, log, metrics
 from socmon.detection import Detection
 from socmon.errors import JournalError, StoreError
-from socmon.event import LEVELS, Alert, Evidence, Record
+from socmon.event import LEVELS, Alert
 from socmon.intake import Intake, until
 from socmon.journal import Batch, Journal
 from socmon.ledger import Ledger
@@ -26,7 +27,6 @@ from socmon.watchdog import Pulse
 
 MAX_UNCOMMITTED = 10_000  # alerts; docs/semantics.md, "Disk full"
 MAX_FAILING_S = 60.0
-MAX_EVIDENCE_BYTES = 8192  # of a record: whoever writes long lines must not fill the disk
 _READ_AHEAD = 8  # batches
 _TURN_S = 1.0  # between two turns of reading and of committing, though nothing is new
 _RETRY_S = 1.0
@@ -75,8 +75,7 @@ class Correlating:
         self._work = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
-        self._whole = asyncio.Event()  # cleared while what detection runs by is exchanged
-        self._whole.set()
+        self._whole = asyncio.Lock()  # held while a batch is taken in, and while what detection runs by is exchanged
         self._committing = asyncio.Lock()
         self._draining = self._finishing = False
         # Threads of its own: a shared pool could be full of somebody's calls that hang.
@@ -125,6 +124,7 @@ class Correlating:
             _log.warning("the journal's beginning was trimmed, starting from its oldest frame", frame=kept)
             self.number = kept - 1
         reader = self._journal.reader(after=self.number)
+        self._intake.detected(self.number)
         while True:
             self.pulse.beat()
             self._intake.appended.clear()
@@ -136,23 +136,25 @@ class Correlating:
                 await until(self._intake.appended, _TURN_S)
             self._count_damage(reader.lost_seqs)
             for batch in batches:
-                await self._may_go_on()
-                failpoints.die("journal.appended")
-                self._take(batch)
+                async with self._going_on():
+                    failpoints.die("journal.appended")
+                    await self._take(batch)
                 await asyncio.sleep(0)
 
-    async def _may_go_on(self) -> None:
-        """Wait while too many alerts cannot be stored, or what detection runs by is exchanged."""
-        while not (self._room.is_set() and self._whole.is_set()):
-            self.pulse.waits = True
-            await self._room.wait()
-            await self._whole.wait()
-        self.pulse.waits = False
-        self.pulse.beat()
+    @asynccontextmanager
+    async def _going_on(self) -> AsyncIterator[None]:
+        """Hold `_whole`, once there is room for alerts, collectors do not stop, and nothing is being exchanged."""
+        self.pulse.waits = True
+        await self._room.wait()
+        await self._intake.may_detect.wait()
+        async with self._whole:
+            self.pulse.waits = False
+            self.pulse.beat()
+            yield
 
-    def _take(self, batch: Batch) -> None:
+    async def _take(self, batch: Batch) -> None:
         began_s = time.monotonic()
-        self._apply(self._matcher.match(batch))
+        await self._apply(self._matcher.match(batch))
         now_us = time.time_ns() // 1000
         # Backwards, so that the first record of each collector stays.
         received_us = {record.source.collector: record.received_us for record in reversed(batch.records)}
@@ -188,11 +190,20 @@ class Correlating:
         self._draining = True
         self._intake.appended.set()
 
-    def _apply(self, matched: Matched) -> None:
-        """Take one batch in; nothing is awaited, so whoever looks between two batches sees a whole state."""
+    async def _apply(self, matched: Matched) -> None:
+        """Take one batch in, in steps between which others have their turn; who holds `_whole` sees a whole state."""
         if matched.tick:
             self._correlator.tick(matched.written_us)
-        self._correlator.process(matched.matches, matched.highs)
+        steps = self._correlator.steps(matched.matches, matched.highs)
+        try:
+            for _ in steps:
+                await asyncio.sleep(0)
+        finally:
+            deque(steps, maxlen=0)  # cancelled: half a batch must never be stored
+            self._count(matched)
+
+    def _count(self, matched: Matched) -> None:
+        """Account for a batch that is taken in."""
         self._ledger.add_journalled(matched.journalled)
         self._ledger.add_matched(matched.evaluated, matched.unparsed)
         for drop in matched.drops:
@@ -202,6 +213,7 @@ class Correlating:
         self.number = matched.number
         self._moved_s = time.monotonic()
         self._work.set()
+        self._intake.detected(self.number)
         metrics.matched(matched.evaluated, matched.unparsed, (rule for m in matched.matches for rule in m.rules))
 
     def _tell_unparsed(self, samples: Mapping[tuple[str, str], Unparsed]) -> None:
@@ -269,36 +281,38 @@ class Correlating:
         Raises:
             StoreError: the checkpoint could not be written or read; all goes on as before. JournalError likewise.
         """
-        self._whole.clear()
-        try:
-            async with self._committing:
-                await self._commit_now(checkpoint=True)
-                checkpoint = await self._store.load()
-                self.commit_pulse.beat()
-                correlator = Correlator(detection.rules.rules, self._journal.incarnation, detection.limits)
-                if checkpoint is not None and checkpoint.incarnation == str(self._journal.incarnation):
-                    await asyncio.get_running_loop().run_in_executor(self._looking_up, _fill, correlator, checkpoint)
-                self.detection = detection
-                self._matcher = Matcher(detection.rules, assets=detection.assets)
-                self._correlator = correlator
-                self._shown = copy.deepcopy(correlator.tally)
-                self.exchanged = self.number
-        finally:
-            self._whole.set()
+        async with self._committing, self._whole:
+            await self._write(*self._take_news(checkpoint=True))
+            checkpoint = await self._store.load()
+            self.commit_pulse.beat()
+            correlator = Correlator(detection.rules.rules, self._journal.incarnation, detection.limits)
+            if checkpoint is not None and checkpoint.incarnation == str(self._journal.incarnation):
+                await asyncio.get_running_loop().run_in_executor(self._looking_up, _fill, correlator, checkpoint)
+            self.detection = detection
+            self._matcher = Matcher(detection.rules, assets=detection.assets)
+            self._correlator = correlator
+            self._shown = copy.deepcopy(correlator.tally)
+            self.exchanged = self.number
 
     async def _commit(self, *, checkpoint: bool) -> None:
         async with self._committing:
-            await self._commit_now(checkpoint=checkpoint)
+            async with self._whole:
+                taken = self._take_news(checkpoint=checkpoint)
+            await self._write(*taken)
 
-    async def _commit_now(self, *, checkpoint: bool) -> None:
-        number, now_us = self.number, time.time_ns() // 1000
+    def _take_news(self, *, checkpoint: bool) -> tuple[int, Checkpoint | None]:
+        """What is new by now: alerts, in `_unsaved`, and a checkpoint if it is due. The caller holds `_whole`."""
+        number = self.number
         for alert, fresh in self._correlator.take_alerts():
             before = self._unsaved.get(alert.id)
             self._unsaved[alert.id] = (alert, before[1] + fresh if before else fresh)
-        saved = self._take_checkpoint(number) if checkpoint and number > self.committed else None
         metrics.STORE_WAITING.set(len(self._unsaved))
+        return number, self._take_checkpoint(number) if checkpoint and number > self.committed else None
+
+    async def _write(self, number: int, saved: Checkpoint | None) -> None:
         if not self._unsaved and saved is None:
             return
+        now_us = time.time_ns() // 1000
         alerts = await self._with_evidence(list(self._unsaved.values()))
         with metrics.STORE_COMMIT_SECONDS.time():
             stored = await self._store.commit(alerts, depends_on=number, now_us=now_us, checkpoint=saved)
@@ -344,24 +358,10 @@ class Correlating:
         records = await loop.run_in_executor(self._looking_up, self._journal.lookup, wanted) if wanted else {}
         for alert, fresh in unsaved:
             names = self.detection.rules.fields_of(alert.rule_id)
-            alert.evidence = [self._evidence(records[seq], names) for seq in fresh if seq in records]
+            alert.evidence = [self._matcher.evidence(records[seq], names) for seq in fresh if seq in records]
             opening = [records[seq].received_us for seq in _opening(alert, fresh) if seq in records]
             alert.received_us = opening[0] if opening else None
         return [alert for alert, _ in unsaved]
-
-    def _evidence(self, record: Record, names: Sequence[str]) -> Evidence:
-        event = self._matcher.parse(record)
-        return Evidence(
-            seq=record.seq,
-            time_us=event.time_us or record.received_us,
-            host=event.host,
-            collector=record.source.collector,
-            peer=record.source.peer,
-            raw=record.data[:MAX_EVIDENCE_BYTES].decode("utf-8", "backslashreplace"),
-            cut=len(record.data) > MAX_EVIDENCE_BYTES,
-            sha256=hashlib.sha256(record.data).hexdigest(),
-            fields={name: event.fields[name] for name in names if name in event.fields},
-        )
 
     def _fail(self, reason: str) -> None:
         """Nothing can be stored: go on in memory, then make the senders wait (docs/semantics.md, "Disk full")."""

@@ -230,6 +230,7 @@ class Daemon:
 
         What is not done in time is done after the next start: it is in the journal or in the outbox.
         """
+        self._intake.hurry()
         await _cancel([running.reloading, *running.collectors], _COLLECTORS_STOP_S)
         self._intake.close()
         await _end(running.intake, _DRAIN_S)

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from structlog.typing import FilteringBoundLogger
 
 from socmon import log, metrics
-from socmon.component import Counters, Settings
+from socmon.component import CollectorSettings, Counters, Settings
 from socmon.config import Wiring
-from socmon.event import Record
+from socmon.event import Record, Source
 from socmon.intake import Intake
 from socmon.journal import Journal
 
@@ -50,6 +50,8 @@ class Door:
         self._emitting = 0
         self.beaten_s = time.monotonic()
         self.settled = asyncio.Event()
+        if isinstance(wiring.settings, CollectorSettings):
+            intake.limit(wiring.name, wiring.settings.quota_per_s)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -78,10 +80,14 @@ class Door:
 
     def offer(self, batch: Sequence[Record]) -> int:
         """See Context; what is not taken is counted with the reason."""
-        taken = self._intake.offer(batch)
-        if taken < len(batch):
-            self.counters.dropped(sum(record.count for record in batch[taken:]), self._intake.no_room)
+        taken, dropped = self._intake.offer(batch)
+        for reason, records in dropped.items():
+            self.counters.dropped(records, reason)
         return taken
+
+    def over_quota(self, source: Source, records: int) -> bool:
+        """See Context."""
+        return self._intake.over_quota(source, records)
 
     def position(self, stream: str) -> bytes | None:
         """See Context."""

@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -13,10 +12,9 @@ from socmon.errors import JournalError
 from socmon.event import Record, Source
 from socmon.journal import Drop, Journal, UnwritableError
 from socmon.sections import IntakeSettings, JournalSettings
+from socmon.waiting import Offering, Waiting, counted, parts
 from socmon.watchdog import Pulse
 
-MAX_BATCH = 1000
-MAX_BATCH_BYTES = 4 * 1024 * 1024
 _MAX_SOURCES = 10_000
 _SAMPLES = 20  # records that a source's format is settled from
 _DROPS_LATE_S = 1.0  # docs/semantics.md, "Ledger"
@@ -27,29 +25,19 @@ _RETRY_S = 1.0  # a full disk is looked at again this often
 _log = log.get("intake")
 
 
-class _Offering:
-    """Records of one emit or offer; `written` is done when they may be acknowledged."""
-
-    def __init__(self, records: Sequence[Record], written: asyncio.Future[None]) -> None:
-        self.records = records
-        self.written = written
-        self.size_bytes = sum(len(record.data) for record in records)
-
-
 class Intake:
     """Owns the buffer before the journal, and the journal's only writer thread."""
 
     def __init__(self, journal: Journal, intake: IntakeSettings, journalling: JournalSettings) -> None:
         self._journal = journal
-        self._buffer_records = intake.buffer_records
         self._tick_s = intake.tick_s
         self._fsync_each_batch = journalling.fsync == "batch"
         self._fsync_interval_s = _COALESCE_S if self._fsync_each_batch else journalling.fsync_interval_s
         # Threads of its own: a shared pool could be full of somebody's calls that hang.
         self._thread = ThreadPoolExecutor(1, "journal")
         self._sync_thread = ThreadPoolExecutor(1, "journal-sync")
-        self._queue: deque[_Offering] = deque()
-        self._held = 0
+        self._waiting = Waiting(intake.buffer_records, intake.over_quota_bytes)
+        self._detected = 0  # the last frame that detection has taken in
         self._drops: dict[tuple[str, str], int] = {}
         self._sources = journal.sources()
         self._work = asyncio.Event()
@@ -57,51 +45,55 @@ class Intake:
         self._room.set()
         self._dirty = asyncio.Event()
         self._unsynced: dict[str, dict[str, bytes]] = {}  # collector → stream → newest position
-        self._waiting_sync: list[_Offering] = []
+        self._waiting_sync: list[Offering] = []
         self._savers: dict[str, list[_Saved]] = {}
-        self._closing = False
+        self._closing = self._hurried = False
         self._paused = False
         self.appended = asyncio.Event()  # set at each append; matching clears it
+        self.may_detect = asyncio.Event()  # cleared while a stop empties the collectors: writing comes first
+        self.may_detect.set()
         self.failing = ""  # why nothing can be journalled now; "" when all is well
         self.pulse = Pulse("journal writer")
 
     # ── the collectors' side ─────────────────────────────────────────────────────────────────────────────────────
 
+    def limit(self, collector: str, quota_per_s: int) -> None:
+        """Give each source of `collector` a quota of so many records a second; 0 is none, as before this is called."""
+        self._waiting.limit(collector, quota_per_s)
+
     async def emit(self, batch: Sequence[Record]) -> None:
         """See Context.emit."""
-        for part in _parts(batch):
-            while self._paused or (self._held and self._held + len(part) > self._buffer_records):
-                self._room.clear()
-                await self._room.wait()
-            offering = _Offering(part, asyncio.get_running_loop().create_future())
-            self._put(offering)
-            try:
+        offerings: list[Offering] = []
+        try:
+            for part in parts(batch):
+                while self._paused or not self._waiting.has_room(len(part)):
+                    self._room.clear()
+                    await self._room.wait()
+                offerings += self._waiting.put(part)
+                self._work.set()
+            for offering in offerings:
                 await asyncio.shield(offering.written)
-            except asyncio.CancelledError:
-                await self._withdraw(offering)
-                raise
+        except asyncio.CancelledError:
+            await self._withdraw(offerings)
+            raise
 
-    async def _withdraw(self, offering: _Offering) -> None:
+    async def _withdraw(self, offerings: Sequence[Offering]) -> None:
         """The collector is stopped: what is not being written yet is not written, so that positions tell the truth."""
-        if offering in self._queue:
-            self._queue.remove(offering)
-            self._held -= len(offering.records)
-            self._room.set()
-        else:
+        writing = [offering for offering in offerings if not self._waiting.withdraw(offering)]
+        self._room.set()
+        for offering in writing:
             await asyncio.shield(offering.written)
 
-    def offer(self, batch: Sequence[Record]) -> int:
-        """See Context.offer; the caller counts what was not taken, with `no_room` as the reason."""
-        room = 0 if self._paused else max(0, self._buffer_records - self._held)
-        taken = batch[:room]
-        for part in _parts(taken):
-            self._put(_Offering(part, asyncio.get_running_loop().create_future()))
-        return len(taken)
+    def offer(self, batch: Sequence[Record]) -> tuple[int, Mapping[str, int]]:
+        """See Context.offer; how many are taken, and what the others stand for by the reason; the caller counts it."""
+        if self._paused:
+            return 0, {"store_failing": counted(batch)}
+        self._work.set()
+        return self._waiting.put_what_fits(batch)
 
-    @property
-    def no_room(self) -> str:
-        """Why records are not taken, when they are not."""
-        return "store_failing" if self._paused else "buffer_full"
+    def over_quota(self, source: Source, records: int) -> bool:
+        """See Context.over_quota."""
+        return self._waiting.over_quota(source, records)
 
     def drop(self, collector: str, reason: str, records: int) -> None:
         """Enter records lost before the journal into the ledger, at most a second late."""
@@ -128,11 +120,6 @@ class Intake:
         finally:
             self._savers[collector].remove(saver)
 
-    def _put(self, offering: _Offering) -> None:
-        self._queue.append(offering)
-        self._held += len(offering.records)
-        self._work.set()
-
     # ── the journal's side ───────────────────────────────────────────────────────────────────────────────────────
 
     async def run(self) -> None:
@@ -142,41 +129,46 @@ class Intake:
             JournalError: the disk failed; the process must end, and open the journal anew.
         """
         idle_since_s = time.monotonic()
-        taken: list[_Offering] = []
+        taken: list[Offering] = []
         try:
-            while not (self._closing and not self._queue and not self._drops):
+            while not (self._closing and not self._waiting and not self._drops):
                 tick_due_s = max(0.0, idle_since_s + self._tick_s - time.monotonic())
                 await until(self._work, min(tick_due_s, _TURN_S))
                 self.pulse.beat()
                 self._work.clear()
-                taken, records = self._take()
+                taken = self._waiting.take(parked=self._parked_may_go)
+                records = self._settled([record for offering in taken for record in offering.records])
                 tick = not records and time.monotonic() - idle_since_s >= self._tick_s
                 if records or self._drops or tick:
                     await self._append(records, tick=tick)
                     idle_since_s = time.monotonic()
                 for offering in taken:
                     self._acknowledge(offering)
-                if self._queue:
+                taken = []
+                if self._waiting.within or (self._waiting and self._parked_may_go):
                     self._work.set()
         finally:
-            for offering in (*taken, *self._queue, *self._waiting_sync):
+            left = [*taken, *self._waiting]
+            lost = sum(counted(each.records) for each in left if each.offered and not each.written.done())
+            if lost:
+                _log.warning("records taken in are lost, the journal did not take them", records=lost)
+            for offering in (*left, *self._waiting_sync):
                 offering.written.cancel()  # nobody will answer for it any more
 
-    def _take(self) -> tuple[list[_Offering], list[Record]]:
-        offerings: list[_Offering] = []
-        count = size_bytes = 0
-        while self._queue:
-            count += len(self._queue[0].records)
-            size_bytes += self._queue[0].size_bytes
-            if offerings and (count > MAX_BATCH or size_bytes > MAX_BATCH_BYTES):
-                break
-            offerings.append(self._queue.popleft())
-        return offerings, self._settled([record for item in offerings for record in item.records])
+    @property
+    def _parked_may_go(self) -> bool:
+        """Whether detection has caught up, so that whoever comes next waits for one batch at most."""
+        return self._hurried or self._detected >= self._journal.last_number
+
+    def detected(self, number: int) -> None:
+        """Detection has come to frame `number`; at the end of the journal, what is over its quota may go on."""
+        self._detected = number
+        if self._waiting and self._parked_may_go:
+            self._work.set()
 
     async def _append(self, records: list[Record], *, tick: bool) -> None:
         drops, self._drops = self._drops, {}
         rows = [Drop(collector, reason, count) for (collector, reason), count in drops.items()]
-        self._held -= len(records)
         await self._append_parts(records, rows, tick=tick)
         self._room.set()
         self.appended.set()
@@ -229,7 +221,7 @@ class Intake:
         metrics.JOURNAL_BYTES.inc(sum(len(record.data) for record in records))
         return batch.number
 
-    def _acknowledge(self, offering: _Offering) -> None:
+    def _acknowledge(self, offering: Offering) -> None:
         if self._fsync_each_batch:
             self._waiting_sync.append(offering)
         elif not offering.written.done():
@@ -282,9 +274,16 @@ class Intake:
             with metrics.JOURNAL_SYNC_SECONDS.time():
                 metrics.JOURNAL_SYNCED.set(self._journal.sync())
 
+    def hurry(self) -> None:
+        """The stop begins: until `close`, detection waits for what is over its quota, and not the other way round."""
+        self._hurried = True
+        self.may_detect.clear()
+        self._work.set()
+
     def close(self) -> None:
         """Take nothing more; `run` ends when what is in the buffer is journalled."""
-        self._closing = True
+        self._closing = self._hurried = True
+        self.may_detect.set()
         self._work.set()
 
     def shutdown(self) -> None:
@@ -313,18 +312,6 @@ class _Saved:
         if not self._newest:
             self._some.clear()
         return stream, position
-
-
-def _parts(batch: Sequence[Record]) -> Iterator[Sequence[Record]]:
-    """Slices of `batch` that one journal frame takes."""
-    start = size_bytes = 0
-    for index, record in enumerate(batch):
-        size_bytes += len(record.data)
-        if index - start >= MAX_BATCH or (index > start and size_bytes > MAX_BATCH_BYTES):
-            yield batch[start:index]
-            start, size_bytes = index, len(record.data)
-    if start < len(batch):
-        yield batch[start:]
 
 
 async def until(event: asyncio.Event, timeout_s: float) -> bool:

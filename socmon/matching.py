@@ -1,5 +1,6 @@
 """The second stage: a journal batch → the events that rules match. A pure function of the batch."""
 
+import hashlib
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -8,13 +9,14 @@ from msgspec.structs import astuple
 from socmon import parsers
 from socmon.enrich import Assets
 from socmon.errors import ParseError
-from socmon.event import NOBODY, OWN, OWN_FIELDS, SECOND_US, Event, Match, Record, clock_of
+from socmon.event import NOBODY, OWN, OWN_FIELDS, SECOND_US, Event, Evidence, Match, Record, clock_of
 from socmon.journal import Batch, Drop
 from socmon.seen import Clock, Sight
 from socmon.sigma import RuleSet
 
 FUTURE_US = 600 * SECOND_US  # further ahead of its receipt no event time is believed (docs/semantics.md, "Dating")
 MAX_SAMPLES = 20
+MAX_EVIDENCE_BYTES = 8192  # of a record: whoever writes long lines must not fill the disk
 
 
 class Unparsed(Struct, frozen=True):
@@ -97,6 +99,21 @@ class Matcher:
             event.owner = self._assets.owner(event) if self._assets else NOBODY
             _show_owner(event)
         return event
+
+    def evidence(self, record: Record, names: Sequence[str]) -> Evidence:
+        """What is kept of a record behind an alert; `names` are the fields that its rule reads."""
+        event = self.parse(record)
+        return Evidence(
+            seq=record.seq,
+            time_us=event.time_us or record.received_us,
+            host=event.host,
+            collector=record.source.collector,
+            peer=record.source.peer,
+            raw=record.data[:MAX_EVIDENCE_BYTES].decode("utf-8", "backslashreplace"),
+            cut=len(record.data) > MAX_EVIDENCE_BYTES,
+            sha256=hashlib.sha256(record.data).hexdigest(),
+            fields={name: event.fields[name] for name in names if name in event.fields},
+        )
 
     def match(self, batch: Batch) -> Matched:
         """Evaluate every record of `batch` against every rule; one that cannot be parsed is counted, never raised."""

@@ -69,6 +69,12 @@ _COLLECTOR_DROPPED = counter(
     "socmon_collector_dropped_records", "Records lost before the journal, by reason.", "component", "reason"
 )
 
+INTAKE_HELD = gauge("socmon_intake_held_records", "Records within quota that wait for the journal.")
+INTAKE_CAPACITY = gauge("socmon_intake_capacity_records", "Records within quota that may wait for the journal.")
+INTAKE_OVER_QUOTA = gauge(
+    "socmon_intake_over_quota_records", "Records over the quota of their source, held back until detection catches up."
+)
+
 RECEIVE_BUFFER = Kept(
     gauge(
         "socmon_collector_receive_buffer_bytes",

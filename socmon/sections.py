@@ -61,6 +61,13 @@ class IntakeSettings(Settings):
         le=10_000_000,
         description="Records that may wait for the journal before senders must wait.",
     )
+    over_quota_bytes: int = Field(
+        default=64 * MIB,
+        ge=64 * 1024,
+        le=16 * GIB,
+        description="Memory for records of senders that cannot wait and are over quota_per_s, in bytes; what does not "
+        "fit is dropped.",
+    )
     tick_s: float = Field(
         default=10.0,
         gt=0,

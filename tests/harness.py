@@ -10,7 +10,7 @@ import structlog
 from structlog.testing import LogCapture
 
 from socmon.component import Collector, Counters, Settings
-from socmon.event import Record
+from socmon.event import Record, Source
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
@@ -42,9 +42,10 @@ class FakeContext(Generic[SettingsT]):
         counts: what the component told `counters`, see FakeCounters.
         logged: each log call as a dict of `event`, `log_level` and its keys.
         gate: cleared, `emit` waits until it is set again: a socmon that is full.
-        waiting: how many calls of `emit` stand at the gate.
+        waiting: how many calls of `emit` stand at the gate, or wait for the quota.
         failure: raised by the next `emit`, which then journals nothing.
         room: how many more records `offer` takes; None means all.
+        over: peers that are over their quota; `emit` of one's records waits until its event is set.
         beats: how often the component said that it moves.
     """
 
@@ -62,6 +63,7 @@ class FakeContext(Generic[SettingsT]):
         self.waiting = 0
         self.failure: Exception | None = None
         self.room: int | None = None
+        self.over: dict[str, asyncio.Event] = {}
         self.beats = 0
         capture = LogCapture()
         self.logged = capture.entries
@@ -85,6 +87,8 @@ class FakeContext(Generic[SettingsT]):
         self.waiting += 1
         try:
             await self.gate.wait()
+            for peer in {record.source.peer for record in batch} & self.over.keys():
+                await self.over[peer].wait()
         finally:
             self.waiting -= 1
         if self.failure is not None:
@@ -100,6 +104,9 @@ class FakeContext(Generic[SettingsT]):
         if len(taken) < len(batch):
             self.counters.dropped(len(batch) - len(taken), "full")
         return len(taken)
+
+    def over_quota(self, source: Source, records: int) -> bool:  # noqa: ARG002  the contract's signature
+        return source.peer in self.over and not self.over[source.peer].is_set()
 
     def position(self, stream: str) -> bytes | None:
         return self.positions.get(stream)

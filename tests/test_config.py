@@ -171,7 +171,7 @@ delivery: 3
         "config.yaml:5: collectors.Big Coop: a name is made of 1 to 40 of a-z, 0-9, _ and -; rename it",
         (
             "config.yaml:8: collectors.Big Coop.brids: unknown key; did you mean 'birds'?; "
-            "known: birds, format, homing, key, label, loft, more, timezone"
+            "known: birds, format, homing, key, label, loft, more, quota_per_s, timezone"
         ),
         (
             "config.yaml:12: collectors.attic.timezone: no time zone is called 'Mars/Olympus'; "

@@ -124,10 +124,12 @@ async def test_senders_wait_when_too_many_alerts_cannot_be_stored(
         await one.stage._commit(checkpoint=False)
 
     one.stage._fail("disk full")
-    assert one.intake.no_room == "store_failing"
+    refused = one.intake.offer([Record(b"x", SOURCE, 0)])
     one.stage._recover()
+    taken = one.intake.offer([Record(b"x", SOURCE, 0)])
 
-    assert one.intake.no_room == "buffer_full"
+    assert refused == (0, {"store_failing": 1})
+    assert taken == (1, {})
     await one.close()
 
 

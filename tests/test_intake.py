@@ -12,9 +12,10 @@ from journal.fakefiles import FakeFiles
 
 from socmon.event import Record, Source
 from socmon.instruments import REGISTRY
-from socmon.intake import MAX_BATCH, Intake
+from socmon.intake import Intake
 from socmon.journal import Batch, Drop, Journal
 from socmon.sections import IntakeSettings, JournalSettings
+from socmon.waiting import MAX_BATCH
 
 SSHD = b"Dec 10 06:55:46 web sshd[24200]: Connection closed by 10.0.0.1 port 4 [preauth]"
 
@@ -79,7 +80,7 @@ async def test_offer_takes_what_fits_and_says_how_much() -> None:
     async with running(buffer_records=10) as (intake, journal):
         taken = intake.offer(records(25))
 
-        assert taken == 10
+        assert taken == (10, {"buffer_full": 15})
         await until_true(lambda: journal.next_seq == 11)
 
 
@@ -247,7 +248,7 @@ async def test_paused_intake_takes_nothing_until_it_is_resumed() -> None:
         emitting = asyncio.create_task(intake.emit(records(2)))
         offered = intake.offer(records(3))
         await asyncio.sleep(0)
-        assert (offered, intake.no_room, journal.next_seq) == (0, "store_failing", 1)
+        assert (offered, journal.next_seq) == ((0, {"store_failing": 3}), 1)
 
         intake.resume()
         await asyncio.wait_for(emitting, 5)

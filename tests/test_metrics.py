@@ -35,6 +35,7 @@ UNITS = (
     "_failing",
     "_silent",
     "_success",
+    "_records",
 )
 
 

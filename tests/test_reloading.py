@@ -55,16 +55,16 @@ def detection(folder: Path, rules: str) -> Detection:
     return load_detection(Config(Path(), Path(), rules=RulesSettings(paths=[path], shipped=False)))
 
 
-def feed(one: Stage, last: int) -> None:
+async def feed(one: Stage, last: int) -> None:
     """Match and correlate the frames up to `last`."""
     for batch in one.journal.read_after(one.stage.number):
         if batch.number <= last:
-            one.stage._apply(one.stage._matcher.match(batch))
+            await one.stage._apply(one.stage._matcher.match(batch))
 
 
 async def ended(one: Stage, root: Path) -> tuple[Reading, dict[bytes, bytes]]:
     """Go to the journal's end and stop; what the store then holds, with the state of detection."""
-    feed(one, FRAMES)
+    await feed(one, FRAMES)
     await one.stage.checkpoint()
     await one.close()
     with closing(sqlite3.connect(root / "s.db")) as db:
@@ -75,7 +75,7 @@ async def ended(one: Stage, root: Path) -> tuple[Reading, dict[bytes, bytes]]:
 async def test_a_reload_equals_a_kill_at_that_place_and_a_start_with_the_new_rules(frame: int, tmp_path: Path) -> None:
     before, after = detection(tmp_path, BEFORE), detection(tmp_path / "after", AFTER)
     one = Stage(tmp_path, LINES, before)
-    feed(one, frame)
+    await feed(one, frame)
 
     await one.stage.exchange(after)
     cut = tmp_path / "cut"
@@ -106,10 +106,10 @@ def essence(reading: Reading) -> list[tuple[Any, ...]]:
 async def test_a_rule_that_did_not_change_does_not_notice_and_one_that_did_begins_empty(tmp_path: Path) -> None:
     before, after = detection(tmp_path, BEFORE), detection(tmp_path / "after", AFTER)
     one = Stage(tmp_path, LINES, before)
-    feed(one, 1)  # 50 lines
+    await feed(one, 1)  # 50 lines
 
     await one.stage.exchange(after)
-    feed(one, 2)
+    await feed(one, 2)
     alerts = {(each.title, each.group["src_ip"]): each.count for each, _ in one.stage._correlator.take_alerts()}
     await one.close()
 
@@ -122,7 +122,7 @@ async def test_a_rule_that_did_not_change_does_not_notice_and_one_that_did_begin
 async def test_a_reload_that_cannot_be_stored_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before, after = detection(tmp_path, BEFORE), detection(tmp_path / "after", AFTER)
     one = Stage(tmp_path, LINES, before)
-    feed(one, 3)
+    await feed(one, 3)
     monkeypatch.setattr(one.store, "commit_now", lambda *_args: (_ for _ in ()).throw(StoreError("disk full")))
 
     with pytest.raises(StoreError):

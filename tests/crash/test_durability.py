@@ -82,7 +82,7 @@ async def stream(files: WatchedFiles, path: Path, *, ordered: bool) -> int:
         for records in batches(rng):
             journal.append(records, written_us=records[0].received_us)
             for batch in reader.read(10):
-                correlating._apply(correlating._matcher.match(batch))
+                await correlating._apply(correlating._matcher.match(batch))
             await correlating._commit(checkpoint=rng.random() < 0.5)
             files.check()
         return store._db.execute("select count(*) from alert").fetchone()[0]  # type: ignore[no-any-return]

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE = "docs/semantics.md"
 SECTIONS = [
-    "Durability order", "Journal batch", "Ledger", "Dating", "Agency and system", "Correlation",
+    "Durability order", "Journal batch", "Ledger", "Quotas", "Dating", "Agency and system", "Correlation",
     "Alert identity and joining", "Evidence",
     "Release and delivery", "Triage", "Disk full", "Exactness across runs", "Field names",
 ]  # fmt: skip

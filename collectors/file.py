@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, TypeVar
 
 from pydantic import Field, field_validator
 
+from collectors._apart import Apart
 from collectors._beating import beating
 from collectors._changes import Changes
 from collectors._generations import base_of, current_generation
@@ -24,6 +25,7 @@ from socmon.worker import Worker
 
 BATCH_RECORDS = 1000
 MAX_FILES = 500
+MAX_APART = 32  # files over their quota whose blocks, of 256 KiB, wait at once; then all files do
 HANG_S = 300.0  # finding a line again in a compressed file of many gigabytes takes minutes
 STOP_S = 5.0
 _EVER_US = 2**63
@@ -93,6 +95,8 @@ class FileCollector(Collector[FileSettings]):
         super().__init__(context)
         self._worker = Worker(f"collector {context.name}")
         self._tails: dict[str, Tail] = {}
+        self._apart_ended = asyncio.Event()
+        self._apart = Apart(context.name, self._apart_ended.set)
         self._troubles: dict[str, ComponentError] = {}
         self._told: dict[str, str] = {}
         self._left_out: set[str] = set()
@@ -120,7 +124,10 @@ class FileCollector(Collector[FileSettings]):
             await self._follow(changes)
         finally:
             changes.close()
-            await self._let_go()
+            try:
+                await self._apart.stop()
+            finally:
+                await self._let_go()
 
     async def _follow(self, changes: Changes) -> None:
         paths = self.settings.paths
@@ -134,13 +141,30 @@ class FileCollector(Collector[FileSettings]):
                 self._adopt({path: file_id for path, file_id in found.items() if self._is_text(path)})
                 await self._off_loop(", ".join(paths), changes.watch, list(self._tails), directories)
             more = False
+            self._apart_ended.clear()
             for path, tail in list(self._tails.items()):
-                if path not in self._troubles:
+                if path not in self._troubles and path not in self._apart:
                     more = await self._read(tail) or more
             self._tell_troubles()
+            self._apart.check()
             if not more:
                 with beating(self.context):
-                    await changes.wait()
+                    await self._wait(changes)
+
+    async def _wait(self, changes: Changes) -> None:
+        """Return when there may be something to read."""
+        if not len(self._apart) and not self._apart_ended.is_set():
+            await changes.wait()
+            return
+        waits = [asyncio.ensure_future(changes.wait()), asyncio.ensure_future(self._apart_ended.wait())]
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.wait(waits)
+        for wait in done:
+            wait.result()
 
     async def _read(self, tail: Tail) -> bool:
         """Pass on the next lines of one file; whether there may be more. One that cannot be read waits for a look."""
@@ -151,8 +175,15 @@ class FileCollector(Collector[FileSettings]):
         except ComponentError as error:
             self._troubles[tail.path] = error
             return False
-        await self._pass_on(tail, block)
-        return block.more
+        records = block.records
+        if not records or not self.context.over_quota(records[0].source, len(records)):
+            await self._pass_on(tail, block)
+            return block.more
+        while len(self._apart) >= MAX_APART:
+            self._apart_ended.clear()
+            await self._apart_ended.wait()
+        self._apart.begin(tail.path, self._pass_on(tail, block))
+        return False  # it is read on when that has ended
 
     async def _off_loop(self, path: str, work: Callable[..., T], *arguments: object) -> T:
         try:

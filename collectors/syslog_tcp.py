@@ -9,10 +9,11 @@ from typing import ClassVar, cast
 
 from pydantic import Field
 
+from collectors._apart import MAX_APART_BYTES, Lanes, size_of
 from collectors._framing import Framing
 from collectors._listening import BACKLOG, Allowed, ListenerSettings, Rarely, listener_for
 from socmon.component import BEAT_S, Collector, Context
-from socmon.event import Record
+from socmon.event import Record, Source
 from socmon.parsers.addresses import address as in_one_spelling
 
 BATCH_RECORDS = 1000
@@ -20,7 +21,6 @@ GATHER_S = 0.05
 BUFFER_BYTES = 64 * 1024
 # What may wait for the journal, with what Python needs around each message; then senders are slowed, down to half.
 MAX_WAITING_BYTES = 8 * 1024 * 1024
-RECORD_BYTES = 200
 # Together within the 5 s that the daemon gives collectors to stop: LEAVE_S may pass twice.
 LEAVE_S = 1.0
 STOP_S = 2.5
@@ -55,7 +55,8 @@ class SyslogTcpSettings(ListenerSettings):
 class SyslogTcpCollector(Collector[SyslogTcpSettings]):
     """Takes messages from senders that connect. A record is a message without its framing.
 
-    While the journal is behind, nothing is read, so that TCP slows the senders. There is no position: what a sender
+    While the journal is behind, nothing is read, so that TCP slows the senders; of one that is over its quota, nothing
+    is read while too much of it waits, and the others go on. There is no position: what a sender
     had sent and we had not journalled when the connection broke is lost (docs/semantics.md, "Ledger").
 
     Attributes:
@@ -77,8 +78,11 @@ class SyslogTcpCollector(Collector[SyslogTcpSettings]):
         self._stopping = False
         self._waiting: list[Record] = []
         self._waiting_bytes = 0
+        self._round: list[Record] = []  # what is handed in next
         self._batch: list[Record] = []  # what is being journalled
         self._due = asyncio.Event()
+        self._over_quota = Lanes(context, self._less_waits, self._due.set)
+        self._slowed: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._emptying = False
         self.full = False
@@ -140,18 +144,42 @@ class SyslogTcpCollector(Collector[SyslogTcpSettings]):
 
     # ── records ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def receive(self, records: list[Record]) -> None:
+    def receive(self, source: Source, records: list[Record]) -> None:
         """Take what one read brought; when too much waits for the journal, nothing more is read."""
+        if source.peer in self._over_quota:
+            self._over_quota.put(source.peer, records)
+            self._slow_down()
+            return
         self._waiting += records
-        self._waiting_bytes += _size_of(records)
-        if not self.full and self._waiting_bytes > MAX_WAITING_BYTES:
-            self.full = True
-            for connection in self._connections:
-                connection.pause()
+        self._waiting_bytes += size_of(records)
+        self._look_whether_full()
         if self.full or len(self._waiting) >= BATCH_RECORDS:
             self._due.set()
         elif records and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(GATHER_S, self._due.set)
+
+    def must_wait(self, peer: str) -> bool:
+        """Whether nothing may be read of `peer` now."""
+        return self.full or peer in self._slowed
+
+    def _look_whether_full(self) -> None:
+        # Each sender that is slowed may have sent a little more, so there is a bound for all of them as well.
+        much = self._waiting_bytes > MAX_WAITING_BYTES or self._over_quota.size_bytes > 2 * MAX_APART_BYTES
+        if not self.full and much:
+            self.full = True
+            for connection in self._connections:
+                connection.pause()
+
+    def _slow_down(self) -> None:
+        """Read no more of those who have too much waiting."""
+        for peer in self._over_quota.crowded() - self._slowed:
+            self._slowed.add(peer)
+            for connection in self._of(peer):
+                connection.pause()
+        self._look_whether_full()
+
+    def _of(self, peer: str) -> list["_Connection"]:
+        return [connection for connection in self._connections if connection.peer == peer]
 
     async def _pass_on(self) -> None:
         """Emit what comes in, until `_emptying`; then what is left."""
@@ -161,19 +189,36 @@ class SyslogTcpCollector(Collector[SyslogTcpSettings]):
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
+            self._over_quota.check()
             # Not until nothing waits: of a steady trickle each message would become a batch.
-            for _ in range(0, len(self._waiting), BATCH_RECORDS):
-                self._batch, self._waiting = self._waiting[:BATCH_RECORDS], self._waiting[BATCH_RECORDS:]
+            self._round, self._waiting = self._over_quota.part(self._waiting), []
+            self._waiting_bytes = size_of(self._round)
+            self._slow_down()
+            while self._round:
+                self._batch, self._round = self._round[:BATCH_RECORDS], self._round[BATCH_RECORDS:]
                 await self.context.emit(self._batch)
-                self._waiting_bytes -= _size_of(self._batch)
+                self._waiting_bytes -= size_of(self._batch)
                 self._batch = []
                 self._read_again()
+        await self._over_quota.ended()
+        self._over_quota.check()
+
+    def _less_waits(self, peer: str) -> None:
+        """A sender over its quota has less waiting than before."""
+        if peer in self._slowed and peer not in self._over_quota.crowded(share=0.5):
+            self._slowed.discard(peer)
+            if not self.full:
+                for connection in self._of(peer):
+                    connection.resume()
+        self._read_again()
 
     def _read_again(self) -> None:
-        if self.full and self._waiting_bytes <= MAX_WAITING_BYTES // 2:
+        few = self._waiting_bytes <= MAX_WAITING_BYTES // 2 and self._over_quota.size_bytes <= MAX_APART_BYTES
+        if self.full and few:
             self.full = False
             for connection in self._connections:
-                connection.resume()
+                if connection.peer not in self._slowed:
+                    connection.resume()
 
     # ── the stop ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -189,8 +234,9 @@ class SyslogTcpCollector(Collector[SyslogTcpSettings]):
             await asyncio.wait([passing], timeout=STOP_S)
         finally:
             passing.cancel()
+            self._over_quota.cancel()
             self._close_all()
-            if left := len(self._batch) + len(self._waiting):
+            if left := len(self._batch) + len(self._round) + len(self._waiting) + self._over_quota.records:
                 self.context.log.warning("messages received are lost, the journal did not take them", records=left)
                 self.context.counters.dropped(left, "not_journalled")
         # A transport closes its socket in a later turn of the loop, which may end with us.
@@ -221,7 +267,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._collector = collector
         self._context = collector.context
         self._framing = Framing(collector.settings.max_bytes)
-        self._peer = ""  # until it is admitted
+        self.peer = ""  # until it is admitted
         self._ended = False
 
     # ── called by the transport ──────────────────────────────────────────────────────────────────────────────────
@@ -235,7 +281,7 @@ class _Connection(asyncio.BufferedProtocol):
         if peer is None or not self._collector.admit(self, peer):
             self._transport.abort()
             return
-        self._peer = peer
+        self.peer = peer
         self._source = self._collector.source(peer)
         sender = transport.get_extra_info("socket")
         sender.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -245,7 +291,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._heard_s = self._loop.time()
         self._idle = self._loop.call_later(self._collector.settings.idle_s, self._look_whether_idle)
         self._context.log.debug("connected", peer=peer)
-        if self._collector.full:
+        if self._collector.must_wait(peer):
             self.pause()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  asyncio's signature
@@ -258,7 +304,7 @@ class _Connection(asyncio.BufferedProtocol):
             self._drop("bad_frame")
             if times := self._collector.rarely.times("bad_frame"):
                 found = self._framing.lost
-                self._context.log.warning("framing lost, connection closed", peer=self._peer, found=found, times=times)
+                self._context.log.warning("framing lost, connection closed", peer=self.peer, found=found, times=times)
             self._ended = True
             self.close()
 
@@ -267,14 +313,14 @@ class _Connection(asyncio.BufferedProtocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self._peer:
+        if not self.peer:
             return
         if exc is not None:
             self._context.counters.error("connection_lost")
         self._end(closed_by_peer=False)
         self._idle.cancel()
-        self._collector.gone(self, self._peer)
-        self._context.log.debug("disconnected", peer=self._peer)
+        self._collector.gone(self, self.peer)
+        self._context.log.debug("disconnected", peer=self.peer)
 
     # ── called by the collector ──────────────────────────────────────────────────────────────────────────────────
 
@@ -302,13 +348,13 @@ class _Connection(asyncio.BufferedProtocol):
     def _take(self, messages: list[bytes], size_bytes: int) -> None:
         now_us, source = time.time_ns() // 1000, self._source
         self._context.counters.received(len(messages), size_bytes)
-        self._collector.receive([Record(message, source, now_us) for message in messages])
+        self._collector.receive(source, [Record(message, source, now_us) for message in messages])
         if self._framing.too_long:
             for _ in range(self._framing.too_long):
                 self._context.counters.error("too_long")
             self._framing.too_long = 0
             if times := self._collector.rarely.times("too_long"):
-                self._context.log.warning("message cut at max_bytes", peer=self._peer, times=times)
+                self._context.log.warning("message cut at max_bytes", peer=self.peer, times=times)
 
     def _end(self, *, closed_by_peer: bool) -> None:
         """Nothing more comes: a last line without its end is a message if the peer closed after it, else incomplete."""
@@ -329,13 +375,9 @@ class _Connection(asyncio.BufferedProtocol):
     def _look_whether_idle(self) -> None:
         idle_s = self._collector.settings.idle_s
         left_s = self._heard_s + idle_s - self._loop.time()
-        if self._collector.full or left_s > 0:
+        if self._collector.must_wait(self.peer) or left_s > 0:
             self._idle = self._loop.call_later(max(left_s, 1.0), self._look_whether_idle)
             return
         self._context.counters.error("idle")
-        self._context.log.debug("idle, connection closed", peer=self._peer)
+        self._context.log.debug("idle, connection closed", peer=self.peer)
         self.close()
-
-
-def _size_of(records: list[Record]) -> int:
-    return sum([len(record.data) for record in records]) + RECORD_BYTES * len(records)

@@ -1,0 +1,286 @@
+"""One host floods, another one is attacked: its alert waits for one batch of the flooder's at most.
+
+Proved by the order of frames, never by a clock: through the real collectors, intake, journal and detection, watched at
+the moments in which records are handed in and in which they are matched; and through the daemon.
+"""
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from field import Field, failure_line, field_in, wait_for
+from harness import until as until_true
+from tcp_kit import lines
+
+from collectors.file import FileCollector
+from collectors.syslog_tcp import SyslogTcpCollector
+from socmon.config import Wiring
+from socmon.correlating import Correlating
+from socmon.door import Door
+from socmon.errors import StoreError
+from socmon.event import Record
+from socmon.intake import Intake
+from socmon.journal import Batch, Journal
+from socmon.ledger import Account
+from socmon.matching import Matched
+from socmon.resources import shipped
+from socmon.sections import IntakeSettings, JournalSettings
+from socmon.sigma import load_rules
+from socmon.sigma.correlator import Correlator
+from socmon.store import Store, read
+
+QUOTA = 200
+FLOODED = 10 * QUOTA
+RULES = load_rules([shipped("rules")])
+ATTACKED = "dvc-web-01"
+
+
+def noise(number: int) -> str:
+    """A line of the flooder, numbered, which no rule asks for."""
+    return f"Nov 22 10:00:00 noisy app[7]: state {number}"
+
+
+def attack(first: int, count: int) -> list[str]:
+    return [failure_line(number, ATTACKED) for number in range(first, first + count)]
+
+
+def is_noise(record: Record) -> bool:
+    return b" noisy " in record.data
+
+
+class Watched:
+    """Everything from the collectors to the store in this process, and what happened, in order.
+
+    Attributes:
+        seen: `come`, when records of the attacked host are handed in; and of each frame that is matched, whether it
+            holds the `flooder`'s or the `attacked` host's, or both.
+    """
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seen: list[str] = []
+        self.journal = Journal.open(root / "journal", segment_bytes=1 << 20)
+        self.intake = Intake(self.journal, IntakeSettings(), JournalSettings())
+        self.store = Store(root / "s.db", destinations=[], durable=self.intake.durable)
+        self.detection = Correlating(
+            journal=self.journal,
+            intake=self.intake,
+            store=self.store,
+            rules=RULES,
+            correlator=Correlator(RULES.rules, self.journal.incarnation),
+            checkpoint_s=60,
+            stored=lambda: None,
+        )
+        self._match, self._emit = self.detection._matcher.match, self.intake.emit
+        monkeypatch.setattr(self.detection._matcher, "match", self._matching)
+        monkeypatch.setattr(self.intake, "emit", self._emitting)
+
+    def door(self, name: str, cls: type[Any], **options: Any) -> Any:
+        wiring = Wiring(name, name, cls, cls.settings_type(quota_per_s=QUOTA, **options))
+        return Door(wiring, self.intake, self.journal)
+
+    def _matching(self, batch: Batch) -> Matched:
+        noisy = [is_noise(record) for record in batch.records]
+        if any(noisy):
+            self.seen.append("flooder")
+        if not all(noisy):
+            self.seen.append("attacked")
+        return self._match(batch)
+
+    async def _emitting(self, batch: Sequence[Record]) -> None:
+        if not all(map(is_noise, batch)):
+            self.seen.append("come")
+        await self._emit(batch)
+
+    def waits(self) -> list[int]:
+        """For each time that records of the attacked host came in: frames of the flooder's matched before theirs."""
+        found, come = list[int](), list[int]()
+        for what in self.seen:
+            if what == "come":
+                come.append(0)
+            elif what == "flooder":
+                come = [count + 1 for count in come]
+            else:
+                found, come = found + come, []
+        assert not come
+        return found
+
+    def account(self, name: str) -> Account:
+        return self.detection._ledger.account(name)
+
+
+@contextlib.asynccontextmanager
+async def watched(root: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watched]:
+    one = Watched(root, monkeypatch)
+    tasks = [asyncio.create_task(work) for work in (one.intake.run(), one.intake.sync(), one.detection.run())]
+    try:
+        yield one
+        one.intake.close()
+        one.detection.drain()
+        await asyncio.wait_for(tasks[2], 20)
+        await one.detection._commit(checkpoint=True)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await one.store.close()
+        one.detection.shutdown()
+        one.intake.shutdown()
+        one.journal.close()
+
+
+@contextlib.asynccontextmanager
+async def collecting(*collectors: Any) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(collector.run()) for collector in collectors]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=10)
+
+
+async def test_a_file_that_floods_delays_another_file_of_its_collector_by_one_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noisy, attacked = tmp_path / "noisy.log", tmp_path / "attacked.log"
+    noisy.write_text("".join(f"{noise(n)}\n" for n in range(30_000)))
+    attacked.write_text("")
+    async with watched(tmp_path, monkeypatch) as one:
+        door = one.door("logs", FileCollector, paths=[str(noisy), str(attacked)], start="beginning", poll_s=0.05)
+        async with collecting(FileCollector(door)):
+            for turn in range(6):
+                await until_true(lambda: one.seen[-1:] == ["flooder"], 20)
+                with attacked.open("a") as log:
+                    log.write("".join(f"{line}\n" for line in attack(2 * turn, 2)))
+                await until_true(lambda at=turn: one.seen.count("come") > at and one.seen.count("attacked") > at, 20)  # type: ignore[misc]  # mypy cannot infer it
+            left = one.account("logs").evaluated < 30_012
+            await until_true(lambda: one.account("logs").evaluated == 30_012, 60)
+
+    alerts = [alert for alert in read(tmp_path / "s.db").alerts if alert.level == "high"]
+    assert left, "the flood was over before the attack: nothing was shown"
+    assert len(one.waits()) == 6
+    assert max(one.waits()) <= 1
+    assert [(alert.entities["host"], alert.count) for alert in alerts] == [([ATTACKED], 12)]
+    assert one.account("logs") == Account(journalled=30_012, evaluated=30_012)
+
+
+async def test_a_sender_that_floods_delays_another_sender_of_its_collector_by_one_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with watched(tmp_path, monkeypatch) as one:
+        listening: list[int] = []
+        door = one.door("network", SyslogTcpCollector, port=0)
+        monkeypatch.setattr(door, "log", _Listening(door.log, listening))
+        async with collecting(SyslogTcpCollector(door)):
+            await until_true(lambda: listening, 10)
+            _, noisy = await asyncio.open_connection("127.0.0.1", listening[0], local_addr=("127.0.0.2", 0))
+            _, attacked = await asyncio.open_connection("127.0.0.1", listening[0], local_addr=("127.0.0.3", 0))
+            flooding = asyncio.create_task(_flood(noisy, 30_000))
+            for turn in range(6):
+                await until_true(lambda: one.seen[-1:] == ["flooder"], 20)
+                attacked.write(lines(*(line.encode() for line in attack(2 * turn, 2))))
+                await until_true(lambda at=turn: one.seen.count("come") > at and one.seen.count("attacked") > at, 20)  # type: ignore[misc]  # as above
+            left = one.account("network").evaluated < 30_012
+            await flooding
+            await until_true(lambda: one.account("network").evaluated == 30_012, 60)
+            noisy.close()
+            attacked.close()
+
+    alerts = [alert for alert in read(tmp_path / "s.db").alerts if alert.level == "high"]
+    assert left, "the flood was over before the attack: nothing was shown"
+    assert max(one.waits()) <= 1
+    assert [(alert.entities["host"], alert.count) for alert in alerts] == [([ATTACKED], 12)]
+    assert one.account("network") == Account(journalled=30_012, evaluated=30_012)
+
+
+async def _flood(writer: asyncio.StreamWriter, count: int) -> None:
+    for first in range(0, count, 500):
+        writer.write(lines(*(noise(number).encode() for number in range(first, first + 500))))
+        await writer.drain()
+
+
+class _Listening:
+    """A logger that notes the port that a collector says it listens on."""
+
+    def __init__(self, log: Any, ports: list[int]) -> None:
+        self._log = log
+        self._ports = ports
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    def info(self, event: str, **keys: Any) -> None:
+        if event == "listening":
+            self._ports.append(keys["port"])
+
+
+# ── the daemon ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Flooder(threading.Thread):
+    """Sends numbered messages until it is told to end; never more than `ahead` of what the daemon has detected."""
+
+    def __init__(self, place: Field, *, ahead: int) -> None:
+        super().__init__(name="flooder", daemon=True)
+        self._place = place
+        self._ahead = ahead
+        self._end = threading.Event()
+        self.sent = 0
+
+    def run(self) -> None:
+        address = ("127.0.0.1", self._place.port("network"))
+        with socket.create_connection(address, timeout=30, source_address=("127.0.0.2", 0)) as sender:
+            while not self._end.is_set():
+                if self.sent - account(self._place, "network").received > self._ahead:
+                    time.sleep(0.01)  # not to fill the kernel's buffers with what the test must then wait for
+                    continue
+                messages = [noise(number).encode() for number in range(self.sent, self.sent + FLOODED // 4)]
+                sender.sendall(lines(*messages))
+                self.sent += len(messages)
+
+    def finish(self) -> None:
+        self._end.set()
+        self.join(30)
+        assert not self.is_alive()
+
+
+def account(place: Field, name: str) -> Account:
+    try:
+        return place.reading().ledger.accounts.get(name, Account())
+    except StoreError:  # the daemon is still making it
+        return Account()
+
+
+def test_the_daemon_raises_the_alert_of_one_host_while_another_floods_and_accounts_for_both(tmp_path: Path) -> None:
+    with field_in(tmp_path / "province") as place:
+        host = {"kind": "file", "paths": [str(place.root / "host")], "start": "beginning"}
+        network = {"kind": "syslog_tcp", "port": 0, "quota_per_s": QUOTA}
+        place.configure([], collectors={"host": host | {"quota_per_s": QUOTA}, "network": network}, forwarders={})
+        place.start_daemon()
+        wait_for(lambda: place.port("network"), "the collector says where it listens")
+        flooder = Flooder(place, ahead=FLOODED * 3)
+        flooder.start()
+        wait_for(lambda: account(place, "network").evaluated > FLOODED, "the flood has begun")
+        place.write("host", 0, 12)
+        wait_for(lambda: any(alert.level == "high" for alert in place.reading().alerts), "the alert of the other host")
+        sent = flooder.sent
+        wait_for(lambda: flooder.sent > sent, "the flood goes on")
+        flooder.finish()
+        wait_for(lambda: account(place, "network").evaluated == flooder.sent, "all of the flood evaluated")
+        place.stop_daemon()
+
+        journal = Journal.open(place.state / "journal", read_only=True)
+        order = [record.source.collector for batch in journal.read_after(0) for record in batch.records]
+        journal.close()
+        assert place.journalled()["network"] == [noise(number) for number in range(flooder.sent)]
+        assert place.journalled()["host"] == place.sent["host"]
+        assert order.index("host") < len(order) - 12
+        assert account(place, "network") == Account(journalled=flooder.sent, evaluated=flooder.sent)
+        assert account(place, "host") == Account(journalled=12, evaluated=12)
+        assert [alert.count for alert in place.reading().alerts if alert.level == "high"] == [12]

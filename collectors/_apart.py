@@ -9,8 +9,9 @@ from socmon.event import Record
 
 BATCH_RECORDS = 4000  # the next batch is at hand while one is journalled
 # What may wait of all together. A sender is slowed when it has more of it than is left free, so one gets half, two
-# get a third each, and whoever comes next finds some.
-MAX_APART_BYTES = 8 * 1024 * 1024
+# get a third each, and whoever comes next finds some. Half is as much as may wait of all who are within their quota:
+# at a stop, what a sender had sent before is then still read.
+MAX_APART_BYTES = 16 * 1024 * 1024
 RECORD_BYTES = 200  # what Python needs around each message
 
 

@@ -20,8 +20,9 @@ from tcp_kit import lines
 
 from collectors.file import FileCollector
 from collectors.syslog_tcp import SyslogTcpCollector
-from socmon.config import Wiring
+from socmon.config import Config, Wiring
 from socmon.correlating import Correlating
+from socmon.detection import load_detection
 from socmon.door import Door
 from socmon.errors import StoreError
 from socmon.event import Record
@@ -29,15 +30,12 @@ from socmon.intake import Intake
 from socmon.journal import Batch, Journal
 from socmon.ledger import Account
 from socmon.matching import Matched
-from socmon.resources import shipped
 from socmon.sections import IntakeSettings, JournalSettings
-from socmon.sigma import load_rules
-from socmon.sigma.correlator import Correlator
 from socmon.store import Store, read
 
 QUOTA = 200
 FLOODED = 10 * QUOTA
-RULES = load_rules([shipped("rules")])
+SHIPPED = load_detection(Config(Path(), Path()))
 ATTACKED = "dvc-web-01"
 
 
@@ -71,8 +69,7 @@ class Watched:
             journal=self.journal,
             intake=self.intake,
             store=self.store,
-            rules=RULES,
-            correlator=Correlator(RULES.rules, self.journal.incarnation),
+            detection=SHIPPED,
             checkpoint_s=60,
             stored=lambda: None,
         )

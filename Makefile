@@ -33,6 +33,7 @@ format: venv
 
 bench: venv
 	$(BIN)/python bench/ssh_bruteforce/run.py
+	$(BIN)/python -m bench.udp_burst.run
 
 conformance: venv
 	$(BIN)/python -m bench.conformance.run

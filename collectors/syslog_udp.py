@@ -18,7 +18,9 @@ from socmon.event import Record, Source
 from socmon.parsers.addresses import address as in_one_spelling
 
 BATCH_RECORDS = 1000
-TURN_BATCHES = 4  # then others have their turn; together fewer than intake.buffer_records
+# Between two batches of a burst others have their turn, so long that the journal takes what was read: what is not read
+# yet has more room in the kernel than in intake.
+TURN_S = 0.003
 # Messages lie in the kernel meanwhile and travel together, where each would be a batch; 600 of them at 60,000 a second.
 REST_S = 0.01
 STOP_S = 2.5  # of the 5 s that the daemon gives collectors to stop
@@ -27,7 +29,7 @@ MAX_SOURCES = 10_000  # anybody can make up addresses
 STREAM = "kernel drops"  # its position is what KernelDrops gives
 _LARGEST_BYTES = 65_535  # no datagram is longer (RFC 768)
 
-_Left = Literal["nothing", "more", "no_room"]
+_Left = Literal["idle", "nothing", "more", "no_room"]
 
 
 class SyslogUdpSettings(ListenerSettings):
@@ -103,10 +105,11 @@ class SyslogUdpCollector(Collector[SyslogUdpSettings]):
 
     async def _receive(self) -> None:
         while True:
-            await self._readable()
             self.context.beat()
             left = self._drain()
-            await asyncio.sleep(0 if left == "more" else REST_S)
+            if left == "idle":
+                await self._readable()
+            await asyncio.sleep(TURN_S if left == "more" else REST_S)
 
     async def _readable(self) -> None:
         """Return when a datagram has come in, in half a beat at the latest."""
@@ -120,25 +123,26 @@ class SyslogUdpCollector(Collector[SyslogUdpSettings]):
             loop.remove_reader(self._listener)
 
     def _drain(self) -> _Left:
-        """Hand on what has come in; what is left in the kernel when this turn is over."""
-        for _ in range(TURN_BATCHES):
-            records, datagrams = self._read()
-            self._count_drops()
-            if records and self._inherited and (told := self._drops.due()):
-                # In the frame that holds the drops, or a later one: what it says was told is in the journal.
-                records[0] = replace(records[0], position=(STREAM, told))
-            if records and self.context.offer(records) < len(records):
-                return "no_room"  # what is not read is not lost yet
-            if datagrams < BATCH_RECORDS:
-                return "nothing"
+        """Hand on one batch of what has come in; what is left in the kernel then."""
+        self._count_drops()
+        most = min(BATCH_RECORDS, self.context.free_room())
+        if not most:
+            return "no_room"  # what is not read is not lost yet
+        records, datagrams = self._read(most)
+        if records and self._inherited and (told := self._drops.due()):
+            # In the frame that holds the drops, or a later one: what it says was told is in the journal.
+            records[0] = replace(records[0], position=(STREAM, told))
+        self.context.offer(records)
+        if datagrams < most:
+            return "nothing" if datagrams else "idle"
         return "more"
 
-    def _read(self) -> tuple[list[Record], int]:
-        """One batch of records, and how many datagrams were read for it."""
+    def _read(self, most: int = BATCH_RECORDS) -> tuple[list[Record], int]:
+        """One batch of records, and how many datagrams were read for it, up to `most`."""
         records: list[Record] = []
         now_us, size_bytes, datagrams = time.time_ns() // 1000, 0, 0
         receive, sources, max_bytes = self._listener.recvfrom, self._sources, self.settings.max_bytes
-        while datagrams < BATCH_RECORDS:
+        while datagrams < most:
             try:
                 data, sender = receive(_LARGEST_BYTES)
             except BlockingIOError:

@@ -104,6 +104,9 @@ class Context(Protocol[SettingsT]):
         capture).
         """
 
+    def free_room(self) -> int:
+        """How many records of senders within their quota `offer` has room for now; what is not read yet can wait."""
+
     def over_quota(self, source: Source, records: int) -> bool:
         """Whether `records` more of `source`, emitted now, would have to wait until nobody else's do."""
 

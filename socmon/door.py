@@ -85,6 +85,10 @@ class Door:
             self.counters.dropped(records, reason)
         return taken
 
+    def free_room(self) -> int:
+        """See Context."""
+        return self._intake.free_room()
+
     def over_quota(self, source: Source, records: int) -> bool:
         """See Context."""
         return self._intake.over_quota(source, records)

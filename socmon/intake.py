@@ -91,6 +91,10 @@ class Intake:
         self._work.set()
         return self._waiting.put_what_fits(batch)
 
+    def free_room(self) -> int:
+        """See Context.free_room."""
+        return 0 if self._paused else self._waiting.room
+
     def over_quota(self, source: Source, records: int) -> bool:
         """See Context.over_quota."""
         return self._waiting.over_quota(source, records)

@@ -65,6 +65,11 @@ class Waiting:
         """Whether records within quota wait."""
         return bool(self._queue)
 
+    @property
+    def room(self) -> int:
+        """How many records within quota may be put."""
+        return max(0, self._buffer_records - self.held)
+
     def has_room(self, records: int) -> bool:
         """Whether so many more may be put; into an empty buffer any number."""
         return not self.held or self.held + records <= self._buffer_records
@@ -77,7 +82,7 @@ class Waiting:
     def put_what_fits(self, batch: Sequence[Record]) -> tuple[int, Mapping[str, int]]:
         """Take what there is room for; how many these are, and what the others stand for by the reason."""
         within, over = self._judged(batch)
-        room = max(0, self._buffer_records - self.held)
+        room = self.room
         fitting = {source: records[: self._parking.fitting(source, records)] for source, records in over.items()}
         dropped = Counter(buffer_full=counted(within[room:]))
         dropped["over_quota"] = sum(counted(records[len(fitting[source]) :]) for source, records in over.items())

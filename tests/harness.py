@@ -1,6 +1,7 @@
 """What a test needs to drive a component by itself: a Context that remembers, and bounded waiting."""
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -104,6 +105,9 @@ class FakeContext(Generic[SettingsT]):
         if len(taken) < len(batch):
             self.counters.dropped(len(batch) - len(taken), "full")
         return len(taken)
+
+    def free_room(self) -> int:
+        return sys.maxsize if self.room is None else self.room
 
     def over_quota(self, source: Source, records: int) -> bool:  # noqa: ARG002  the contract's signature
         return source.peer in self.over and not self.over[source.peer].is_set()

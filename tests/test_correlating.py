@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,14 @@ from socmon.config import Config
 from socmon.correlating import Correlating
 from socmon.detection import Detection, load_detection
 from socmon.errors import JournalError, StoreError
-from socmon.event import Record, Source
+from socmon.event import Match, Record, Source
 from socmon.instruments import REGISTRY
 from socmon.intake import Intake
 from socmon.journal import Journal
 from socmon.ledger import Ledger
 from socmon.sections import IntakeSettings, JournalSettings
-from socmon.seen import Seen
-from socmon.store import Checkpoint, Store, read
+from socmon.seen import Clock, Seen
+from socmon.store import Checkpoint, Reading, Store, read
 
 SHIPPED = load_detection(Config(Path(), Path()))
 SOURCE = Source("logs", "/f", "rfc3164")
@@ -205,3 +206,62 @@ async def test_each_frame_and_each_alert_is_timed_once(tmp_path: Path) -> None:
     assert [now - then for now, then in zip(seen(), before, strict=True)] == [6, 6, alerts]
     assert REGISTRY.get_sample_value("socmon_matching_last_frame") == 6
     assert REGISTRY.get_sample_value("socmon_store_waiting_alerts") == 0
+
+
+def amid(one: Stage, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Is set when the stage is in the middle of a batch."""
+    reached, whole = asyncio.Event(), one.stage._correlator.steps
+
+    def steps(matches: Iterable[Match], highs: Mapping[Clock, int]) -> Iterator[None]:
+        for _ in whole(matches, highs):
+            reached.set()
+            yield
+
+    monkeypatch.setattr(one.stage._correlator, "steps", steps)
+    return reached
+
+
+def one_frame(one: Stage, lines: int) -> None:
+    now_us = time.time_ns() // 1000
+    one.journal.append([Record(failure_line(n).encode(), SOURCE, now_us) for n in range(lines)], written_us=now_us)
+
+
+def is_whole(reading: Reading, lines: int) -> bool:
+    evaluated = reading.ledger.accounts["logs"].evaluated
+    return (reading.number, sum(alert.count for alert in reading.alerts), evaluated) == (1, lines, lines)
+
+
+async def test_a_checkpoint_amid_a_batch_waits_until_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Stage(tmp_path)
+    one_frame(one, 320)
+    reached = amid(one, monkeypatch)
+    one.stage.drain()
+    running = asyncio.create_task(one.stage.run())
+    await asyncio.wait_for(reached.wait(), 20)
+    committing = asyncio.create_task(one.stage.checkpoint())
+    for _ in range(2):
+        await asyncio.sleep(0)
+    assert one.stage._whole.locked()
+    assert one.stage.number == 0, "the batch is still being taken in"
+    await asyncio.gather(running, committing)
+    await one.stage.checkpoint()
+    await one.close()
+
+    assert is_whole(read(tmp_path / "s.db"), 320)
+
+
+async def test_a_stop_amid_a_batch_leaves_no_half_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Stage(tmp_path)
+    one_frame(one, 320)
+    reached = amid(one, monkeypatch)
+    running = asyncio.create_task(one.stage.run())
+    await asyncio.wait_for(reached.wait(), 20)
+    assert one.stage.number == 0, "the batch is still being taken in"
+    running.cancel()
+    await asyncio.wait([running])
+    await one.stage.checkpoint()
+    await one.close()
+
+    assert is_whole(read(tmp_path / "s.db"), 320)

@@ -9,6 +9,8 @@ from typing import Any
 from bench.ssh_bruteforce.report import RESULTS, machine
 from bench.udp_burst.burst import Burst
 
+NAME = "udp_burst"
+
 
 def as_json(bursts: Sequence[Burst]) -> dict[str, Any]:
     return {
@@ -46,5 +48,6 @@ def _row(each: Burst) -> str:
 def write(bursts: Sequence[Burst]) -> None:
     RESULTS.mkdir(exist_ok=True)
     results = json.dumps(as_json(bursts), indent=1, ensure_ascii=False)
-    (RESULTS / "udp_burst.json").write_text(results + "\n", encoding="utf-8")
-    (RESULTS / "udp_burst.md").write_text(as_markdown(bursts), encoding="utf-8")
+    page = RESULTS / NAME
+    page.with_suffix(".json").write_text(results + "\n", encoding="utf-8")
+    page.with_suffix(".md").write_text(as_markdown(bursts), encoding="utf-8")

@@ -18,8 +18,7 @@ from socmon.event import Record, Source
 from socmon.parsers.addresses import address as in_one_spelling
 
 BATCH_RECORDS = 1000
-# Between two batches of a burst others have their turn, so long that the journal takes what was read: what is not read
-# yet has more room in the kernel than in intake.
+TURN_BATCHES = 10  # then others have their turn, and the journal takes some of what was read
 TURN_S = 0.003
 # Messages lie in the kernel meanwhile and travel together, where each would be a batch; 600 of them at 60,000 a second.
 REST_S = 0.01
@@ -106,7 +105,10 @@ class SyslogUdpCollector(Collector[SyslogUdpSettings]):
     async def _receive(self) -> None:
         while True:
             self.context.beat()
-            left = self._drain()
+            for _ in range(TURN_BATCHES):
+                left = self._drain()
+                if left != "more":
+                    break
             if left == "idle":
                 await self._readable()
             await asyncio.sleep(TURN_S if left == "more" else REST_S)

@@ -87,15 +87,16 @@ class Field:
         self.admin = addresses["admin"]
         self.feed_port = int(addresses["feed"].rsplit(":", 1)[1])
 
-    def configure(self, files: list[str], *, tcp: list[str] | None = None, **changes: Any) -> None:
-        """Write the configuration: a collector for each of `files`, a listener on a free port for each of `tcp`."""
+    def configure(self, files: list[str], *, tcp: Sequence[str] = (), udp: Sequence[str] = (), **changes: Any) -> None:
+        """Write the configuration: a collector for each of `files`, a listener on a free port for each other one."""
         keys = self.root.parent / "keys"
         config: dict[str, Any] = {
             "state_dir": str(self.state),
             "collectors": {
                 name: {"kind": "file", "paths": [str(self.root / name)], "start": "beginning"} for name in files
             }
-            | {name: {"kind": "syslog_tcp", "port": 0} for name in tcp or []},
+            | {name: {"kind": "syslog_tcp", "port": 0} for name in tcp}
+            | {name: {"kind": "syslog_udp", "port": 0} for name in udp},
             "forwarders": {
                 "ncsc": {
                     "kind": "ncsc",

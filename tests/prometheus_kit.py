@@ -25,20 +25,6 @@ needs_prometheus = pytest.mark.skipif(
     which("prometheus") is None or which("promtool") is None, reason="the programs of prometheus are not installed"
 )
 
-# Metrics that dashboards and rules use and nothing declares: to be empty. Their panels cannot be asked.
-PENDING = {
-    "socmon_collector_receive_buffer_bytes",
-    "socmon_intake_held_records",
-    "socmon_intake_capacity_records",
-    "socmon_intake_over_quota_records",
-    "socmon_source_last_event_timestamp_seconds",
-    "socmon_source_expected_interval_seconds",
-    "socmon_source_clock_skew_seconds",
-    "socmon_source_silent",
-    "socmon_config_reload_success",
-    "socmon_config_reload_success_timestamp_seconds",
-}
-
 _TRIES = 5  # another process may take the port that was free a moment ago
 _STARTS_S = 30.0
 # What Grafana puts in the place of its variables.

@@ -66,7 +66,7 @@ class Correlating:
         self._ledger = Ledger()
         self._shown = Tally()  # what the metrics show of the correlator's
         for level in LEVELS:
-            metrics.ALERTS_OPENED[level].inc(0)
+            metrics.expect_level(level)
         self._unsaved: dict[str, tuple[Alert, list[int]]] = {}  # and the sequences of evidence to store with it
         self._unsaved_state: dict[bytes, bytes | None] = {}
         self._unsaved_sources: dict[Clock, Seen | None] = {}

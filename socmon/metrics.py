@@ -332,6 +332,13 @@ def expect_collector(name: str) -> None:
     COLLECTOR_LAG_SECONDS[name]
 
 
+def expect_level(level: str) -> None:
+    """Show what is counted by level from the start, as `expect_collector` does."""
+    ALERTS_OPENED[level].inc(0)
+    for kept in (ALERT_ACKNOWLEDGE_SECONDS, ALERT_CLOSE_SECONDS):
+        kept[level]
+
+
 def expect_forwarder(name: str) -> None:
     """Show a forwarder's counters from the start, as `expect_collector` does."""
     for kept in _ANSWERED.values():

@@ -36,6 +36,7 @@ from socmon.yamlfile import Document, Place, read
 _NAME = re.compile(r"[a-z0-9_-]{1,40}")
 _NAME_RULE = "a name is made of 1 to 40 of a-z, 0-9, _ and -; rename it"
 _GROUPS: Mapping[str, registry.Group] = {"collectors": "socmon.collectors", "forwarders": "socmon.forwarders"}
+NAMED = (*_GROUPS, "sources")  # sections that are made of blocks, each with a name of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def load_with_origins(path: Path) -> tuple[Config, Mapping[str, str]]:
     """Read and validate `path` and the files `conf.d/*.yaml` beside it, in the order of their names.
 
     No file that the configuration refers to is opened. With it comes where each option that is set stands:
-    `http.port` or `collectors.NAME.OPTION` → `path:line`.
+    `http.port`, `collectors.NAME.OPTION` or `sources.NAME.OPTION` → `path:line`.
 
     Raises:
         ConfigError: with every problem found.
@@ -143,7 +144,7 @@ class _Loading:
         for section, options in self.found.items():
             for key, item in options.items():
                 place: Place = (section, key) if section else (key,)
-                names = item.value if section in _GROUPS and isinstance(item.value, dict) else None
+                names = item.value if section in NAMED and isinstance(item.value, dict) else None
                 for step in [(name,) for name in names] if names is not None else [()]:
                     at = (*place, *step)
                     origins[".".join(map(str, at))] = item.document.at(at)

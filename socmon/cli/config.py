@@ -116,6 +116,8 @@ def _plain(config: Any) -> dict[str, Any]:
             whole[name] = str(value)
         elif isinstance(value, tuple):
             whole[name] = {each.name: {"kind": each.kind} | each.settings.model_dump(mode="json") for each in value}
+        elif isinstance(value, dict):
+            whole[name] = {key: each.model_dump(mode="json") for key, each in value.items()}
         else:
             whole[name] = value.model_dump(mode="json")
     return whole
@@ -123,12 +125,14 @@ def _plain(config: Any) -> dict[str, Any]:
 
 def _options(whole: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """(name, value) of each option, as origins name it."""
+    from socmon.config import NAMED
+
     for section, content in whole.items():
         if not isinstance(content, dict):
             yield section, content
             continue
         for key, value in content.items():
-            if section in ("collectors", "forwarders"):
+            if section in NAMED:
                 yield from ((f"{section}.{key}.{option}", each) for option, each in value.items())
             else:
                 yield f"{section}.{key}", value

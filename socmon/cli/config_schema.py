@@ -8,7 +8,7 @@ from typing import Any
 from socmon import registry
 from socmon.component import Settings
 from socmon.config import Config
-from socmon.sections import TopSettings
+from socmon.sections import SourceSettings, TopSettings
 
 _GROUPS: Mapping[str, registry.Group] = {"collectors": "socmon.collectors", "forwarders": "socmon.forwarders"}
 _NAMES = {"pattern": "^[a-z0-9_-]{1,40}$"}
@@ -20,15 +20,16 @@ def configuration_schema() -> dict[str, Any]:
     properties: dict[str, Any] = dict(_object(TopSettings)["properties"])
     definitions: dict[str, Any] = {}
     for section in (each.name for each in fields(Config) if each.name not in ("path", "state_dir")):
+        if section == "sources":
+            properties[section] = _named(_object(SourceSettings))
+            continue
         if section not in _GROUPS:
             properties[section] = _nullable(_object(type(getattr(defaults, section))))
             continue
         kinds = {kind: _component(_GROUPS[section], kind) for kind in registry.kinds(_GROUPS[section])}
         definitions |= {f"{section}.{kind}": each for kind, each in kinds.items()}
         choices = [{"$ref": f"#/$defs/{section}.{kind}"} for kind in kinds]
-        properties[section] = _nullable(
-            {"type": "object", "propertyNames": _NAMES, "additionalProperties": {"oneOf": choices}}
-        )
+        properties[section] = _named({"oneOf": choices})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "socmon configuration",
@@ -49,6 +50,11 @@ def _component(group: registry.Group, kind: str) -> dict[str, Any]:
 
 def _object(model: type[Settings]) -> dict[str, Any]:
     return model.model_json_schema()
+
+
+def _named(block: dict[str, Any]) -> dict[str, Any]:
+    """A section of blocks, each under a name of its own."""
+    return _nullable({"type": "object", "propertyNames": _NAMES, "additionalProperties": block})
 
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:

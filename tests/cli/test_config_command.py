@@ -22,6 +22,9 @@ collectors:
   auth:
     kind: file
     paths: [/var/log/auth.log]
+sources:
+  logins:
+    collector: auth
 forwarders:
   hook:
     kind: webhook
@@ -52,7 +55,9 @@ def test_every_option_is_shown_with_its_value_and_its_place(path: Path) -> None:
     assert f"store.checkpoint_s: 5.0  # {path.parent}/conf.d/10.yaml:3" in lines
     assert f'collectors.auth.paths: ["/var/log/auth.log"]  # {path}:6' in lines
     assert "collectors.auth.max_bytes: 65536  # default" in lines
-    assert f'forwarders.hook.secrets: ["file:{path.parent}/secret"]  # {path}:11' in lines
+    assert f'forwarders.hook.secrets: ["file:{path.parent}/secret"]  # {path}:14' in lines
+    assert f'sources.logins.collector: "auth"  # {path}:9' in lines
+    assert "sources.logins.peer: null  # default" in lines
 
 
 def test_secrets_are_shown_in_no_form(path: Path) -> None:
@@ -102,6 +107,8 @@ def test_the_schema_takes_what_socmon_takes(path: Path) -> None:
         {"collectors": {"auth": {"kind": "fil", "paths": ["/x"]}}},
         {"collectors": {"auth": {"kind": "file"}}},
         {"collectors": {"AUTH": {"kind": "file", "paths": ["/x"]}}},
+        {"sources": {"logins": {"silent_after_s": 60}}},
+        {"sources": {"logins": {"collector": "auth", "prt": 1}}},
         {"forwarders": {"out": {"kind": "file", "path": "/x", "max_events": 0}}},
     ],
 )

@@ -37,7 +37,13 @@ def _levels(_context: click.Context) -> Iterable[str]:
     return [word for level in reversed(LEVELS) for word in (level, f"{level}+")]
 
 
+def _statuses(_context: click.Context) -> Iterable[str]:
+    from socmon.store.reading import STATUSES
+
+    return STATUSES
+
+
 offer_destinations = _offered(_configured("forwarders"))
 offer_collectors = _offered(_configured("collectors"))
 offer_levels = _offered(_levels)
-offer_statuses = _offered(lambda _context: ("open", "acknowledged", "closed"))
+offer_statuses = _offered(_statuses)

@@ -53,7 +53,7 @@ def test_commands_options_and_choices_are_offered() -> None:
     assert offered("socmon status --w") == ["--watch"]
     assert offered("socmon -o nd") == ["ndjson"]
     assert offered("socmon alerts list --level hi") == ["high", "high+"]
-    assert offered("socmon alerts list --status ") == ["open", "acknowledged", "closed"]
+    assert offered("socmon alerts list --status ") == ["open", "acknowledged", "closed", "recurring"]
     assert offered("socmon completion ") == list(SHELLS)
 
 

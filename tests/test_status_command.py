@@ -149,6 +149,16 @@ def test_the_table_holds_every_figure_once(place: Place) -> None:
     assert figures["daemon", "", "running"] == "false"
 
 
+def test_the_table_says_of_what_each_warning_is(place: Place) -> None:
+    place.put(alert(1), now_us=now_us(), checkpoint=checkpoint())
+    settle(place, "update pending set error = 'x'")
+
+    rows = list(csv.DictReader(io.StringIO(place.socmon("-o", "csv", "status").stdout)))
+
+    told = {row["field"]: row["value"] for row in rows if row["name"] == "unrendered" and row["section"] == "warning"}
+    assert told == {"name": "ncsc", "count": "1"}
+
+
 def test_looking_at_a_lock_never_takes_it(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     assert locks.holder(path) is None

@@ -46,8 +46,10 @@ def flat(status: dict[str, Any]) -> Iterator[Row]:
     for section in ("collectors", "destinations"):
         sections += [(section.removesuffix("s"), item["name"], item) for item in store.get(section, [])]
     for section, name, fields in sections:
+        # What a row is called by already; a warning is by its code, and may tell of something with a name.
+        known = "code" if section == "warning" else "name"
         for field, value in fields.items():
-            if field not in {"name", "code"}:
+            if field != known:
                 yield {"section": section, "name": name, "field": field, "value": value}
 
 

@@ -1,5 +1,6 @@
 """`socmon alerts ack`, `close`, `reopen`, `comment`: triage. The running daemon does it and writes down who asked."""
 
+import codecs
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
@@ -106,9 +107,12 @@ def comment(options: Options, ids: tuple[str, ...], text: str, *, dry_run: bool)
 def _read_text(options: Options) -> str:
     from socmon.store.triage import MAX_TEXT_CHARS
 
-    data = sys.stdin.buffer.read(4 * MAX_TEXT_CHARS + 3)  # UTF-8, and the end of a last line
+    most = 4 * MAX_TEXT_CHARS + 3  # UTF-8, and the end of a last line
+    data = sys.stdin.buffer.read(most)
+    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        return data.decode().removesuffix("\n").removesuffix("\r")
+        # A text that was cut, and so is too long, may have been cut within a character.
+        return decoder.decode(data, final=len(data) < most).removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
         raise click.BadParameter(options.tr("it is not UTF-8"), param_hint="--text") from error
 

@@ -254,6 +254,7 @@ def test_ids_come_from_standard_input_as_a_list_or_as_listed_alerts(alone: Field
             (("reopen", "-"), "".join(f"{number:x}\n" for number in range(MAX_ALERTS + 1))),
             (("comment", "-", "--text", "-"), ""),
             (("comment", "00000001", "--text", "-"), "x" * (MAX_TEXT_CHARS + 1)),
+            (("comment", "00000002", "--text", "-"), "ế" * 2 * MAX_TEXT_CHARS),  # cut within a character
             (("comment", "00000001", "--text", " "), ""),
         )
     }
@@ -263,7 +264,14 @@ def test_ids_come_from_standard_input_as_a_list_or_as_listed_alerts(alone: Field
     assert text.returncode == 0
     page = json.loads(socmon(alone, "-o", "json", "alerts", "show", "00000001").stdout)["alert"]
     assert page["history"][-1]["text"] == "một\nhai"
-    said = ("no ids were given", "is no alert", "at most 1000", "not both", "more than 4000 characters", "needs a text")
+    said = (
+        "no ids were given",
+        "is no alert",
+        "at most 1000",
+        "not both",
+        *["more than 4000 characters"] * 2,
+        "needs a text",
+    )
     for stderr, part in zip(wrong.values(), said, strict=True):
         assert part in stderr
 

@@ -18,7 +18,8 @@ _MAX_CANDIDATES = 20
 def candidates(reader: Reader, typed: str) -> list[Alert]:
     """The alerts whose ids begin as `typed`, some more than `tell_candidates` shows at most."""
     prefix = typed.strip().lower()
-    return reader.beginning_with(prefix, _MAX_CANDIDATES + 1) if prefix else []
+    # What is no ASCII begins no id; bytes that are no UTF-8 could not even be asked for.
+    return reader.beginning_with(prefix, _MAX_CANDIDATES + 1) if prefix and prefix.isascii() else []
 
 
 def not_found(typed: str) -> NotFoundError:

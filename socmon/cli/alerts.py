@@ -7,7 +7,7 @@ from socmon.cli.alert_ids import candidates, not_found, tell_candidates
 from socmon.cli.alert_page import alert_object, write_page
 from socmon.cli.alerts_test import test
 from socmon.cli.alerts_triage import ack, close, comment, reopen
-from socmon.cli.asking import filter_options, wanted
+from socmon.cli.asking import MAX_COUNT, filter_options, wanted
 from socmon.cli.output import Column, as_json, terminal_width, write_csv, write_ndjson, write_table
 from socmon.cli.shown import ALERT_COLUMNS, SHORT_ID, about, alert_row, clock, colored_level, short_clocks, status_word
 from socmon.event import Alert
@@ -30,7 +30,7 @@ for each in (ack, close, reopen, comment, test):
 
 @command.command("list")
 @filter_options
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1), help="The newest so many.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, MAX_COUNT), help="The newest so many.")
 @click.pass_obj
 def list_(options: Options, /, limit: int, **given: str | None) -> None:
     """List alerts by their last event, the newest last: beside the prompt, where `tail` goes on."""

@@ -15,6 +15,7 @@ from socmon.store.reading import STATUSES, Filter
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _MAX_CHARS = 40
+MAX_COUNT = 1_000_000_000  # of alerts that are asked for; SQLite takes no more than 63 bits
 
 
 def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,8 +50,11 @@ def wanted(options: Options, **given: str | None) -> Filter:
     """The Filter of the options above, as click passes them.
 
     Raises:
-        BadParameter: a level or time is none.
+        BadParameter: a level or time is none, or a text is no UTF-8.
     """
+    for name, text in given.items():
+        if text is not None and any("\ud800" <= char <= "\udfff" for char in text):  # how Python shows other bytes
+            raise click.BadParameter(options.tr("it is not UTF-8"), param_hint=f"--{name}")
     level = given["level"]
     if level is not None and level.removesuffix("+") not in LEVELS:
         text = options.tr("{value!r} is no level; one of: {known}", value=level[:_MAX_CHARS], known=", ".join(LEVELS))

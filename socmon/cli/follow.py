@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from socmon.cli import INTERRUPTED, READER_GONE, Options, place, reader_gone
-from socmon.cli.asking import filter_options, wanted
+from socmon.cli.asking import MAX_COUNT, filter_options, wanted
 from socmon.cli.output import as_json, cut, terminal_width, width_of, write_csv, write_ndjson
 from socmon.cli.shown import ALERT_COLUMNS, alert_line, alert_row, colored_level
 from socmon.errors import NotFoundError
@@ -24,8 +24,9 @@ _AT_ONCE = 500  # changes that are read in one go
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options of `tail`."""
     lines = click.option(
-        "-n", "--lines", default=10, show_default=True, type=click.IntRange(min=0), help="Begin with the last so many."
-    )
+        "-n", "--lines", default=10, show_default=True, type=click.IntRange(0, MAX_COUNT),
+        help="Begin with the last so many.",
+    )  # fmt: skip
     return lines(filter_options(command))
 
 

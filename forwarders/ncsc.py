@@ -71,7 +71,8 @@ class NcscSettings(ForwarderSettings):
     def _https_without_path(cls, url: str) -> str:
         scheme, _, rest = url.rstrip("/").partition("://")
         if scheme != "https" or not rest or any(char in rest for char in "/?#@ "):
-            raise ValueError(f"{url[:80]!r} is not the centre's address; write https://HOST:PORT and nothing after it")
+            # Not repeated: what is too much in it may be a password.
+            raise ValueError("not the centre's address; write https://HOST:PORT and nothing after it")
         return url.rstrip("/")
 
     def tls(self) -> SSLContext:

@@ -1,5 +1,6 @@
 """`socmon config`: the configuration as it is understood, what it may hold, and reading it anew."""
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from socmon.text import printable
 
 _WAIT_S = 60.0
 _PAUSE_S = 0.1
+_ADDRESS = re.compile(r"https?://[^/?#]*")
 _COLUMNS = ("option", "value", "origin")
 
 
@@ -28,11 +30,12 @@ def show(options: Options) -> None:
     """Show every option with its value, and the file and line that it comes from; needs no daemon.
 
     An option without a place has its default. Secrets are not shown: they stand in files that the configuration names.
+    Of web addresses only scheme, host and port are shown: what comes behind is often as good as a password.
     """
     from socmon.config import load_with_origins
 
     config, origins = load_with_origins(options.config)
-    whole = _plain(config)
+    whole = _without_keys(_plain(config))
     rows = [{"option": name, "value": value, "origin": origins.get(name)} for name, value in _options(whole)]
     match options.output:
         case "json":
@@ -121,6 +124,17 @@ def _plain(config: Any) -> dict[str, Any]:
         else:
             whole[name] = value.model_dump(mode="json")
     return whole
+
+
+def _without_keys(value: Any) -> Any:
+    """`value` with every web address in it cut behind its host, as messages and the log show it."""
+    if isinstance(value, dict):
+        return {name: _without_keys(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_without_keys(each) for each in value]
+    if isinstance(value, str) and (found := _ADDRESS.match(value)) and found.end() < len(value.rstrip("/")):
+        return f"{found[0]}/…"
+    return value
 
 
 def _options(whole: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

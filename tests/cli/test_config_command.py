@@ -68,6 +68,27 @@ def test_secrets_are_shown_in_no_form(path: Path) -> None:
         assert "aHVudGVy" not in result.output
 
 
+def test_of_a_web_address_nothing_behind_its_host_is_shown(path: Path) -> None:
+    for behind in ("services/T0/hunter2", "?token=hunter2"):
+        path.write_text(CONFIG.replace("192.0.2.7/take", f"192.0.2.7:8443/{behind}"))
+
+        for form in ("human", "json", "ndjson", "csv"):
+            result = config("show", "-c", str(path), "-o", form)
+            assert "https://192.0.2.7:8443/…" in result.output
+            assert "hunter2" not in result.output
+
+
+def test_a_password_in_an_address_is_not_repeated_where_it_is_refused(path: Path) -> None:
+    for kind in ("ncsc", "webhook"):
+        path.write_text(f"forwarders: {{out: {{kind: {kind}, url: 'https://u:hunter2@192.0.2.7'}}}}\n")
+
+        result = config("show", "-c", str(path))
+
+        assert result.exit_code == 78
+        assert "out.url: not " in result.output
+        assert "hunter2" not in result.output
+
+
 def test_programs_get_the_same_in_their_forms(path: Path) -> None:
     told = valid(json.loads(config("show", "-c", str(path), "-o", "json").stdout), "config.show.v1")
     lines = config("show", "-c", str(path), "-o", "ndjson").stdout.splitlines()

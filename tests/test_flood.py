@@ -9,7 +9,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,29 +142,85 @@ async def collecting(*collectors: Any) -> AsyncIterator[None]:
         await asyncio.wait(tasks, timeout=10)
 
 
+class Flood:
+    """Noise of one source that is never at its end: always `AHEAD` records more than detection has come to.
+
+    Attributes:
+        sent: records so far.
+    """
+
+    AHEAD = 40 * QUOTA
+    PART = 500
+
+    def __init__(self, one: Watched, collector: str, send: Callable[[list[str]], Awaitable[None]]) -> None:
+        self._one = one
+        self._collector = collector
+        self._send = send
+        self._end = False
+        self.sent = 0
+
+    @property
+    def waits(self) -> int:
+        """How many of its records detection has not come to."""
+        return self.sent - self._one.account(self._collector).evaluated
+
+    async def run(self) -> None:
+        while not self._end:
+            if self.waits >= self.AHEAD:
+                await asyncio.sleep(0.001)
+                continue
+            part = [noise(number) for number in range(self.sent, self.sent + self.PART)]
+            self.sent += self.PART
+            await self._send(part)
+
+    async def outlast(self, attacked: Callable[[list[str]], object]) -> int:
+        """Attack six times, each time when a frame of the flood was the last that was matched.
+
+        Returns:
+            How many records of the flood were still waiting after the last attack was matched; then all are.
+        """
+        flooding = asyncio.create_task(self.run())
+        seen = self._one.seen
+        for turn in range(6):
+            await until_true(lambda: seen[-1:] == ["flooder"], 20)
+            attacked(attack(2 * turn, 2))
+            await until_true(lambda at=turn: seen.count("come") > at and seen.count("attacked") > at, 20)  # type: ignore[misc]  # mypy cannot infer it
+        left = self.waits
+        self._end = True
+        await flooding
+        await until_true(lambda: self._one.account(self._collector).evaluated == self.sent + 12, 60)
+        return left
+
+
+def alerted(root: Path) -> list[tuple[list[str], int]]:
+    return [(alert.entities["host"], alert.count) for alert in read(root / "s.db").alerts if alert.level == "high"]
+
+
 async def test_a_file_that_floods_delays_another_file_of_its_collector_by_one_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noisy, attacked = tmp_path / "noisy.log", tmp_path / "attacked.log"
-    noisy.write_text("".join(f"{noise(n)}\n" for n in range(30_000)))
-    attacked.write_text("")
+    for path in (noisy, attacked):
+        path.write_text("")
+
+    def append(path: Path, texts: list[str]) -> None:
+        with path.open("a") as log:
+            log.write("".join(f"{text}\n" for text in texts))
+
+    async def send(texts: list[str]) -> None:
+        append(noisy, texts)
+
     async with watched(tmp_path, monkeypatch) as one:
         door = one.door("logs", FileCollector, paths=[str(noisy), str(attacked)], start="beginning", poll_s=0.05)
         async with collecting(FileCollector(door)):
-            for turn in range(6):
-                await until_true(lambda: one.seen[-1:] == ["flooder"], 20)
-                with attacked.open("a") as log:
-                    log.write("".join(f"{line}\n" for line in attack(2 * turn, 2)))
-                await until_true(lambda at=turn: one.seen.count("come") > at and one.seen.count("attacked") > at, 20)  # type: ignore[misc]  # mypy cannot infer it
-            left = one.account("logs").evaluated < 30_012
-            await until_true(lambda: one.account("logs").evaluated == 30_012, 60)
+            flood = Flood(one, "logs", send)
+            left = await flood.outlast(lambda texts: append(attacked, texts))
 
-    alerts = [alert for alert in read(tmp_path / "s.db").alerts if alert.level == "high"]
     assert left, "the flood was over before the attack: nothing was shown"
     assert len(one.waits()) == 6
     assert max(one.waits()) <= 1
-    assert [(alert.entities["host"], alert.count) for alert in alerts] == [([ATTACKED], 12)]
-    assert one.account("logs") == Account(journalled=30_012, evaluated=30_012)
+    assert alerted(tmp_path) == [([ATTACKED], 12)]
+    assert one.account("logs") == Account(journalled=flood.sent + 12, evaluated=flood.sent + 12)
 
 
 async def test_a_sender_that_floods_delays_another_sender_of_its_collector_by_one_batch(
@@ -178,28 +234,20 @@ async def test_a_sender_that_floods_delays_another_sender_of_its_collector_by_on
             await until_true(lambda: listening, 10)
             _, noisy = await asyncio.open_connection("127.0.0.1", listening[0], local_addr=("127.0.0.2", 0))
             _, attacked = await asyncio.open_connection("127.0.0.1", listening[0], local_addr=("127.0.0.3", 0))
-            flooding = asyncio.create_task(_flood(noisy, 30_000))
-            for turn in range(6):
-                await until_true(lambda: one.seen[-1:] == ["flooder"], 20)
-                attacked.write(lines(*(line.encode() for line in attack(2 * turn, 2))))
-                await until_true(lambda at=turn: one.seen.count("come") > at and one.seen.count("attacked") > at, 20)  # type: ignore[misc]  # as above
-            left = one.account("network").evaluated < 30_012
-            await flooding
-            await until_true(lambda: one.account("network").evaluated == 30_012, 60)
+
+            async def send(texts: list[str]) -> None:
+                noisy.write(lines(*(text.encode() for text in texts)))
+                await noisy.drain()
+
+            flood = Flood(one, "network", send)
+            left = await flood.outlast(lambda texts: attacked.write(lines(*(text.encode() for text in texts))))
             noisy.close()
             attacked.close()
 
-    alerts = [alert for alert in read(tmp_path / "s.db").alerts if alert.level == "high"]
     assert left, "the flood was over before the attack: nothing was shown"
     assert max(one.waits()) <= 1
-    assert [(alert.entities["host"], alert.count) for alert in alerts] == [([ATTACKED], 12)]
-    assert one.account("network") == Account(journalled=30_012, evaluated=30_012)
-
-
-async def _flood(writer: asyncio.StreamWriter, count: int) -> None:
-    for first in range(0, count, 500):
-        writer.write(lines(*(noise(number).encode() for number in range(first, first + 500))))
-        await writer.drain()
+    assert alerted(tmp_path) == [([ATTACKED], 12)]
+    assert one.account("network") == Account(journalled=flood.sent + 12, evaluated=flood.sent + 12)
 
 
 class _Listening:

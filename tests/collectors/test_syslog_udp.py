@@ -191,18 +191,19 @@ async def test_what_finds_no_room_in_socmon_waits_in_the_kernel() -> None:
     assert context.counts["dropped.full"] == 0
 
 
-async def test_a_flood_leaves_others_their_turn() -> None:
+async def test_a_flood_leaves_others_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(syslog_udp, "BATCH_RECORDS", 5)  # so few that a small buffer holds turns of them
+    most = 5 * syslog_udp.TURN_BATCHES
+    taken = list[int]()
     context = udp_context()
-    async with listening(context) as collector:
-        send(context, *numbered(1, 9000))
-        dropped = drops_by_proc(collector._listener)
-        turns = 0
-        while len(context.lines) < 9000 - dropped:
+    async with listening(context):
+        send(context, *numbered(1, 4 * most + 1))
+        while len(context.lines) < 4 * most + 1:
             before = len(context.lines)
             await asyncio.sleep(0)
-            turns += 1
-            assert len(context.lines) - before <= syslog_udp.BATCH_RECORDS
-    assert turns > 1
+            taken.append(len(context.lines) - before)
+    assert [count for count in taken if count] == [most, most, most, most, 1]
+    assert max(map(len, context.batches)) == 5
 
 
 async def test_it_says_that_it_moves_also_when_nothing_comes_in(monkeypatch: pytest.MonkeyPatch) -> None:

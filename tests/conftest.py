@@ -10,6 +10,8 @@ from hypothesis import settings
 EXCUSED = ("root may read", "only root can", "SOCMON_DATA")
 
 os.environ.pop("SOCMON_FAILPOINT", None)
+# Hundreds of processes are started: each would compile all of socmon anew, a fifth of what the start of a daemon costs.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # The same examples in every run; SOCMON_EXPLORE=1 looks for new ones.
 settings.register_profile("fixed", derandomize=True, deadline=None)

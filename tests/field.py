@@ -31,9 +31,12 @@ _NOT_HANDED_ON = ("SOCMON_FAILPOINT", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDO
 def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 30.0) -> None:
     """Look until `condition` holds; fail with `what` after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
+    began_s = time.thread_time()
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {timeout_s:g} s"
-        time.sleep(_PAUSE_S)
+        # A look that costs much is rare: what is waited for needs the processor more.
+        time.sleep(max(_PAUSE_S, 4 * (time.thread_time() - began_s)))
+        began_s = time.thread_time()
 
 
 def failure_line(number: int, host: str = "dvc-web-01") -> str:

@@ -77,16 +77,23 @@ class Waiting:
     def put(self, batch: Sequence[Record]) -> list[Offering]:
         """Take all of `batch`, of a sender that waits; what is within quota and what of each source is over it."""
         within, over = self._judged(batch)
-        return self._take_in(within, over, offered=False)
+        taken = self._line_up(within, offered=False)
+        for records in over.values():
+            taken += self._park(records, offered=False)
+        self._show()
+        return taken
 
     def put_what_fits(self, batch: Sequence[Record]) -> tuple[int, Mapping[str, int]]:
         """Take what there is room for; how many these are, and what the others stand for by the reason."""
         within, over = self._judged(batch)
         room = self.room
-        fitting = {source: records[: self._parking.fitting(source, records)] for source, records in over.items()}
         dropped = Counter(buffer_full=counted(within[room:]))
-        dropped["over_quota"] = sum(counted(records[len(fitting[source]) :]) for source, records in over.items())
-        taken = self._take_in(within[:room], fitting, offered=True)
+        taken = self._line_up(within[:room], offered=True)
+        for source, records in over.items():
+            fitting = self._parking.fitting(source, records)  # beside those of the sources before
+            dropped["over_quota"] += counted(records[fitting:])
+            taken += self._park(records[:fitting], offered=True)
+        self._show()
         return sum(len(offering.records) for offering in taken), +dropped
 
     def over_quota(self, source: Source, records: int) -> bool:
@@ -147,17 +154,17 @@ class Waiting:
             for_s=LONG_S,
         )
 
-    def _take_in(
-        self, within: Sequence[Record], over: Mapping[SourceKey, Sequence[Record]], *, offered: bool
-    ) -> list[Offering]:
+    def _line_up(self, within: Sequence[Record], *, offered: bool) -> list[Offering]:
         queued = [Offering(part, offered=offered) for part in parts(within)]
-        parked = [Offering(part, offered=offered) for records in over.values() for part in parts(records)]
         self._queue += queued
         self.held += len(within)
+        return queued
+
+    def _park(self, over: Sequence[Record], *, offered: bool) -> list[Offering]:
+        parked = [Offering(part, offered=offered) for part in parts(over)]
         for offering in parked:
             self._parking.put(offering)
-        self._show()
-        return queued + parked
+        return parked
 
     def _show(self) -> None:
         metrics.INTAKE_HELD.set(self.held)

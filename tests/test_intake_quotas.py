@@ -133,6 +133,17 @@ async def test_what_there_is_no_room_for_is_dropped_from_the_flooder_alone() -> 
         assert numbers(journal, FLOOD) == list(range(1000, 1500))
 
 
+async def test_sources_of_one_batch_share_the_room_that_is_left() -> None:
+    room = 1000
+    async with running(over_quota_bytes=room * (RECORD_BYTES + 4)) as (intake, _):
+        intake._detected = -1
+        batch = [record for n in range(200) for record in records(f"10.0.0.{n}", 1000, QUOTA + 1)]
+        taken, dropped = intake.offer(batch)
+
+        assert taken <= room
+        assert dropped == {"over_quota": len(batch) - taken}
+
+
 async def test_socmons_own_records_and_collectors_without_a_quota_are_never_over_it() -> None:
     async with running() as (intake, journal):
         intake.limit("relay", 0)

@@ -11,6 +11,7 @@ from socmon.event import Record
 
 SECOND_NS = 1_000_000_000
 RECORD_BYTES = 200  # what Python needs around the bytes of a record
+BATCH_BYTES = 1500  # and around a batch that waits, with a lane of its own
 MAX_SOURCES = 10_000
 LONG_S = 60
 _GAP_S = 10
@@ -125,7 +126,7 @@ class Parking(Generic[BatchT]):
 
     def fitting(self, source: SourceKey, records: Sequence[Record]) -> int:
         """How many of `records`, from their start, there is room for."""
-        left_bytes = (self._free_bytes - self._taken_bytes.get(source, 0)) // 2
+        left_bytes = (self._free_bytes - self._taken_bytes.get(source, 0)) // 2 - BATCH_BYTES
         for index, record in enumerate(records):
             left_bytes -= RECORD_BYTES + len(record.data)
             if left_bytes < 0:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from socmon import log, metrics
 from socmon.event import Record, Source
-from socmon.quotas import LONG_S, RECORD_BYTES, Buckets, Overruns, Parking, SourceKey
+from socmon.quotas import BATCH_BYTES, LONG_S, RECORD_BYTES, Buckets, Overruns, Parking, SourceKey
 
 MAX_BATCH = 1000
 MAX_BATCH_BYTES = 4 * 1024 * 1024
@@ -29,7 +29,7 @@ class Offering:
         self.offered = offered
         self.source = _key(records[0].source)
         self.size_bytes = sum(len(record.data) for record in records)
-        self.room_bytes = self.size_bytes + RECORD_BYTES * len(records) if offered else 0
+        self.room_bytes = BATCH_BYTES + self.size_bytes + RECORD_BYTES * len(records) if offered else 0
 
 
 class Waiting:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import time
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from socmon.component import CollectorSettings
 from socmon.event import OWN, Record, Source
 from socmon.intake import Intake
 from socmon.journal import Drop, Journal
-from socmon.quotas import RECORD_BYTES
+from socmon.quotas import BATCH_BYTES, RECORD_BYTES
 from socmon.sections import IntakeSettings, JournalSettings
 
 QUOTA = 100
@@ -120,7 +121,7 @@ async def test_a_batch_of_several_sources_is_parted() -> None:
 
 async def test_what_there_is_no_room_for_is_dropped_from_the_flooder_alone() -> None:
     room = 1000
-    async with running(over_quota_bytes=room * (RECORD_BYTES + 4)) as (intake, journal):
+    async with running(over_quota_bytes=room * (RECORD_BYTES + 4) + 2 * BATCH_BYTES) as (intake, journal):
         intake._detected = -1  # nothing is ever detected
         flood = [record for n in range(9) for record in records(FLOOD, 1000 + n * 1000, 1000)]
         taken, dropped = intake.offer([*records(OTHER, 0, 50), *flood, *records(THIRD, 0, 50)])
@@ -142,6 +143,22 @@ async def test_sources_of_one_batch_share_the_room_that_is_left() -> None:
 
         assert taken <= room
         assert dropped == {"over_quota": len(batch) - taken}
+
+
+async def test_many_senders_with_a_batch_each_take_no_more_memory_than_they_may() -> None:
+    async with running(over_quota_bytes=4 << 20) as (intake, _):
+        intake.limit("logs", 1)
+        intake._detected = -1
+        sources = [Source("logs", f"10.0.{n // 250}.{n % 250}", "rfc3164") for n in range(5000)]
+        tracemalloc.start()
+        try:
+            for source in sources:
+                intake.offer([Record(b"%060d" % n, source, n) for n in range(2)])
+            held_bytes, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert held_bytes < 4 << 20
 
 
 async def test_socmons_own_records_and_collectors_without_a_quota_are_never_over_it() -> None:

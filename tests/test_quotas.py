@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from socmon.event import Record, Source
-from socmon.quotas import LONG_S, RECORD_BYTES, SECOND_NS, Buckets, Overruns, Parking, SourceKey
+from socmon.quotas import BATCH_BYTES, LONG_S, RECORD_BYTES, SECOND_NS, Buckets, Overruns, Parking, SourceKey
 
 FLOODER, OTHER = ("net", "192.0.2.1"), ("net", "192.0.2.2")
 PEERS = [("net", f"192.0.2.{n}") for n in range(1, 5)]
@@ -31,7 +31,7 @@ class Parked:
     def __post_init__(self) -> None:
         self.records = records(len(self.numbers))
         self.size_bytes = 10 * len(self.numbers)
-        self.room_bytes = len(self.numbers) * (10 + RECORD_BYTES) if self.offered else 0
+        self.room_bytes = BATCH_BYTES + len(self.numbers) * (10 + RECORD_BYTES) if self.offered else 0
 
 
 # ── buckets ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -178,14 +178,14 @@ def test_what_is_parked_leaves_once_and_in_the_order_of_its_source(
 def test_the_room_is_never_exceeded_and_one_source_never_has_more_than_half(
     asks: list[tuple[SourceKey, int, bool]],
 ) -> None:
-    room_bytes = 100 * (10 + RECORD_BYTES)
+    room_bytes = 100 * (10 + RECORD_BYTES) + 4 * BATCH_BYTES
     parking: Parking[Parked] = Parking(room_bytes)
     held = Counter[SourceKey]()
     for peer, count, take in asks:
         fitting = parking.fitting(peer, records(count))
         if fitting:
             parking.put(Parked(peer, list(range(fitting))))
-            held[peer] += fitting * (10 + RECORD_BYTES)
+            held[peer] += BATCH_BYTES + fitting * (10 + RECORD_BYTES)
         for batch in parking.take(20, 10**6) if take else []:
             held[batch.source] -= batch.room_bytes
         assert sum(held.values()) <= room_bytes
@@ -193,16 +193,16 @@ def test_the_room_is_never_exceeded_and_one_source_never_has_more_than_half(
 
 
 def test_a_flooder_leaves_room_for_the_next_and_that_one_too() -> None:
-    parking: Parking[Parked] = Parking(1000 * (10 + RECORD_BYTES))
+    parking: Parking[Parked] = Parking(100_000 * (10 + RECORD_BYTES))
     for peer in PEERS:
-        parking.put(Parked(peer, list(range(parking.fitting(peer, records(10_000))))))
+        parking.put(Parked(peer, list(range(parking.fitting(peer, records(100_000))))))
 
-    got = Counter({batch.source: len(batch.numbers) for batch in parking})
+    got = Counter({batch.source: round(len(batch.numbers) / 100) for batch in parking})
     assert [got[peer] for peer in PEERS] == [500, 250, 125, 62]
 
 
 def test_a_sender_that_waits_takes_up_no_room_of_those_that_cannot() -> None:
-    parking: Parking[Parked] = Parking(1000 * (10 + RECORD_BYTES))
+    parking: Parking[Parked] = Parking(1000 * (10 + RECORD_BYTES) + 2 * BATCH_BYTES)
     parking.put(Parked(FLOODER, list(range(5000)), offered=False))
 
     assert parking.fitting(OTHER, records(1000)) == 500

@@ -69,7 +69,7 @@ class KernelDrops:
     def due(self) -> bytes | None:
         """What is told by now, for the journal; None when it was given a moment ago, or there is nothing to say.
 
-        Given again each second: a record that carries it may be dropped, or journalled after a later one.
+        Given again each second: a record that carries it may be dropped, or wait over its quota.
         """
         given, given_s = self._given
         now_s = time.monotonic()

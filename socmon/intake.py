@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -45,6 +45,7 @@ class Intake:
         self._room.set()
         self._dirty = asyncio.Event()
         self._unsynced: dict[str, dict[str, bytes]] = {}  # collector → stream → newest position
+        self._newest: dict[tuple[str, str], int] = {}  # (collector, stream) → the offering of its newest position
         self._waiting_sync: list[Offering] = []
         self._savers: dict[str, list[_Saved]] = {}
         self._closing = self._hurried = False
@@ -141,7 +142,7 @@ class Intake:
                 self.pulse.beat()
                 self._work.clear()
                 taken = self._waiting.take(parked=self._parked_may_go)
-                records = self._settled([record for offering in taken for record in offering.records])
+                records = self._settled([record for offering in taken for record in self._in_order(offering)])
                 tick = not records and time.monotonic() - idle_since_s >= self._tick_s
                 if records or self._drops or tick:
                     await self._append(records, tick=tick)
@@ -224,6 +225,16 @@ class Intake:
         metrics.JOURNAL_RECORDS.inc(len(records))
         metrics.JOURNAL_BYTES.inc(sum(len(record.data) for record in records))
         return batch.number
+
+    def _in_order(self, offering: Offering) -> Iterator[Record]:
+        """Its records; those that were parked, and so overtaken, do not set back the position of their stream."""
+        for record in offering.records:
+            if record.position is None or not offering.offered:  # whoever emits a stream waits, and is not overtaken
+                yield record
+                continue
+            stream = (record.source.collector, record.position[0])
+            newest = self._newest[stream] = max(offering.number, self._newest.get(stream, 0))
+            yield record if newest == offering.number else msgspec.structs.replace(record, position=None)
 
     def _acknowledge(self, offering: Offering) -> None:
         if self._fsync_each_batch:

@@ -1,6 +1,7 @@
 """What waits for the journal: within quota in the order it came, over quota parked, and which of it is next."""
 
 import asyncio
+import itertools
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ MAX_BATCH = 1000
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 
 _log = log.get("intake")
+_numbers = itertools.count()
 
 
 class Offering:
@@ -21,12 +23,14 @@ class Offering:
     Attributes:
         written: done when they may be acknowledged.
         offered: nobody waits for that; so they take up room where they wait.
+        number: grows in the order in which they were handed in.
     """
 
     def __init__(self, records: Sequence[Record], *, offered: bool) -> None:
         self.records = records
         self.written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.offered = offered
+        self.number = next(_numbers)
         self.source = _key(records[0].source)
         self.size_bytes = sum(len(record.data) for record in records)
         self.room_bytes = BATCH_BYTES + self.size_bytes + RECORD_BYTES * len(records) if offered else 0

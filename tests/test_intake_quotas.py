@@ -12,6 +12,7 @@ import pytest
 from harness import FakeContext
 from harness import until as until_true
 from journal.fakefiles import FakeFiles
+from msgspec.structs import replace
 
 from socmon.component import CollectorSettings
 from socmon.event import OWN, Record, Source
@@ -159,6 +160,24 @@ async def test_many_senders_with_a_batch_each_take_no_more_memory_than_they_may(
             tracemalloc.stop()
 
     assert held_bytes < 4 << 20
+
+
+async def test_a_position_that_waited_does_not_set_back_one_that_was_handed_in_later() -> None:
+    def carrying(told: bytes, peer: str, count: int) -> list[Record]:
+        first, *others = records(peer, 0, count)
+        return [replace(record, position=None) for record in others] + [replace(first, position=("told", told))]
+
+    async with running() as (intake, journal):
+        intake._detected = -1
+        intake.offer(carrying(b"1", FLOOD, 1000))
+        intake.offer(carrying(b"2", OTHER, 1))
+        await until_true(lambda: journal.position("logs", "told") == b"2")
+        intake.offer(carrying(b"3", FLOOD, 1))
+        intake.hurry()
+        await until_true(lambda: journal.next_seq == 1003)
+
+        told = [record.position for batch in journal.read_after(0) for record in batch.records if record.position]
+        assert told == [("told", b"2"), ("told", b"3")]
 
 
 async def test_socmons_own_records_and_collectors_without_a_quota_are_never_over_it() -> None:

@@ -189,6 +189,8 @@ class Intake:
                     _log.error("a record cannot be journalled, it is dropped", error=str(error))
                     metrics.dropped(record.source.collector, record.count, "unwritable")
                     self.drop(record.source.collector, "unwritable", record.count)
+                for drop in drops if records else ():  # with the next frame then
+                    self.drop(drop.collector, drop.reason, drop.count)
                 return
             half = len(records) // 2
             await self._append_parts(records[:half], drops, tick=tick)

@@ -137,6 +137,20 @@ async def test_a_record_that_cannot_be_written_down_is_dropped_and_the_others_go
         assert REGISTRY.get_sample_value(*dropped) == before + 1
 
 
+async def test_what_was_dropped_before_a_record_that_cannot_be_written_down_is_told_all_the_same() -> None:
+    bad = Record(b"x", Source("logs", "\udcff"), time.time_ns() // 1000)
+    async with running() as (intake, journal):
+        intake.drop("logs", "buffer_full", 7)
+        await asyncio.wait_for(intake.emit([bad]), 5)
+        await intake.emit(records(1))
+
+        drops = [drop for batch in journalled(journal) for drop in batch.drops]
+        assert sorted(drops, key=lambda drop: drop.reason) == [
+            Drop("logs", "buffer_full", 7),
+            Drop("logs", "unwritable", 1),
+        ]
+
+
 async def test_a_time_zone_that_is_changed_in_the_configuration_counts_from_then_on() -> None:
     async with running() as (intake, journal):
         await intake.emit(records(1))

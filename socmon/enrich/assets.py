@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 import re2
 
 from socmon.enrich.inventory import MAX_NAME_CHARS, Inventory, Network, folded
-from socmon.event import NOBODY, Event, Owner
+from socmon.event import NOBODY, OWN, Event, Owner
 
 MAX_UNKNOWN = 1_000
 _REMEMBERED = 16_384  # hosts and addresses, each
@@ -49,8 +49,10 @@ class Assets:
         return self._of_source(host if len(host) <= MAX_NAME_CHARS else host[:MAX_NAME_CHARS], event.record.source.peer)
 
     def look_at(self, clocks: Iterable[tuple[str, str, str]]) -> None:
-        """Note which of these (collector, peer, host) are nobody's."""
-        for _, peer, host in clocks:
+        """Note which of these (collector, peer, host) are nobody's; socmon's own records are of no host."""
+        for collector, peer, host in clocks:
+            if collector == OWN:
+                continue
             name = host[:MAX_NAME_CHARS]
             if self._of_source(name, peer) is NOBODY and len(self.unknown) < MAX_UNKNOWN:
                 self.unknown[name or peer] = None

@@ -12,7 +12,7 @@ from watchdog import watchdog
 from socmon.enrich import Assets, Inventory
 from socmon.enrich.assets import MAX_UNKNOWN
 from socmon.enrich.inventory import Network, folded
-from socmon.event import NOBODY, Event, LogSource, Owner, Record, Source
+from socmon.event import NOBODY, OWN, Event, LogSource, Owner, Record, Source
 
 CENTRE, PORTAL, COMMUNE = Owner("centre"), Owner("centre", "dvc", 4), Owner("commune")
 INVENTORY = Inventory(
@@ -177,3 +177,11 @@ def test_unknown_hosts_are_noted_once_each_and_bounded() -> None:
     assets.look_at(("c", "/f", f"made-up-{n}") for n in range(2 * MAX_UNKNOWN))
 
     assert len(assets.unknown) == MAX_UNKNOWN
+
+
+def test_own_records_are_of_no_unknown_host() -> None:
+    assets = Assets(INVENTORY)
+
+    assets.look_at([(OWN, "test", ""), (OWN, "source", "stray")])
+
+    assert not assets.unknown

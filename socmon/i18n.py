@@ -44,6 +44,12 @@ class Translator:
         self.lang = lang
         self._catalogue = catalogue
 
+    @property
+    def catalogue(self) -> Mapping[str, str]:
+        """Translations by their English texts; none for English itself, and none of those that count something."""
+        texts: Mapping[Any, str] = getattr(self._catalogue, "_catalog", {})
+        return {key: told for key, told in texts.items() if isinstance(key, str)}
+
     def __call__(self, text: str, **values: Any) -> str:
         """The text in the language, `values` put into its braces afterwards; no braces are looked at without any."""
         if isinstance(text, Message):
@@ -54,12 +60,6 @@ class Translator:
     def many(self, one: str, several: str, count: int, **values: Any) -> str:
         """As many as there are: `count` is put into the braces too."""
         return self._catalogue.ngettext(one, several, count).format(count=count, **values)
-
-    def sources(self, part: str) -> tuple[str, ...]:
-        """English texts whose translation contains `part`, in upper or lower case; none of English itself."""
-        catalogue: Mapping[Any, str] = getattr(self._catalogue, "_catalog", {})
-        wanted = part.casefold()
-        return tuple(key for key, told in catalogue.items() if isinstance(key, str) and wanted in told.casefold())
 
 
 def language(environment: Mapping[str, str]) -> Lang:
@@ -74,3 +74,10 @@ def translator(lang: Lang) -> Translator:
     if lang == "en":
         return Translator(lang, gettext.NullTranslations())
     return Translator(lang, gettext.translation("socmon", _FOLDER, [lang]))
+
+
+def sources(part: str) -> tuple[str, ...]:
+    """English texts of which any translation contains `part`, in upper or lower case."""
+    wanted = part.casefold()
+    catalogues = (translator(lang).catalogue for lang in LANGS)
+    return tuple({key: None for texts in catalogues for key, told in texts.items() if wanted in told.casefold()})

@@ -99,7 +99,15 @@ def test_people_read_their_language_and_their_clock(place: Place) -> None:
     assert "TRẠNG THÁI" in shown[0]
     for part in ("2026-09-21 21:13:26 +07:00", "Cao", "Mới", "Dò quét mật khẩu SSH"):
         assert part in shown[1]
-    found = place.socmon("--lang", "vi", "-o", "ndjson", "alerts", "list", "--rule", "DÒ QUÉT")
+
+
+@pytest.mark.parametrize("lang", ["en", "vi"])
+@pytest.mark.parametrize("part", ["DÒ QUÉT", "ssh brute"])
+def test_a_title_is_found_in_either_language_whatever_is_spoken(place: Place, lang: str, part: str) -> None:
+    place.put(alert(1), alert(2, title="Another one"))
+
+    found = place.socmon("--lang", lang, "-o", "ndjson", "alerts", "list", "--rule", part)
+
     assert json.loads(found.stdout)["title"] == "SSH brute force"
 
 

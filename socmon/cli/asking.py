@@ -10,7 +10,7 @@ import click
 from socmon.cli import Options
 from socmon.cli.completing import offer_levels, offer_statuses
 from socmon.event import LEVELS, to_us
-from socmon.i18n import mark
+from socmon.i18n import mark, sources
 from socmon.store.reading import STATUSES, Filter
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -71,7 +71,7 @@ def wanted(options: Options, **given: str | None) -> Filter:
         level=level,
         status=status,
         rule=rule,
-        titles=options.tr.sources(rule) if rule else (),
+        titles=sources(rule) if rule else (),
         agency=given["agency"],
         host=given["host"],
         entity=given["entity"],

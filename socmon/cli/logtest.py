@@ -15,7 +15,7 @@ from socmon.cli.output import as_json, write_csv
 from socmon.cli.reading import tell_cut, year_option, zone_of
 from socmon.cli.shown import tell_refused
 from socmon.event import Source
-from socmon.i18n import Message, mark
+from socmon.i18n import Message, mark, sources
 from socmon.parsers import FORMATS
 from socmon.parsers.lines import Lines
 from socmon.resources import shipped
@@ -138,7 +138,7 @@ def _source(config: Config | None, collector: str | None, format_name: str | Non
 def _wanted(options: Options, rules: RuleSet, name: str) -> Rule:
     from socmon.sigma.explaining import find_rules
 
-    found = find_rules(rules, name, options.tr.sources(name))
+    found = find_rules(rules, name, sources(name))
     if len(found) == 1:
         return found[0]
     if not found:

@@ -18,6 +18,7 @@ from socmon.cli.shown import clock
 from socmon.event import rfc3339
 from socmon.i18n import Message, Translator, mark
 from socmon.store.queue import STATES, UNDELIVERED, Letter, Row, State, destinations, opened, rows
+from socmon.store.reading import readable
 from socmon.text import printable
 
 _COLUMNS = (
@@ -53,7 +54,9 @@ def queue(options: Options, destination: str | None, states: tuple[State, ...]) 
     from socmon.config import load
 
     config = load(options.config)
-    with opened(config.state_dir / "socmon.db") as db:
+    path = config.state_dir / "socmon.db"
+    readable(path)  # SQLite would only say that it cannot open it
+    with opened(path) as db:
         known = destinations(db) | {wiring.name for wiring in config.forwarders}
         if destination is not None and destination not in known:
             text = mark("no destination is called {name!r}; known: {known}")

@@ -161,7 +161,7 @@ class Reader:
             StoreError: it cannot be read, or is from another version.
         """
         self.path = path
-        stat = _stat(path)
+        stat = readable(path)
         self.identity = _identity(stat)
         self._state = _state(stat)
         self.db, self.immutable = _connect(path)
@@ -181,14 +181,14 @@ class Reader:
     def replaced(self) -> bool:
         """Whether another file has taken the store's place; False while there is none."""
         try:
-            return _identity(_stat(self.path)) != self.identity
+            return _identity(readable(self.path)) != self.identity
         except NotFoundError:
             return False
 
     def stood_still(self) -> bool:
         """Whether what was read is of one moment: always, but where the file alone is read it may have been written."""
         wal = self.path.with_name(f"{self.path.name}-wal")
-        return not self.immutable or (_state(_stat(self.path)) == self._state and not wal.exists())
+        return not self.immutable or (_state(readable(self.path)) == self._state and not wal.exists())
 
     def find(self, wanted: Filter, limit: int) -> list[Alert]:
         """The newest `limit` alerts by their last event, oldest first, without evidence."""
@@ -330,8 +330,8 @@ def _tried(uri: str) -> sqlite3.Connection:
     return db
 
 
-def _stat(path: Path) -> os.stat_result:
-    """The file's.
+def readable(path: Path) -> os.stat_result:
+    """The `stat` of a store that this user may read.
 
     Raises:
         NotFoundError: there is none.

@@ -167,5 +167,18 @@ def test_a_folder_without_a_store_is_a_clear_error(tmp_path: Path) -> None:
 
     result = socmon(place, "feed", "queue")
 
-    assert result.returncode == 1
-    assert "see that a daemon has run" in result.stderr
+    assert result.returncode == 5
+    assert "there is no store at" in result.stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_who_may_not_read_the_store_is_told_so(tmp_path: Path) -> None:
+    place = Field(tmp_path / "p")
+    place.configure(["auth"])
+    place.state.mkdir(parents=True, exist_ok=True)
+    (place.state / "socmon.db").touch(mode=0o000)
+
+    result = socmon(place, "feed", "queue")
+
+    assert result.returncode == 77
+    assert f"{place.state}/socmon.db: permission denied" in result.stderr

@@ -177,6 +177,21 @@ def test_check_refuses_what_this_user_may_not_touch(tmp_path: Path) -> None:
     assert found["problems"][1].startswith(f"collectors.auth.paths: this user may not read {tmp_path}/auth.log")
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look into every folder")
+def test_check_does_not_say_of_a_closed_folder_that_its_files_are_missing(tmp_path: Path) -> None:
+    path = configured(tmp_path)
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "x.log").touch()
+    path.write_text(path.read_text().replace(f"{tmp_path}/auth.log", f"{tmp_path}/keys/x.log"))
+    (tmp_path / "keys").chmod(0)
+
+    code, found = checked(path)
+
+    assert code == 78
+    (problem,) = found["problems"]
+    assert problem.startswith(f"collectors.auth.paths: this user may not look into {tmp_path}/keys for ")
+
+
 def test_check_of_the_shipped_example_finds_no_mistake_in_it() -> None:
     code, found = checked(shipped("config.example.yaml"))
 

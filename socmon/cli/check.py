@@ -19,6 +19,8 @@ from socmon.text import printable
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+_RIGHT = "check as the user that runs socmon, or give this one the right"
+
 
 class Findings(Struct):
     """What a check came to.
@@ -120,12 +122,21 @@ def _check_files(where: str, settings: BaseModel, found: Findings) -> None:
             continue
         for pattern in patterns:
             files = glob(pattern, recursive=True)  # noqa: PTH207  pathlib globs no absolute pattern
-            if not files:
+            if not files and (closed := _closed_folder(pattern)):
+                found.problems.append(f"{where}.{key}: this user may not look into {closed} for {pattern}; {_RIGHT}")
+            elif not files:
                 found.warnings.append(f"{where}.{key}: {pattern} does not exist (yet)")
             for file in files:
                 if not os.access(file, os.R_OK):
-                    remedy = "check as the user that runs socmon, or give this one the right"
-                    found.problems.append(f"{where}.{key}: this user may not read {file}; {remedy}")
+                    found.problems.append(f"{where}.{key}: this user may not read {file}; {_RIGHT}")
+
+
+def _closed_folder(pattern: str) -> Path | None:
+    """The folder above `pattern` that this user may not enter: whether a file is behind it nobody can say."""
+    for folder in reversed(Path(pattern).parents):
+        if folder.is_dir() and not os.access(folder, os.X_OK):
+            return folder
+    return None
 
 
 def _named(value: object) -> Iterator[str]:

@@ -10,6 +10,7 @@ import msgspec
 
 from socmon.cli import NOT_ALLOWED, NOT_FOUND, PARTLY, PROBLEMS, UNREACHABLE, CommandError
 from socmon.control.protocol import NAME, VERSION, Reply, address
+from socmon.i18n import Message, mark
 
 T = TypeVar("T")
 
@@ -39,12 +40,17 @@ def asking(state_dir: Path, *, answer_s: float = _ANSWER_S) -> Iterator[Ask]:
             with address(state_dir) as place:
                 connection.connect(place)
         except PermissionError as error:
-            remedy = "use the user of the daemon or root, or become a member of its group"
-            raise CommandError(f"this user may not use {path}; {remedy}", NOT_ALLOWED) from error
+            text = mark(
+                "this user may not use {path}; use the user of the daemon or root, or become a member of its group"
+            )
+            raise CommandError(Message(text, path=path), NOT_ALLOWED) from error
         except OSError as error:
             reason = (error.strerror or "no answer").lower()
-            remedy = "is the daemon running, and is this its configuration? start it, or name the right one with -c"
-            raise CommandError(f"no daemon at {path}: {reason}; {remedy}", UNREACHABLE) from error
+            text = mark(
+                "no daemon at {path}: {reason}; is the daemon running, and is this its configuration? start it, or "
+                "name the right one with -c"
+            )
+            raise CommandError(Message(text, path=path, reason=reason), UNREACHABLE) from error
         with connection.makefile("rb") as answers:
 
             def ask(verb: str, result: type[T], **arguments: object) -> T:

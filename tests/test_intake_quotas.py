@@ -14,6 +14,7 @@ from harness import until as until_true
 from journal.fakefiles import FakeFiles
 from msgspec.structs import replace
 
+from socmon import log
 from socmon.component import CollectorSettings
 from socmon.event import OWN, Record, Source
 from socmon.intake import Intake
@@ -120,18 +121,25 @@ async def test_a_batch_of_several_sources_is_parted() -> None:
         assert numbers(journal, FLOOD) == list(range(QUOTA + 1))
 
 
-async def test_what_there_is_no_room_for_is_dropped_from_the_flooder_alone() -> None:
+async def test_what_there_is_no_room_for_is_dropped_from_the_flooder_alone_and_told_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log.configure("info", "json")
     room = 1000
     async with running(over_quota_bytes=room * (RECORD_BYTES + 4) + 2 * BATCH_BYTES) as (intake, journal):
         intake._detected = -1  # nothing is ever detected
         flood = [record for n in range(9) for record in records(FLOOD, 1000 + n * 1000, 1000)]
         taken, dropped = intake.offer([*records(OTHER, 0, 50), *flood, *records(THIRD, 0, 50)])
+        intake.offer(records(FLOOD, 10_000, 10))
         more = intake.offer(records(OTHER, 50, 50))
         intake.hurry()
         await until_true(lambda: journal.next_seq == 1 + 150 + room // 2)
 
         assert (taken, dropped) == (600, {"over_quota": 8500})
         assert more == (50, {})
+        told = [line for line in capsys.readouterr().err.splitlines() if "a source floods" in line]
+        assert len(told) == 1, "once a minute"
+        assert FLOOD in told[0]
         assert numbers(journal, FLOOD) == list(range(1000, 1500))
 
 

@@ -50,6 +50,9 @@ _ALL: Mapping[str, Parser] = MappingProxyType({**FORMATS, OWN: own})
 def parse(record: Record, *, year: int | None = None, undated: bool = False) -> Event:
     """The event that `record` tells of, read as its source's format; "auto" is settled for this record alone.
 
+    A format that was detected, not set, was that of the source's first records. One that it cannot read is read as
+    another that fits: a relay mixes formats, and over UDP the first record may have been anybody's.
+
     Args:
         record: `record.dated_by_us` infers a year that is not stated.
         year: dates every stamp without a year, instead of inference.
@@ -66,11 +69,23 @@ def parse(record: Record, *, year: int | None = None, undated: bool = False) -> 
     parser = _ALL.get(name)
     if parser is None:
         raise ParseError(f"no parser is called {name[:80]!r}; known: {', '.join(FORMATS)}")
-    event = parser.parse(record, year=year, undated=undated)
+    try:
+        event = parser.parse(record, year=year, undated=undated)
+    except ParseError:
+        other = _other(parser, record.data) if record.source.chosen == "detected" else None
+        if other is None:
+            raise
+        event = other.parse(record, year=year, undated=undated)
     if parser is not own and (event.logsource.product or "").lower() == OWN:
         # Some formats let the sender name its log source, and this one's rules speak for socmon itself.
         event.logsource = LogSource()
     return event
+
+
+def _other(tried: Parser, data: bytes) -> Parser | None:
+    """A format besides `tried` that `data` begins as; not the last one, which nearly any text with a colon does."""
+    fitting = (parser for parser in FORMATS.values() if parser not in {tried, untimed_syslog} and parser.fits(data))
+    return next(fitting, None)
 
 
 def detect(samples: Sequence[bytes]) -> str | None:

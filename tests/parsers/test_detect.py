@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from journal.fakefiles import FakeFiles
 
+from socmon.errors import ParseError
 from socmon.event import Record, Source
 from socmon.intake import Intake
 from socmon.journal import Journal
-from socmon.parsers import FORMATS, detect
+from socmon.parsers import FORMATS, detect, parse
 from socmon.sections import IntakeSettings, JournalSettings
 
 DATA = Path(os.environ.get("SOCMON_DATA", Path(__file__).parents[2] / "../shared/data")) / "logs" / "logs"
@@ -138,3 +139,30 @@ async def test_a_settled_format_outlives_a_restart_and_a_change_of_the_log() -> 
     chosen = await handed_in(files, SAMPLES["json"][0], format_="json")
 
     assert (chosen.format, chosen.chosen) == ("json", "setting")
+
+
+MIXED = [
+    ("rfc5424", b"<38>Nov 23 10:00:02 web01 sshd[812]: Failed password for root from 192.0.2.7 port 4 ssh2"),
+    ("rfc3164", b"<38>1 2026-11-23T10:00:02Z web01 sshd 812 - - Failed password for root from 192.0.2.7 port 4 ssh2"),
+    ("json", b"Nov 23 10:00:02 web01 sshd[812]: Failed password for root from 192.0.2.7 port 4 ssh2"),
+]
+
+
+@pytest.mark.parametrize(("settled", "line"), MIXED)
+def test_a_line_in_another_format_than_the_source_began_with_is_read_all_the_same(settled: str, line: bytes) -> None:
+    event = parse(Record(line, Source("c", "192.0.2.1", format=settled, chosen="detected"), 1_795_000_000_000_000))
+
+    assert (event.host, event.fields["src_ip"], event.fields["outcome"]) == ("web01", "192.0.2.7", "failure")
+
+
+@pytest.mark.parametrize(("settled", "line"), MIXED)
+def test_a_format_that_was_set_is_the_only_one(settled: str, line: bytes) -> None:
+    with pytest.raises(ParseError):
+        parse(Record(line, Source("c", "192.0.2.1", format=settled), 1_795_000_000_000_000))
+
+
+def test_text_that_begins_as_no_format_does_stays_unparsed() -> None:
+    record = Record(b"kernel: text without a time", Source("c", "p", format="json", chosen="detected"), 1)
+
+    with pytest.raises(ParseError, match="JSON"):
+        parse(record)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,13 @@ def dead_letter(place: Field) -> dict[str, Any]:
     wait_for(lambda: place.reading().alerts[0].count == 12, "the alert has grown")
     (row,) = queue(place, "--state", "dead")
     return row
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Field, dict[str, Any]]]:
+    """A daemon with a dead letter, and the letter; for tests that change neither."""
+    with field_in(tmp_path_factory.mktemp("refused") / "p") as place:
+        yield place, dead_letter(place)
 
 
 @pytest.mark.timeout(120)
@@ -93,54 +101,52 @@ def test_all_dead_letters_of_a_destination_are_released_again(tmp_path: Path) ->
 
 
 @pytest.mark.timeout(120)
-def test_what_cannot_be_retried_has_its_exit_code(tmp_path: Path) -> None:
-    with field_in(tmp_path / "p") as place:
-        letter = dead_letter(place)
+def test_what_cannot_be_retried_has_its_exit_code(refused: tuple[Field, dict[str, Any]]) -> None:
+    place, letter = refused
 
-        codes = {
-            words: socmon(place, "feed", *words.split()).returncode
-            for words in (
-                "retry 99 --yes", f"retry {letter['id']} 99 --yes", "retry --dead mars --yes", "retry", "retry ncsc",
-                "retry --dead a b", "queue mars", "queue ncsc",
-            )
-        }  # fmt: skip
-        place.stop_daemon()
-        gone = socmon(place, "feed", "retry", "--dead", "--yes")
+    codes = {
+        words: socmon(place, "feed", *words.split()).returncode
+        for words in (
+            "retry 99 --yes", f"retry {letter['id']} 99 --yes", "retry --dead mars --yes", "retry", "retry ncsc",
+            "retry --dead a b", "queue mars", "queue ncsc",
+        )
+    }  # fmt: skip
+    place.stop_daemon()  # the other test needs none
+    gone = socmon(place, "feed", "retry", "--dead", "--yes")
 
-        assert list(codes.values()) == [5, 5, 5, 2, 2, 2, 5, 0]
-        assert gone.returncode == 4
-        assert queue(place, "--state", "dead") == [letter]  # without a daemon too, and nothing was done
+    assert list(codes.values()) == [5, 5, 5, 2, 2, 2, 5, 0]
+    assert gone.returncode == 4
+    assert queue(place, "--state", "dead") == [letter]  # without a daemon too, and nothing was done
 
 
 @pytest.mark.timeout(120)
-def test_the_queue_is_shown_in_every_form(tmp_path: Path) -> None:
-    with field_in(tmp_path / "p") as place:
-        letter = dead_letter(place)
+def test_the_queue_is_shown_in_every_form(refused: tuple[Field, dict[str, Any]]) -> None:
+    place, letter = refused
 
-        human = socmon(place, "--tz", "Asia/Ho_Chi_Minh", "feed", "queue", "--state", "dead").stdout
-        ndjson = socmon(place, "-o", "ndjson", "feed", "queue").stdout.splitlines()
-        table = socmon(place, "-o", "csv", "feed", "queue").stdout
-        rows = list(csv.DictReader(io.StringIO(table)))
+    human = socmon(place, "--tz", "Asia/Ho_Chi_Minh", "feed", "queue", "--state", "dead").stdout
+    ndjson = socmon(place, "-o", "ndjson", "feed", "queue").stdout.splitlines()
+    table = socmon(place, "-o", "csv", "feed", "queue").stdout
+    rows = list(csv.DictReader(io.StringIO(table)))
 
-        dead, pending = map(json.loads, ndjson)
-        assert dead == letter
-        assert (pending["id"], pending["state"], pending["seq"], pending["alert_id"]) == (
-            None,
-            "pending",
-            None,
-            letter["alert_id"],
-        )
-        assert pending["revision"] > letter["revision"]
-        assert [row["state"] for row in rows] == ["dead", "pending"]
-        assert rows[0] == {name: str(value) for name, value in letter.items()}
-        heading, *lines = human.splitlines()
-        assert heading.split() == [
-            "ID", "DESTINATION", "STATE", "STREAM,", "SEQ", "REV", "BYTES", "RELEASED", "ALERT", "TITLE",
-        ]  # fmt: skip
-        assert [line.index(letter["alert_id"]) for line in lines] == [heading.index("ALERT")]
-        assert "SSH brute force" in human
-        assert "(injected)" in human
-        assert " +07:00  " in human
+    dead, pending = map(json.loads, ndjson)
+    assert dead == letter
+    assert (pending["id"], pending["state"], pending["seq"], pending["alert_id"]) == (
+        None,
+        "pending",
+        None,
+        letter["alert_id"],
+    )
+    assert pending["revision"] > letter["revision"]
+    assert [row["state"] for row in rows] == ["dead", "pending"]
+    assert rows[0] == {name: str(value) for name, value in letter.items()}
+    heading, *lines = human.splitlines()
+    assert heading.split() == [
+        "ID", "DESTINATION", "STATE", "STREAM,", "SEQ", "REV", "BYTES", "RELEASED", "ALERT", "TITLE",
+    ]  # fmt: skip
+    assert [line.index(letter["alert_id"]) for line in lines] == [heading.index("ALERT")]
+    assert "SSH brute force" in human
+    assert "(injected)" in human
+    assert " +07:00  " in human
 
 
 @pytest.mark.timeout(90)

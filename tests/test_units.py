@@ -146,6 +146,31 @@ def test_units_are_listed_for_programs() -> None:
     assert rows == told["units"]
 
 
+def test_what_lies_in_the_way_is_not_written_through(tmp_path: Path) -> None:
+    folder, other = tmp_path / "units", tmp_path / "other"
+    folder.mkdir()
+    other.write_text("another's")
+    (folder / ".socmon.socket.part").symlink_to(other)
+    assert unit("socmon.socket", "--install", str(folder)).exit_code == 0
+    (folder / "socmon.service").symlink_to(tmp_path / "nowhere")
+
+    refused = unit("socmon.service", "--install", str(folder))
+
+    assert other.read_text() == "another's"
+    assert (folder / "socmon.socket").stat().st_mode & 0o777 == 0o644
+    assert not (folder / "socmon.socket").is_symlink()
+    assert (refused.exit_code, "would be overwritten" in refused.stderr) == (1, True)
+    assert (folder / "socmon.service").is_symlink()
+
+
+@pytest.mark.parametrize("name", ["a\nExecStartPre=/bin/false", "a\udcff", "a\u202e"])
+def test_a_path_that_a_unit_cannot_hold_is_refused(name: str) -> None:
+    result = unit("socmon.service", "-c", f"/etc/{name}.yaml")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "a unit cannot name" in result.stderr
+
+
 def test_units_are_written_once_and_overwritten_when_that_is_meant(tmp_path: Path) -> None:
     there = tmp_path / "socmon.socket"
     there.write_text("mine")

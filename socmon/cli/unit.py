@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from socmon.cli import NOT_FOUND, PROBLEMS, CommandError, Options
 from socmon.cli.output import as_json, write_csv, write_ndjson
-from socmon.i18n import mark
+from socmon.i18n import Message, mark
 from socmon.resources import shipped
 from socmon.text import printable
 
@@ -64,7 +64,14 @@ def _command() -> str:
 
 
 def _quoted(path: str) -> str:
-    """A path as one word of a command line (systemd.service(5), "Command lines"; systemd.unit(5), "Specifiers")."""
+    """A path as one word of a command line (systemd.service(5), "Command lines"; systemd.unit(5), "Specifiers").
+
+    Raises:
+        CommandError: a line of a unit cannot hold it: it would end there, or is no UTF-8.
+    """
+    if printable(path) != path:
+        text = mark("a unit cannot name {path!r}: it has control characters, or is not UTF-8; rename it")
+        raise CommandError(Message(text, path=path), PROBLEMS)
     escaped = path.replace("%", "%%").replace("$", "$$").replace("\\", "\\\\").replace('"', '\\"')
     return escaped if escaped == path and not any(map(str.isspace, path)) and "'" not in path else f'"{escaped}"'
 
@@ -74,14 +81,17 @@ def _install(units: list[Unit], folder: Path, options: Options, *, force: bool, 
     if not folder.is_dir():
         text = mark("there is no folder {folder}; make it, or name another one")
         raise CommandError(options.tr(text, folder=printable(str(folder))), NOT_FOUND)
-    there = [unit.name for unit in units if (folder / unit.name).exists()]
+    there = [unit.name for unit in units if os.path.lexists(folder / unit.name)]  # a link that leads nowhere too
     if there and not force:
         text = mark("{files} would be overwritten in {folder}; add --force if that is meant")
         raise CommandError(options.tr(text, files=", ".join(there), folder=printable(str(folder))), PROBLEMS)
     for unit in [] if dry_run else units:
         part = folder / f".{unit.name}.part"
-        part.write_text(unit.content, "utf-8")
-        part.chmod(0o644)
+        part.unlink(missing_ok=True)
+        # "x": what another put there meanwhile, such as a link to a file of his choice, is not written to.
+        with part.open("x", encoding="utf-8") as file:
+            file.write(unit.content)
+            os.fchmod(file.fileno(), 0o644)
         part.replace(folder / unit.name)
 
 

@@ -129,3 +129,11 @@ def test_text_of_others_is_looked_up_and_never_formatted() -> None:
 )
 def test_a_description_is_parted_where_vietnamese_begins(text: str, en: str, vi: str) -> None:
     assert split(text) == {"en": en, "vi": vi}
+
+
+def test_no_text_is_translated_twice() -> None:
+    """Of two, the later would silently win everywhere."""
+    texts = re.findall(r'^msgid ("(?:.+)"|""\n(?:".*"\n)+)', PO.read_text("utf-8"), re.MULTILINE)
+
+    assert len(texts) > 100
+    assert {text for text in texts if texts.count(text) > 1} == set()

@@ -24,7 +24,7 @@ _COLUMNS = (
 )  # fmt: skip
 
 State = Literal["ok", "silent", "never"]
-_STATES: Mapping[State, str] = {"ok": mark("ok"), "silent": mark("silent"), "never": mark("never")}
+_STATES: Mapping[State, str] = {"ok": mark("normal"), "silent": mark("silent"), "never": mark("never")}
 _STATE_COLORS: Mapping[State, str] = {"silent": "red", "never": "yellow"}
 
 

@@ -96,7 +96,7 @@ def test_triage_reaches_the_centre_once_with_its_status_and_is_told_with_who_and
         (ME, "close", "fp", "đã hỏi Sở Y tế"),
     ]
     shown = socmon(place, "--lang", "vi", "alerts", "show", first).stdout
-    for part in ("Lịch sử xử lý", "Mới → Đã tiếp nhận", "(cảnh báo nhầm)", "đã hỏi Sở Y tế", f"bởi {ME}"):
+    for part in ("Lịch sử xử lý", "Mới → Đã tiếp nhận", "(cảnh báo nhầm)", "đã hỏi Sở Y tế", f"do {ME}"):
         assert part in shown
     assert "\x1b" not in shown
     asked = [entry["arguments"]["change"]["verb"] for entry in logged(place) if entry["event"] == "change asked for"]

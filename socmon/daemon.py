@@ -180,10 +180,9 @@ class Daemon:
             async with asyncio.TaskGroup() as group:
                 running = self._start(group)
                 self._watchdog.start()
-                announcing = group.create_task(self._announce(), name="announce")
                 await self._stop.wait()
                 _log.info("stopping")
-                await _cancel([announcing], None)
+                await _cancel([running.reloading], None)  # it may not say that we are ready any more
                 self._watchdog.close()
                 self._manager.stopping()
                 await self._control.close()
@@ -204,7 +203,7 @@ class Daemon:
             return group.create_task(work, name=name)
 
         return _Running(
-            reloading=task("reload", self._reloading.run()),
+            reloading=task("reload", self._announce_and_reload()),
             housekeeping=[
                 task("journal sync", self._intake.sync()),
                 task("journal tidy", self._tidy()),
@@ -231,7 +230,7 @@ class Daemon:
         What is not done in time is done after the next start: it is in the journal or in the outbox.
         """
         self._intake.hurry()
-        await _cancel([running.reloading, *running.collectors], _COLLECTORS_STOP_S)
+        await _cancel(running.collectors, _COLLECTORS_STOP_S)
         self._intake.close()
         await _end(running.intake, _DRAIN_S)
         self._correlating.drain()
@@ -255,13 +254,14 @@ class Daemon:
             await _cancel(left, 1.0)
             left = [task for task in left if not task.done()]
 
-    async def _announce(self) -> None:
-        """Tell the service manager that we are ready, when each collector has begun, or has failed once."""
+    async def _announce_and_reload(self) -> None:
+        """Say that we are ready when each collector has begun or has failed once; from then on, reload when asked."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DOORS_S):
                 for door in self._doors.values():
                     await door.settled.wait()
         self._manager.ready()
+        await self._reloading.run()
 
     async def _collect(self, wiring: Wiring) -> None:
         metrics.expect_collector(wiring.name)
@@ -349,8 +349,13 @@ async def _serve(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+
+    def reload() -> None:
+        daemon.reload()
+
+    # Now: it would end us while the daemon is being made, which may take long. The loop calls it when that is done.
+    loop.add_signal_handler(signal.SIGHUP, reload)
     daemon = Daemon(config, stop)
-    loop.add_signal_handler(signal.SIGHUP, daemon.reload)
     await daemon.serve()
 
 

@@ -1,12 +1,13 @@
 """Reloading: what did not change goes on, exactly as a kill at that place and a start with the new rules would."""
 
 import json
+import os
 import re
 import signal
 import sqlite3
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -261,6 +262,35 @@ def test_the_service_manager_is_told_of_a_reload_by_signal(place: Field) -> None
 
     (asked,) = [line for line in logged(place) if line["event"] == "configuration reload asked for"]
     assert asked["actors"] == ["SIGHUP"]
+    assert [line["rules"] for line in logged(place) if line["event"] == "configuration reloaded"] == [4]
+
+
+def test_a_reload_that_is_asked_for_during_the_start_comes_after_it(place: Field) -> None:
+    assets = place.root / "assets.yaml"
+    os.mkfifo(assets)
+    configure(place, assets={"paths": ["assets.yaml"]})
+    with manager_in() as manager:
+        place.start_daemon(environment=manager.environment)
+        pipe: list[int] = []
+
+        def is_read() -> bool:
+            with suppress(OSError):  # ENXIO: nobody reads it yet (fifo(7))
+                pipe.append(os.open(assets, os.O_WRONLY | os.O_NONBLOCK))
+            return bool(pipe)
+
+        wait_for(is_read, "the start")
+        assert place.daemon is not None
+        place.daemon.send_signal(signal.SIGHUP)
+        assets.unlink()
+        assets.write_text("agencies: []\n")
+        os.write(pipe[0], b"agencies: []\n")
+        os.close(pipe[0])
+        number = manager.wait(lambda each: "RELOADING" in each)
+        manager.wait(lambda each: "READY" in each, number)
+        said = [name for each in manager.listen() for name in ("READY", "RELOADING") if name in each]
+        place.stop_daemon()
+
+    assert said == ["READY", "RELOADING", "READY"]
     assert [line["rules"] for line in logged(place) if line["event"] == "configuration reloaded"] == [4]
 
 

@@ -198,9 +198,11 @@ class Correlating:
         try:
             for _ in steps:
                 await asyncio.sleep(0)
-        finally:
-            deque(steps, maxlen=0)  # cancelled: half a batch must never be stored
+        except asyncio.CancelledError:
+            deque(steps, maxlen=0)  # half a batch must never be stored
             self._count(matched)
+            raise
+        self._count(matched)
 
     def _count(self, matched: Matched) -> None:
         """Account for a batch that is taken in."""

@@ -252,6 +252,23 @@ async def test_a_checkpoint_amid_a_batch_waits_until_it_is_whole(
     assert is_whole(read(tmp_path / "s.db"), 320)
 
 
+async def test_a_batch_that_fails_does_not_count_as_taken_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Stage(tmp_path)
+    one_frame(one, 320)
+
+    def failing(_matches: object, _highs: object) -> Iterator[None]:
+        yield
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(one.stage._correlator, "steps", failing)
+    with pytest.raises(ValueError, match="a bug"):
+        await one.stage.run()
+    await one.close()
+
+    assert one.stage.number == 0, "the next start takes it in"
+    assert not one.stage._ledger.accounts
+
+
 async def test_a_stop_amid_a_batch_leaves_no_half_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = Stage(tmp_path)
     one_frame(one, 320)

@@ -58,7 +58,8 @@ class Record(Struct, frozen=True):
     Attributes:
         data: the message; several joined lines keep their newlines.
         received_us: when socmon got it.
-        position: (stream, opaque bytes), what the collector needs to go on after this record; None if it cannot seek.
+        position: (stream, opaque bytes), what the collector needs to go on after this record; None if it cannot seek. A
+            stream belongs to one peer: of several peers one may have to wait over its quota, and go after the others.
         anchor_us: the moment that dates a stamp without a year: None means `received_us`; for bytes that a file held
             when first opened, the file's modification time.
         count: how many collected records were joined into this one.

@@ -100,6 +100,10 @@ class Intake:
         """See Context.over_quota."""
         return self._waiting.over_quota(source, records)
 
+    def holds_back(self, collector: str, peer: str | None) -> bool:
+        """See Waiting.holds_back."""
+        return self._waiting.holds_back(collector, peer)
+
     def drop(self, collector: str, reason: str, records: int) -> None:
         """Enter records lost before the journal into the ledger, at most a second late."""
         if not self._drops:

@@ -4,7 +4,7 @@ Why it is so: docs/adr/0033-over-quota-waits-for-detection.md; what it promises:
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from socmon.event import Record
@@ -117,6 +117,11 @@ class Parking(Generic[BatchT]):
 
     def __contains__(self, source: SourceKey) -> bool:
         return source in self._lanes
+
+    @property
+    def sources(self) -> Collection[SourceKey]:
+        """Of which something waits."""
+        return self._lanes.keys()
 
     def __bool__(self) -> bool:
         return bool(self._lanes)

@@ -109,6 +109,11 @@ class Watch:
             if row.frame > self._frames[name]:
                 self._frames[name] = row.frame
                 self._heard_s[name] = max(self._heard_s[name], now_s)
+        for name, each in self._expected.items():
+            if self._intake.holds_back(
+                each.collector, each.peer
+            ):  # it floods, and may be among what is not written yet
+                self._heard_s[name] = now_s
 
     def _be_deaf(self, due: Collection[str] = ()) -> None:
         """It is we who take nothing in: nothing can be said of anybody, but of those that were found silent before."""

@@ -108,6 +108,10 @@ class Waiting:
         """Whether `records` more of `source` would be parked."""
         return self._is_over(_key(source), records, time.monotonic_ns())
 
+    def holds_back(self, collector: str, peer: str | None) -> bool:
+        """Whether records of `collector` are parked; of `peer` alone, unless it is None."""
+        return any(key[0] == collector and peer in {None, key[1]} for key in self._parking.sources)
+
     def withdraw(self, offering: Offering) -> bool:
         """Take back `offering`; False if it waits no more."""
         if offering not in self._queue:

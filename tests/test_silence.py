@@ -226,6 +226,26 @@ async def test_nobody_is_silent_before_what_the_journal_holds_of_it_was_looked_a
         assert run.alerts == []
 
 
+async def test_a_flooder_whose_records_are_held_back_is_not_silent(tmp_path: Path) -> None:
+    async with running(tmp_path, MAIL) as run:
+        run.intake.limit("syslog", 1)
+        await run.hear()
+        await run.pass_time(0)
+        run.intake._detected = -1  # detection does not come to the journal's end
+        run.intake.offer([record(), record()])
+        run.now_s += 3600
+        await run.watch.look()
+        await run.watch.look()
+        assert run.alerts == []
+
+        run.intake.detected(run.journal.last_number)
+        await until(
+            lambda: run.correlating.number == run.journal.last_number and not run.intake.holds_back("syslog", None)
+        )
+        await run.pass_time(61)
+        assert run.statuses == ["open"]
+
+
 async def test_while_we_take_nothing_in_nobody_is_silent(tmp_path: Path) -> None:
     async with running(tmp_path, MAIL) as run:
         await run.hear()

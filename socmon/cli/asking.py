@@ -35,7 +35,7 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help=f"One of {', '.join(STATUSES)}.",
             ),
             click.option("--rule", metavar="TEXT", help="A rule's id, or a part of its title, in either language."),
-            click.option("--agency", metavar="NAME", help="Of this agency."),
+            click.option("--agency", metavar="ID", help="Of this agency, by its id."),
             click.option("--host", metavar="NAME", help="On this host."),
             click.option("--entity", metavar="VALUE", help="With this address, user, host, domain or hash in it."),
             click.option("--since", metavar="TIME", help="Last event at or after: 30m, 2h, 7d ago, or ISO 8601."),

@@ -1,9 +1,7 @@
 """What listeners have in common: where they listen, whom they take records from, and warnings that cannot flood."""
 
 import errno
-import math
 import socket
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -163,25 +161,3 @@ def cannot_listen(address: str, port: int, error: OSError | ValueError) -> Compo
     if reason is None:
         reason = f"{str(getattr(error, 'strerror', None) or error).lower()}; correct address and port"
     return ComponentError(f"cannot listen on {address} port {port}: {reason}")
-
-
-class Rarely:
-    """Decides when to warn of what a sender may cause as often as it likes.
-
-    Args:
-        every_s: the least time between two warnings of one kind.
-    """
-
-    def __init__(self, every_s: float = 60.0) -> None:
-        self._every_s = every_s
-        self._kinds: dict[str, tuple[float, int]] = {}
-
-    def times(self, kind: str, more: int = 1) -> int:
-        """Count `more` of `kind` (from a fixed list); how many to tell of now, 0 for not now."""
-        now_s = time.monotonic()
-        told_s, untold = self._kinds.get(kind, (-math.inf, 0))
-        if now_s - told_s < self._every_s:
-            self._kinds[kind] = (told_s, untold + more)
-            return 0
-        self._kinds[kind] = (now_s, 0)
-        return untold + more

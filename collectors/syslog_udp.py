@@ -10,11 +10,12 @@ from msgspec.structs import replace
 from pydantic import Field
 
 from collectors._datagrams import KernelDrops, widen
-from collectors._listening import Allowed, ListenerSettings, Rarely, listener_for
+from collectors._listening import Allowed, ListenerSettings, listener_for
 from socmon import metrics
 from socmon.component import BEAT_S, Collector, Context
 from socmon.errors import ComponentError
 from socmon.event import Record, Source
+from socmon.log import Rarely
 from socmon.parsers.addresses import address as in_one_spelling
 
 BATCH_RECORDS = 1000

@@ -4,7 +4,9 @@ Python's own `logging`, which asyncio and aiohttp use, ends in the same place an
 """
 
 import logging
+import math
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import date, datetime
@@ -123,3 +125,25 @@ class _Bridge(logging.Handler):
 
 # Until `configure` is called: structlog's own default would print to standard output.
 _configure_structlog(logging.INFO, "json")
+
+
+class Rarely:
+    """Decides when to warn of what others may cause as often as they like.
+
+    Args:
+        every_s: the least time between two warnings of one kind.
+    """
+
+    def __init__(self, every_s: float = 60.0) -> None:
+        self._every_s = every_s
+        self._kinds: dict[str, tuple[float, int]] = {}
+
+    def times(self, kind: str, more: int = 1) -> int:
+        """Count `more` of `kind` (from a fixed list); how many to tell of now, 0 for not now."""
+        now_s = time.monotonic()
+        told_s, untold = self._kinds.get(kind, (-math.inf, 0))
+        if now_s - told_s < self._every_s:
+            self._kinds[kind] = (told_s, untold + more)
+            return 0
+        self._kinds[kind] = (now_s, 0)
+        return untold + more

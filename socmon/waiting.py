@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import math
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,7 +53,7 @@ class Waiting:
         self._parking: Parking[Offering] = Parking(over_quota_bytes)
         self._buckets = Buckets()
         self._overruns = Overruns()
-        self._told_loss_s = -math.inf
+        self._rarely = log.Rarely()
         self.limit = self._buckets.limit
         self.held = 0
         metrics.INTAKE_CAPACITY.set(buffer_records)
@@ -99,7 +98,7 @@ class Waiting:
             fitting = self._parking.fitting(source, records)  # beside those of the sources before
             dropped["over_quota"] += counted(records[fitting:])
             if fitting < len(records):
-                self._tell_loss(source)
+                self._tell_loss(source, counted(records[fitting:]))
             taken += self._park(records[:fitting], offered=True)
         self._show()
         return sum(len(offering.records) for offering in taken), +dropped
@@ -156,11 +155,15 @@ class Waiting:
                 self._buckets.spend(source, len(records), now_ns)
         return ([record for record in batch if _key(record.source) not in over] if over else batch), over
 
-    def _tell_loss(self, source: SourceKey) -> None:
-        """Of a flood the first source is named, and again once a minute; the counters know the rest."""
-        if time.monotonic() - self._told_loss_s >= LONG_S:
-            self._told_loss_s = time.monotonic()
-            _log.warning("a source floods, what there is no room for is dropped", component=source[0], source=source[1])
+    def _tell_loss(self, source: SourceKey, records: int) -> None:
+        if records := self._rarely.times("over_quota", records):
+            collector, peer = source
+            _log.warning(
+                "a source floods, what there is no room for is dropped",
+                component=collector,
+                source=peer,
+                records=records,
+            )
 
     def _tell(self, source: SourceKey) -> None:
         collector, peer = source

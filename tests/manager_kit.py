@@ -2,35 +2,21 @@
 
 import os
 import socket
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import pytest
 
 from socmon import activation
+from socmon.demo import handover
 
 _FIRST = 500  # where no test has descriptors of its own
-
-# Runs between fork and the command, where LISTEN_PID is known; leaves it the passed descriptors, from 3 on.
-_LAUNCHER = """
-import fcntl, os, sys
-names, given, command = sys.argv[1], [int(text) for text in sys.argv[2].split(",")], sys.argv[3:]
-copies = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, 100) for each in given]
-for each in given:
-    os.close(each)
-for descriptor, copy in enumerate(copies, 3):
-    os.dup2(copy, descriptor)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(given)), LISTEN_FDNAMES=names)
-os.execv(command[0], command)
-"""
 
 
 def launched(command: Sequence[str], sockets: Mapping[str, socket.socket]) -> tuple[list[str], list[int]]:
     """`command` as a process that gets `sockets` under their names; and the descriptors that it must inherit."""
-    descriptors = [each.fileno() for each in sockets.values()]
-    launcher = [sys.executable, "-c", _LAUNCHER, ":".join(sockets), ",".join(map(str, descriptors))]
-    return [*launcher, *command], descriptors
+    descriptors = {name: each.fileno() for name, each in sockets.items()}
+    return handover.command(descriptors, command), [*descriptors.values()]
 
 
 @contextmanager

@@ -2,11 +2,11 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Self
 
-from harness import FakeContext, running, until
+from harness import FakeContext
+from listening_kit import listens, where
 
 from collectors.syslog_tcp import SyslogTcpCollector, SyslogTcpSettings
 
@@ -31,19 +31,9 @@ def counted(*messages: bytes) -> bytes:
     return b"".join(b"%d %b" % (len(message), message) for message in messages)
 
 
-def where(context: TcpContext) -> tuple[str, int]:
-    """Where the collector says that it listens."""
-    entry = next(entry for entry in reversed(context.logged) if entry["event"] == "listening")
-    return entry["address"], entry["port"]
-
-
-@asynccontextmanager
-async def listening(context: TcpContext) -> AsyncIterator[SyslogTcpCollector]:
+def listening(context: TcpContext) -> AbstractAsyncContextManager[SyslogTcpCollector]:
     """A collector that runs, and listens, while the body does."""
-    collector = SyslogTcpCollector(context)
-    async with running(collector):
-        await until(lambda: any(entry["event"] == "listening" for entry in context.logged))
-        yield collector
+    return listens(SyslogTcpCollector(context), context)
 
 
 class Sender:

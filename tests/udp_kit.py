@@ -1,11 +1,11 @@
 """Senders of syslog over UDP, and a collector for them on a free port."""
 
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from harness import FakeContext, running, until
+from harness import FakeContext
+from listening_kit import listens, where
 
 from collectors.syslog_udp import SyslogUdpCollector, SyslogUdpSettings
 
@@ -20,19 +20,9 @@ def numbered(first: int, last: int) -> list[bytes]:
     return [b"<38>Nov 22 10:00:%02d web1 sshd[%d]: message %d" % (n % 60, n, n) for n in range(first, last + 1)]
 
 
-def where(context: UdpContext) -> tuple[str, int]:
-    """Where the collector says that it listens."""
-    entry = next(entry for entry in reversed(context.logged) if entry["event"] == "listening")
-    return entry["address"], entry["port"]
-
-
-@asynccontextmanager
-async def listening(context: UdpContext) -> AsyncIterator[SyslogUdpCollector]:
+def listening(context: UdpContext) -> AbstractAsyncContextManager[SyslogUdpCollector]:
     """A collector that runs, and listens, while the body does."""
-    collector = SyslogUdpCollector(context)
-    async with running(collector):
-        await until(lambda: any(entry["event"] == "listening" for entry in context.logged))
-        yield collector
+    return listens(SyslogUdpCollector(context), context)
 
 
 def send(context: UdpContext, *messages: bytes, source: str = "", target: str = "") -> None:

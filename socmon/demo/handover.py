@@ -22,9 +22,12 @@ def command(sockets: Mapping[str, int], program: Sequence[str]) -> list[str]:
 
 def _main(arguments: Sequence[str]) -> None:
     end = arguments.index("--")
-    names, descriptors = zip(*(each.rsplit("=", 1) for each in arguments[:end]), strict=True)
+    names, given = zip(*(each.rsplit("=", 1) for each in arguments[:end]), strict=True)
+    descriptors = [int(each) for each in given]
     # Out of the way first: one of them may stand where another one goes.
-    aside = [fcntl.fcntl(int(each), fcntl.F_DUPFD_CLOEXEC, _FIRST + len(descriptors)) for each in descriptors]
+    aside = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, _FIRST + len(descriptors)) for each in descriptors]
+    for each in descriptors:
+        os.close(each)
     for place, descriptor in enumerate(aside, _FIRST):
         os.dup2(descriptor, place)
     os.environ |= {

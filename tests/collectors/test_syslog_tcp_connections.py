@@ -11,9 +11,10 @@ from pydantic import ValidationError
 from tcp_kit import Sender, counted, lines, listening, numbered, tcp_context
 
 from collectors import syslog_tcp
-from collectors._listening import Rarely, cannot_listen, listen_tcp
+from collectors._listening import cannot_listen, listen_tcp
 from collectors.syslog_tcp import SyslogTcpCollector, SyslogTcpSettings
 from socmon.errors import ComponentError
+from socmon.log import Rarely
 
 
 def warnings(context: Any, event: str) -> list[dict[str, Any]]:

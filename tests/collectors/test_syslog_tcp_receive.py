@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from harness import until
-from tcp_kit import Sender, TcpContext, counted, lines, listening, numbered, tcp_context, where
+from listening_kit import each_spelling, where
+from tcp_kit import Sender, TcpContext, counted, lines, listening, numbered, tcp_context
 
 from collectors import syslog_tcp
 from socmon.event import Record
@@ -42,15 +43,7 @@ async def test_records_say_where_they_come_from_and_when() -> None:
     assert len({record.received_us for record in context.records}) == 1
 
 
-@pytest.mark.parametrize(
-    ("address", "source", "target", "peer"),
-    [
-        ("::1", "::1", "::1", "::1"),
-        ("::", "::1", "::1", "::1"),
-        ("::", "127.0.0.1", "127.0.0.1", "127.0.0.1"),
-        ("0.0.0.0", "127.0.0.2", "127.0.0.1", "127.0.0.2"),
-    ],
-)
+@each_spelling
 async def test_ipv4_and_ipv6_senders_have_one_spelling(address: str, source: str, target: str, peer: str) -> None:
     context = tcp_context(address=address)
     async with listening(context):

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from harness import until
-from udp_kit import UdpContext, listening, numbered, send, udp_context, where
+from listening_kit import each_spelling, where
+from udp_kit import UdpContext, listening, numbered, send, udp_context
 
 from collectors import _listening, syslog_udp
 from collectors.syslog_udp import SyslogUdpCollector
@@ -58,15 +59,7 @@ async def test_records_say_where_they_come_from_and_that_nobody_vouches_for_it()
     assert not source.authenticated
 
 
-@pytest.mark.parametrize(
-    ("address", "source", "target", "peer"),
-    [
-        ("::1", "::1", "::1", "::1"),
-        ("::", "::1", "::1", "::1"),
-        ("::", "127.0.0.1", "127.0.0.1", "127.0.0.1"),
-        ("0.0.0.0", "127.0.0.2", "127.0.0.1", "127.0.0.2"),
-    ],
-)
+@each_spelling
 async def test_ipv4_and_ipv6_senders_have_one_spelling(address: str, source: str, target: str, peer: str) -> None:
     context = udp_context(address=address)
     async with listening(context):

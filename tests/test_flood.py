@@ -9,7 +9,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from tcp_kit import lines
 
 from collectors.file import FileCollector
 from collectors.syslog_tcp import SyslogTcpCollector
+from collectors.syslog_udp import SyslogUdpCollector
 from socmon.config import Config, Wiring
 from socmon.correlating import Correlating
 from socmon.detection import load_detection
@@ -73,9 +74,10 @@ class Watched:
             checkpoint_s=60,
             stored=lambda: None,
         )
-        self._match, self._emit = self.detection._matcher.match, self.intake.emit
+        self._match, self._emit, self._offer = self.detection._matcher.match, self.intake.emit, self.intake.offer
         monkeypatch.setattr(self.detection._matcher, "match", self._matching)
         monkeypatch.setattr(self.intake, "emit", self._emitting)
+        monkeypatch.setattr(self.intake, "offer", self._offering)
 
     def door(self, name: str, cls: type[Any], **options: Any) -> Any:
         wiring = Wiring(name, name, cls, cls.settings_type(quota_per_s=QUOTA, **options))
@@ -93,6 +95,11 @@ class Watched:
         if not all(map(is_noise, batch)):
             self.seen.append("come")
         await self._emit(batch)
+
+    def _offering(self, batch: Sequence[Record]) -> tuple[int, Mapping[str, int]]:
+        if not all(map(is_noise, batch)):
+            self.seen.append("come")
+        return self._offer(batch)
 
     def waits(self) -> list[int]:
         """For each time that records of the attacked host came in: frames of the flooder's matched before theirs."""
@@ -248,6 +255,39 @@ async def test_a_sender_that_floods_delays_another_sender_of_its_collector_by_on
     assert max(one.waits()) <= 1
     assert alerted(tmp_path) == [([ATTACKED], 12)]
     assert one.account("network") == Account(journalled=flood.sent + 12, evaluated=flood.sent + 12)
+
+
+async def test_a_flood_of_datagrams_delays_another_sender_to_the_same_socket_by_one_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with watched(tmp_path, monkeypatch) as one:
+        listening: list[int] = []
+        door = one.door("devices", SyslogUdpCollector, port=0)
+        monkeypatch.setattr(door, "log", _Listening(door.log, listening))
+        async with collecting(SyslogUdpCollector(door)):
+            await until_true(lambda: listening, 10)
+            with udp_from("127.0.0.2", listening[0]) as noisy, udp_from("127.0.0.3", listening[0]) as attacked:
+
+                async def send(texts: list[str]) -> None:
+                    for number, text in enumerate(texts):
+                        noisy.send(text.encode())
+                        if number % 50 == 0:  # an ordinary user's receive buffer holds a few hundred
+                            await asyncio.sleep(0.001)
+
+                flood = Flood(one, "devices", send)
+                left = await flood.outlast(lambda texts: [attacked.send(text.encode()) for text in texts])
+
+    assert left, "the flood was over before the attack: nothing was shown"
+    assert max(one.waits()) <= 1
+    assert alerted(tmp_path) == [([ATTACKED], 12)]
+    assert one.account("devices") == Account(journalled=flood.sent + 12, evaluated=flood.sent + 12)
+
+
+def udp_from(source: str, port: int) -> socket.socket:
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sender.bind((source, 0))
+    sender.connect(("127.0.0.1", port))
+    return sender
 
 
 class _Listening:

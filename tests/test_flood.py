@@ -6,6 +6,7 @@ the moments in which records are handed in and in which they are matched; and th
 
 import asyncio
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -257,6 +258,7 @@ async def test_a_sender_that_floods_delays_another_sender_of_its_collector_by_on
     assert one.account("network") == Account(journalled=flood.sent + 12, evaluated=flood.sent + 12)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="the kernel gives only root a buffer that holds the flood")
 async def test_a_flood_of_datagrams_delays_another_sender_to_the_same_socket_by_one_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,10 +271,8 @@ async def test_a_flood_of_datagrams_delays_another_sender_to_the_same_socket_by_
             with udp_from("127.0.0.2", listening[0]) as noisy, udp_from("127.0.0.3", listening[0]) as attacked:
 
                 async def send(texts: list[str]) -> None:
-                    for number, text in enumerate(texts):
+                    for text in texts:  # without a turn for others: all that may wait lies in the kernel at once
                         noisy.send(text.encode())
-                        if number % 50 == 0:  # an ordinary user's receive buffer holds a few hundred
-                            await asyncio.sleep(0.001)
 
                 flood = Flood(one, "devices", send)
                 left = await flood.outlast(lambda texts: [attacked.send(text.encode()) for text in texts])

@@ -11,7 +11,7 @@ from msgspec import Struct
 from socmon.cli import NOT_FOUND, PARTLY, PROBLEMS, Options, place
 from socmon.cli.alert_ids import candidates, tell_candidates
 from socmon.cli.output import Row, as_json, write_csv, write_ndjson
-from socmon.cli.shown import SHORT_ID, reason_word
+from socmon.cli.shown import REASON_WORDS, SHORT_ID, reason_word
 from socmon.event import Alert, rfc3339
 from socmon.i18n import Translator
 from socmon.store.reading import Reader, consult
@@ -62,7 +62,7 @@ def ack(options: Options, ids: tuple[str, ...], *, dry_run: bool) -> int:
 @click.option(
     "--reason",
     required=True,
-    type=click.Choice(["tp", "fp", "benign", "duplicate"]),
+    type=click.Choice([*REASON_WORDS]),
     help="A true positive that was dealt with, a false one, harmless, or seen already.",
 )
 @click.option("--comment", "text", default="", metavar="TEXT", help="Why; for the history.")

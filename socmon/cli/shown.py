@@ -29,7 +29,7 @@ WORDS = (
     mark("collector"), mark("forwarder"), mark("user"), mark("domain"), mark("hash"),
 )  # fmt: skip
 
-_REASONS = {
+REASON_WORDS = {
     "tp": mark("true positive"),
     "fp": mark("false positive"),
     "benign": mark("benign"),
@@ -117,7 +117,7 @@ def status_word(alert: Alert, tr: Translator) -> str:
 
 def reason_word(reason: str, tr: Translator) -> str:
     """Why an alert was closed, for people."""
-    return tr(_REASONS.get(reason, reason))
+    return tr(REASON_WORDS.get(reason, reason))
 
 
 def tell_refused(options: "Options", rules: "RuleSet") -> None:

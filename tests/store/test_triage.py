@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_kit import START_US, S, alert
 
+from socmon.cli.shown import REASON_WORDS
 from socmon.component import Outcome, Release
 from socmon.event import Alert
 from socmon.store import Routing, Store, read
@@ -297,9 +298,10 @@ async def test_a_clock_that_was_set_back_makes_no_negative_wait(store: Store) ->
     assert done.waited_us == 0
 
 
-def test_every_reason_is_known_to_the_feed() -> None:
+def test_every_reason_is_known_to_the_feed_and_to_the_command() -> None:
     schema = msgspec.json.decode(
         (Path(__file__).parents[2] / "socmon" / "feed" / "schemas" / "finding.v1.json").read_bytes()
     )
 
     assert tuple(schema["$defs"]["vn_soc"]["properties"]["disposition"]["enum"]) == REASONS
+    assert tuple(REASON_WORDS) == REASONS

@@ -1,18 +1,24 @@
 # ruff: noqa: INP001  a script; docs is no package
-"""Writes docs/configuration.md: every option of every section, and of every kind that ships with socmon."""
+"""Writes docs/configuration.md, every option, and docs/sources.md, every kind that ships with socmon.
 
+The words on a kind are a page beside its code, such as collectors/file.md beside collectors/file.py.
+"""
+
+import inspect
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from socmon import registry
-from socmon.component import Settings
+from socmon.component import CollectorSettings, ForwarderSettings, Settings
 from socmon.config import Config
 from socmon.secrets import SecretRef
 from socmon.sections import SourceSettings, TopSettings
 
 PAGE = Path(__file__).with_name("configuration.md")
+SOURCES_PAGE = Path(__file__).with_name("sources.md")
 
 _HEAD = """\
 # Configuration
@@ -41,6 +47,23 @@ _GROUPS: Mapping[str, tuple[registry.Group, str]] = {
     "collectors": ("socmon.collectors", _COLLECTORS),
     "forwarders": ("socmon.forwarders", _FORWARDERS),
 }
+_SOURCES_HEAD = """\
+# Sources and destinations
+
+For each kind of collector and forwarder: what it is, its options, what the other side needs, and how it may lose or
+repeat. Written by `docs/generate.py` from the pages beside the code and from the settings; do not edit.
+[configuration.md](configuration.md) has all sections.
+
+**What is common.** A collector's records are safe from a kill of socmon when they are in the journal, and from a power
+cut when that is on disk: `journal.fsync` ([semantics.md](semantics.md)). What was lost before is counted by reason in
+`socmon_collector_dropped_records_total` and in the ledger (`dropped`); what went wrong and ended nothing, in
+`socmon_component_errors_total` (`error`). A kind whose senders can wait loses nothing while socmon is slow.
+"""
+_OPTIONS_OF_ALL: Mapping[str, tuple[str, type[Settings]]] = {
+    "collectors": ("Every collector has these options besides its own.", CollectorSettings),
+    "forwarders": ("Every forwarder has these options besides its own.", ForwarderSettings),
+}
+_FENCE = re.compile(r"^```.*?^```$\n?", re.MULTILINE | re.DOTALL)
 _TABLE = "| Option | Value | Default | Meaning |\n|---|---|---|---|\n"
 _TYPES: Mapping[str, str] = {
     "string": "text",
@@ -85,11 +108,44 @@ def _kinds(section: str) -> Iterator[str]:
             yield f"### {section}: kind {kind}\n\n{_table(registry.find(group, kind).settings_type)}"
 
 
-def _table(model: type[Settings]) -> str:
+def sources() -> str:
+    """The page of all kinds."""
+    return "\n".join([_SOURCES_HEAD, *_source_parts()])
+
+
+def _source_parts() -> Iterator[str]:
+    for section, (group, _) in _GROUPS.items():
+        text, common = _OPTIONS_OF_ALL[section]
+        yield f"## {section}\n\n{text}\n\n{_table(common)}"
+        for kind in registry.kinds(group):
+            if registry.owner(registry.registered(group, kind)) == "socmon":
+                component = registry.find(group, kind)
+                yield _described(beside(component).read_text("utf-8"), component.settings_type, common)
+
+
+def beside(component: type[Any]) -> Path:
+    """The page of a kind."""
+    return Path(inspect.getfile(component)).with_suffix(".md")
+
+
+def _described(page: str, model: type[Settings], common: type[Settings]) -> str:
+    """A kind's page, its own options after its first paragraphs, and headings and links as they are needed here."""
+    first, heading, rest = page.partition("\n## ")
+    own = [name for name in model.model_fields if name not in common.model_fields or name in model.__annotations__]
+    text = f"{first.rstrip()}\n\n{_table(model, own)}{heading}{rest}" if own else page
+    outside = _FENCE.split(text)
+    fences = [*_FENCE.findall(text), ""]
+    moved = [re.sub(r"^#", "###", part, flags=re.MULTILINE).replace("](../docs/", "](") for part in outside]
+    return "".join(part + fence for part, fence in zip(moved, fences, strict=True))
+
+
+def _table(model: type[Settings], only: list[str] | None = None) -> str:
     schema = model.model_json_schema()
     required = schema.get("required", [])
     rows = []
     for name, option in schema["properties"].items():
+        if only is not None and name not in only:
+            continue
         secret = model.model_fields[name].annotation is SecretRef
         value = "reference to a secret" if secret else _value(option)
         default = "required" if name in required else _default(option["default"])
@@ -128,3 +184,4 @@ def _default(value: Any) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(reference(), encoding="utf-8")
+    SOURCES_PAGE.write_text(sources(), encoding="utf-8")

@@ -15,6 +15,8 @@ import threading
 # outbox.replied     the centre's reply is here, the outbox is not marked
 # journal.write      inside a journal write (third part: bytes that get through)
 # file.position      collector `file` forgets where it was (a mutation: a test shows that the ledger notices)
+# http.journalled    a batch of a request over HTTP is in the journal, the next one or the answer is not on its way
+# http.forget        collector `http` does not write down which requests it has (a mutation, from the start to the end)
 # collector.hang     collector `file` waits for what never comes
 # journal.hang       the journal's thread does not come back from a write
 # loop.hang          the event loop is blocked
@@ -27,6 +29,8 @@ NAMES = frozenset(
         "outbox.replied",
         "journal.write",
         "file.position",
+        "http.journalled",
+        "http.forget",
         "collector.hang",
         "journal.hang",
         "loop.hang",

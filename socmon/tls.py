@@ -17,6 +17,7 @@ from socmon.errors import BlockedError, ConfigError
 NOT_YET_VALID = 9
 EXPIRED = 10
 OTHER_NAME = frozenset({62, 64})
+_RENEWAL = "renew it, no restart is needed"
 
 
 def client_context(ca: Path, cert: Path, key: Path) -> ssl.SSLContext:
@@ -43,7 +44,7 @@ def https_context(ca: Path | None) -> ssl.SSLContext:
     if ca is not None:
         try:
             _trust(context, ca)
-            _valid_today(ca, _certificates(ca), "renew it, no restart is needed")
+            _valid_today(ca, _certificates(ca), _RENEWAL)
         except _UnusableError as error:
             raise error.blocked() from error
     return context
@@ -69,7 +70,42 @@ def server_context(
     # A session ticket would let a client come back without its certificate being looked at again.
     context.num_tickets = 0
     if refused is not None:
-        context.sslobject_class = type("_ToldHandshake", (_Handshake,), {"refused": staticmethod(refused)})
+        context.sslobject_class = _told(refused)
+    return context
+
+
+def listener_context(
+    cert: Path,
+    key: Path,
+    client_ca: Path | None = None,
+    *,
+    client_required: bool = False,
+    refused: Callable[[str, str], None] | None = None,
+) -> ssl.SSLContext:
+    """For a server of ordinary clients, TLS 1.2 or later, which may or must show a certificate of `client_ca`.
+
+    Args:
+        client_ca: None where no client is asked for a certificate.
+        refused: as in `server_context`.
+
+    Raises:
+        BlockedError: a file cannot be used, or its certificate not today.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # As in `server_context`; the option is for TLS 1.2.
+    context.num_tickets = 0
+    context.options |= ssl.OP_NO_TICKET
+    try:
+        _show(context, cert, key)
+        _valid_today(cert, _certificates(cert)[:1], _RENEWAL)
+        if client_ca is not None:
+            _trust(context, client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED if client_required else ssl.CERT_OPTIONAL
+    except _UnusableError as error:
+        raise error.blocked() from error
+    if refused is not None:
+        context.sslobject_class = _told(refused)
     return context
 
 
@@ -168,6 +204,10 @@ class _Handshake(ssl.SSLObject):
             raise ssl.SSLWantReadError from error
 
 
+def _told(refused: Callable[[str, str], None]) -> type[_Handshake]:
+    return type("_ToldHandshake", (_Handshake,), {"refused": staticmethod(refused)})
+
+
 def _refusal(error: ssl.SSLError) -> str:
     """Why the client's certificate is not accepted; "" where the handshake failed of something else."""
     if error.reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE":
@@ -182,6 +222,14 @@ def _context(protocol: int, ca: Path, cert: Path, key: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     _trust(context, ca)
+    _show(context, cert, key)
+    renewal = _RENEWAL if protocol == ssl.PROTOCOL_TLS_CLIENT else "renew it"
+    _valid_today(cert, _certificates(cert)[:1], renewal)
+    _valid_today(ca, _certificates(ca), renewal)
+    return context
+
+
+def _show(context: ssl.SSLContext, cert: Path, key: Path) -> None:
     for path in (cert, key):
         _readable(path)
     try:
@@ -190,10 +238,6 @@ def _context(protocol: int, ca: Path, cert: Path, key: Path) -> ssl.SSLContext:
     except ssl.SSLError as error:
         remedy = "they must be a PEM certificate and its own key, without a password"
         raise _UnusableError(f"cannot use {cert} with {key}: {_reason(error)}", "own_unusable", remedy) from error
-    renewal = "renew it, no restart is needed" if protocol == ssl.PROTOCOL_TLS_CLIENT else "renew it"
-    _valid_today(cert, _certificates(cert)[:1], renewal)
-    _valid_today(ca, _certificates(ca), renewal)
-    return context
 
 
 def _trust(context: ssl.SSLContext, ca: Path) -> None:

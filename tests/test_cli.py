@@ -253,6 +253,7 @@ def test_reader_that_goes_away_is_no_error_to_speak_of() -> None:
 def test_kinds_are_listed_in_every_form() -> None:
     rows = [
         {"role": "collector", "kind": "file", "package": "socmon"},
+        {"role": "collector", "kind": "http", "package": "socmon"},
         {"role": "collector", "kind": "syslog_tcp", "package": "socmon"},
         {"role": "collector", "kind": "syslog_udp", "package": "socmon"},
         {"role": "forwarder", "kind": "file", "package": "socmon"},
@@ -268,7 +269,7 @@ def test_kinds_are_listed_in_every_form() -> None:
     assert valid(json.loads(socmon("kinds", "-o", "json").stdout), "kinds.v1")
     assert [line.split("  ")[0] for line in socmon("kinds", "--lang", "vi").stdout.splitlines()] == [
         "VAI TRÒ",
-        *["nguồn thu"] * 3,
+        *["nguồn thu"] * 4,
         *["nơi nhận"] * 3,
     ]
     assert [json.loads(line) for line in socmon("kinds", "-o", "ndjson").stdout.splitlines()] == rows

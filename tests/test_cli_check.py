@@ -196,7 +196,7 @@ def test_check_of_the_shipped_example_finds_no_mistake_in_it() -> None:
     code, found = checked(shipped("config.example.yaml"))
 
     assert [problem for problem in found["problems"] if not problem.startswith("state_dir: this user may not")] == []
-    assert found["collectors"] == ["auth", "network", "equipment"]
+    assert found["collectors"] == ["auth", "network", "equipment", "agencies"]
     assert code in {0, 78}
 
 

@@ -17,7 +17,7 @@ from socmon.yamlfile import read
 _NAMED = {"path", "state_dir", "collectors", "forwarders", "sources"}
 SECTIONS = [each.name for each in fields(Config) if each.name not in _NAMED]
 
-KINDS = "file, pigeon, syslog_tcp, syslog_udp"
+KINDS = "file, http, pigeon, syslog_tcp, syslog_udp"
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +51,7 @@ def test_shipped_example_loads_and_shows_the_defaults() -> None:
         ("auth", "file"),
         ("network", "syslog_tcp"),
         ("equipment", "syslog_udp"),
+        ("agencies", "http"),
     ]
     assert [(each.name, each.kind) for each in config.forwarders] == [
         ("alerts_file", "file"),

@@ -14,7 +14,7 @@ from socmon.errors import ConfigError
 def test_kinds_are_listed_without_importing_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     standin.install(tmp_path, monkeypatch)
 
-    assert registry.kinds("socmon.collectors") == ["file", "pigeon", "syslog_tcp", "syslog_udp"]
+    assert registry.kinds("socmon.collectors") == ["file", "http", "pigeon", "syslog_tcp", "syslog_udp"]
     assert registry.kinds("socmon.forwarders") == ["file", "ncsc", "webhook"]
     assert "pigeons" not in sys.modules
 

@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= 2
 
-.PHONY: demo test lint format bench conformance run venv docs locale clean
+FUZZ_S ?= 600
+
+.PHONY: demo test lint format bench conformance fuzz run venv docs locale clean
 
 venv: .venv/made
 
@@ -37,6 +39,11 @@ bench: venv
 
 conformance: venv
 	$(BIN)/python -m bench.conformance.run
+
+# atheris is no part of the environment: it has no wheel for every Python, and without it inputs are changed at random.
+fuzz: venv
+	-$(BIN)/python -m pip install --quiet --only-binary :all: 'atheris>=3,<4'
+	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_S)
 
 run: venv
 	@test -n "$(CONFIG)" || { echo "say which configuration: make run CONFIG=/path/to/config.yaml" >&2; exit 2; }

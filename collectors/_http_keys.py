@@ -15,6 +15,7 @@ from collectors._http_refusals import RequestRefusedError
 KEYS = 64  # requests of a client that are remembered, however long ago
 _VERSION = b"\x01"
 _BATCHES = struct.Struct(">Q")
+_HEAD_BYTES = len(_VERSION) + _BATCHES.size
 _ENTRY = struct.Struct(">12s12sI")
 _NO_KEY = bytes(12)
 _KEY = re.compile(r'"([\x20-\x21\x23-\x5b\x5d-\x7e]{1,255})"|([!#-\[\]-~]{1,255})')
@@ -52,9 +53,9 @@ class Held:
     def __init__(self, position: bytes | None) -> None:
         self._batches = 0
         self._left: dict[Asked, int] = {}  # records that are not in the journal; the request that moved last is last
-        if position is not None and position[:1] == _VERSION:
+        if position is not None and position[:1] == _VERSION and len(position) >= _HEAD_BYTES:
             self._batches = _BATCHES.unpack_from(position, 1)[0]
-            entries = position[1 + _BATCHES.size :]
+            entries = position[_HEAD_BYTES:]
             usable = entries[: len(entries) - len(entries) % _ENTRY.size]
             self._left = {Asked(key=key, body=body): left for key, body, left in _ENTRY.iter_unpack(usable)}
 
@@ -80,7 +81,7 @@ class Held:
         entries[asked] = left
         newest = list(entries.items())[-KEYS:]
         packed = b"".join(_ENTRY.pack(each.key, each.body, count) for each, count in newest)
-        return _VERSION + _BATCHES.pack(self._batches + 1) + packed
+        return _VERSION + _BATCHES.pack((self._batches + 1) % (1 << 64)) + packed
 
 
 def key_of(header: str | None) -> str:

@@ -120,8 +120,10 @@ def split(media: str, body: bytes, max_records: int) -> Sequence[bytes | msgspec
 def _lines(body: bytes, max_records: int) -> list[bytes]:
     if body.count(b"\n") > max_records:
         raise _too_many(max_records)
-    lines = [line.strip(b" \t\r\0") for line in body.split(b"\n")]
-    return [line for line in lines if line]
+    lines = [line for line in (each.strip(b" \t\r\0") for each in body.split(b"\n")) if line]
+    if len(lines) > max_records:
+        raise _too_many(max_records)
+    return lines
 
 
 def _is_one(body: bytes) -> bool:

@@ -101,7 +101,7 @@ class Connections:
             self._context.log.warning("connection refused", reason=reason, peer=peer, times=times)
 
     def _admit(self, peer: str) -> bool:
-        if peer not in self._allowed if peer else True:
+        if not peer or peer not in self._allowed:
             self.refused("not_allowed", peer)
         elif self._by_source.total() >= self._bounds.max_connections:
             self.refused("too_many_connections", peer)

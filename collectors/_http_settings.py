@@ -1,8 +1,9 @@
 """Options of collector `http`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from ssl import SSLContext
@@ -13,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from collectors._listening import ListenerSettings
 from socmon.errors import ComponentError, ConfigError
 from socmon.secrets import SecretRef
-from socmon.tls import listener_context
+from socmon.tls import authority_expiry, expiry, listener_context
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -106,8 +107,21 @@ class HttpSettings(ListenerSettings):
         """Whether what is sent, tokens too, can be read on the way."""
         return self.cert is None and not ip_address(self.address).is_loopback
 
-    def tls(self) -> SSLContext:
+    def problems(self) -> list[str]:
+        """What `socmon check` says of these settings."""
+        plain = f"listens on {self.address} without TLS, so tokens can be read on the way; set cert and key"
+        return [*super().problems(), *([plain] if self.plain_to_others else [])]
+
+    def expiries(self) -> Mapping[Path, datetime | None]:
+        """When each certificate ends; reads them."""
+        ends = {self.cert: expiry(self.cert)} if self.cert else {}
+        return ends | ({self.client_ca: authority_expiry(self.client_ca)} if self.client_ca else {})
+
+    def tls(self, refused: Callable[[str, str], None] | None = None) -> SSLContext:
         """For https; reads the files.
+
+        Args:
+            refused: told (reason, what OpenSSL says) of each client whose certificate is not accepted.
 
         Raises:
             ComponentError: one of them cannot be used.
@@ -119,7 +133,7 @@ class HttpSettings(ListenerSettings):
         except ConfigError as error:
             raise ComponentError(str(error), retry=False) from error
         required = self.client_ca is not None and not self.tokens
-        return listener_context(self.cert, key, self.client_ca, client_required=required)
+        return listener_context(self.cert, key, self.client_ca, client_required=required, refused=refused)
 
     def own_files(self) -> list[Path]:
         """Certificate and key; without the key where `tls` has no place to look for it."""

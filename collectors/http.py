@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from functools import partial
 from ssl import SSLContext
 from typing import ClassVar
 
@@ -46,7 +47,8 @@ class HttpCollector(Collector[HttpSettings]):
         self._connections = Connections(context, settings, self._answer)
         self._tokens = Tokens(settings.tokens)
         authorities = [settings.client_ca] if settings.client_ca else []
-        self._keys = Renewed(settings.tls, settings.own_files(), authorities) if settings.cert else None
+        make = partial(settings.tls, self._refuse_certificate)
+        self._keys = Renewed(make, settings.own_files(), authorities) if settings.cert else None
         self._files = Worker(f"files of {context.name}")
         self._told: dict[str, str] = {}
         self._failed: asyncio.Future[None]
@@ -128,6 +130,11 @@ class HttpCollector(Collector[HttpSettings]):
                 self.context.log.warning("certificate cannot be renewed, the one before is used on", error=error)
         self._told = unusable
 
+    def _refuse_certificate(self, reason: str, said: str) -> None:
+        self.context.counters.error(reason)
+        if times := self._rarely.times(reason):
+            self.context.log.warning("certificate of a client refused", reason=reason, said=said, times=times)
+
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -166,7 +173,7 @@ class HttpCollector(Collector[HttpSettings]):
             name = request.transport.get_extra_info("peername") if request.transport else None
             return self.source(in_one_spelling(name[0]) or "unknown" if name else "unknown", authenticated=False)
         authorization = request.headers.get("Authorization")
-        if authorization is None:
+        if authorization is None or not settings.tokens:
             client = certificate_client(connection, settings.clients) if settings.client_ca else ""
         else:
             client = self._tokens.client(authorization)

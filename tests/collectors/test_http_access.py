@@ -18,6 +18,7 @@ from collectors._http_settings import HttpSettings
 from collectors.http import HttpCollector
 from socmon.errors import ComponentError
 from socmon.feed.keys import generate
+from socmon.secrets import SecretRef
 
 LINE = b"one line\n"
 
@@ -123,9 +124,12 @@ async def test_without_a_good_certificate_there_is_no_connection(keys: Keys, *, 
     async with client_of(context, shown) as client:
         with pytest.raises(OSError):  # aiohttp's errors of connections are of its kind
             await posted(client)
-        await until(lambda: context.counts["error.connection_lost"])
+        reason = "client_untrusted" if stranger else "client_missing"
+        await until(lambda: context.counts[f"error.{reason}"])
 
     assert context.lines == []
+    told = [entry["reason"] for entry in context.logged if entry["event"] == "certificate of a client refused"]
+    assert told == [reason]
 
 
 async def test_certificates_and_tokens_together_and_names_that_may_send(keys: Keys, tmp_path: Path) -> None:
@@ -143,6 +147,16 @@ async def test_certificates_and_tokens_together_and_names_that_may_send(keys: Ke
 
     assert (with_token, without) == (200, 401)
     assert [record.source.peer for record in context.records] == ["script", "a.example"]
+
+
+def test_what_ends_is_known_and_plain_http_for_others_is_a_problem(keys: Keys) -> None:
+    ca = keys.folder / "ca.pem"
+    safe = HttpSettings(**keys.options, client_ca=ca, address="0.0.0.0", allow=["10.0.0.0/8"])
+    plain = HttpSettings(address="0.0.0.0", allow=["10.0.0.0/8"], tokens={"a": SecretRef("file", "a")})
+
+    assert {path for path, end in safe.expiries().items() if end} == {keys.folder / "server.pem", ca}
+    assert safe.problems() == []
+    assert [problem for problem in plain.problems() if "without TLS" in problem]
 
 
 async def test_the_server_certificate_is_renewed_while_it_runs(keys: Keys) -> None:

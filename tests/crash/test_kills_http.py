@@ -140,8 +140,12 @@ def test_ten_kills_and_five_restarts_of_the_clients(tmp_path: Path) -> None:
             for client in clients:
                 wait_for(partial(client.has, len(lines_of(client.answered)) + 2), "the last daemon answers")
                 client.finish()
+        total = sum(len(numbers(place, client.name)) for client in clients)
+        wait_for(lambda: place.reading().ledger.accounts[WEB].evaluated == total, "all of it is matched")
         place.stop_daemon()
 
+        account = place.reading().ledger.accounts[WEB]
+        assert (account.received, account.dropped, account.in_flight) == (total, {}, 0)
         found = {client.name: numbers(place, client.name) for client in clients}
         repeated = [check(client, found[client.name]) for client in clients]
         told = place.events("daemon.log", "the same request came again without a key, it is taken as new")

@@ -30,7 +30,7 @@ def one_input(data: bytes) -> None:
 
 def _records(media: str, body: bytes) -> None:
     records = [bytes(each) for each in split(media, body, MAX_RECORDS)]
-    assert len(records) <= MAX_RECORDS + 1
+    assert len(records) <= MAX_RECORDS
     at = 0
     for record in records:
         assert record.strip()

@@ -124,7 +124,7 @@ def check(client: Client, journalled: list[int]) -> int:
     return len(twice)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(420)
 def test_ten_kills_and_five_restarts_of_the_clients(tmp_path: Path) -> None:
     assert len(KILLS) == 10
     with closing(tcp_socket()) as listener, field_in(tmp_path / "province") as place:
@@ -157,7 +157,7 @@ def test_ten_kills_and_five_restarts_of_the_clients(tmp_path: Path) -> None:
         assert {entry["client"] for entry in told} <= {"bare"}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(420)
 def test_keys_that_are_only_remembered_in_memory_would_be_found_to_double_records(tmp_path: Path) -> None:
     with closing(tcp_socket()) as listener, field_in(tmp_path / "province") as place:
         configure(place)

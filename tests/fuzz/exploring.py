@@ -87,7 +87,9 @@ class Explorer:
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
     def note(self, error: BaseException) -> None:
-        """The last input is a finding."""
+        """The last input is a finding; without one it is the test that is broken."""
+        if not self._last:
+            raise error
         said = f"{type(error).__name__}: {error}"
         self.found.add(str(keep(self._folder, self._name, self._last, said)))
 

@@ -1,0 +1,319 @@
+"""Packets in, Zeek's events out; the only clock is the packets' time.
+
+`Analysis.packet` → `_ipv4` or `_ipv6` → `_tcp`, `_udp` or `_other` → the flow, and what reads its payload. These few
+run for every packet, so they keep to local variables, and leave what is seldom to others.
+"""
+
+import struct
+from collections.abc import Callable
+from math import floor
+from struct import Struct
+
+from socmon.network import tcp
+from socmon.network.conn import conn_line
+from socmon.network.flows import ACK, FIN, ICMP, ICMP6, IGNORED, RST, SYN, TCP, UDP, Flow, Flows, Half
+from socmon.network.fragments import Fragments
+from socmon.network.headers import ETHERNET, IP4, IP6, after_extensions, network_layer
+from socmon.network.icmp import counterpart
+from socmon.network.limits import Counts, Limits
+from socmon.network.services import Services
+from socmon.network.streams import Budget, Stream
+from socmon.network.zeek import Output
+
+_ipv4_head = Struct("!BxHxxHxB").unpack_from
+_ipv6_head = Struct("!4xHB").unpack_from
+_tcp_head = Struct("!4xI4xH").unpack_from
+_udp_length = Struct("!4xHxx").unpack_from
+
+_MORE_OR_OFFSET, _MORE, _OFFSET = 0x3FFF, 0x2000, 0x1FFF
+_COMMON = frozenset((TCP, UDP, ICMP6))
+_SPECIAL = FIN | SYN | RST
+_SEEN_DATA, _SEEN_ACK = tcp.SEEN_DATA, tcp.SEEN_ACK
+_MASK = 0xFFFFFFFF
+_FURTHEST_AHEAD = 1 << 31
+
+# A clock may be a little behind the others of a capture. One that is more behind than this was set anew, in seconds.
+_CLOCK_WAS_SET_S = 60.0
+_LATEST = 253_402_300_799.0  # the year 9999 ends
+
+
+class Analysis:
+    """Reads packets of one sensor in the order in which they came.
+
+    Attributes:
+        counts: what happened so far.
+    """
+
+    def __init__(self, emit: Callable[[bytes], None], *, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
+        self._limits = limits
+        self._counts = Counts()
+        self._output = Output(emit)
+        self._services = Services(self._output, limits, self._counts)
+        self._flows = Flows(self._closed, limits, self._counts)
+        self._tcp_halves = self._flows.tcp.halves
+        self._udp_halves = self._flows.udp.halves
+        self._rest_halves = self._flows.rest.halves
+        self._fragments = Fragments(limits, self._counts)
+        self._budget = Budget(limits.buffered)
+        self._now = 0.0
+        self._next_tick = 0.0  # before this second nothing can be due
+        self._begun = False
+
+    @property
+    def counts(self) -> Counts:
+        """What happened so far."""
+        self._counts.events = self._output.events
+        return self._counts
+
+    def packet(self, frame: bytes, ts: float, link: int = ETHERNET) -> None:
+        """Read one packet, whatever it holds.
+
+        Args:
+            frame: from its link layer on; it may be cut.
+            ts: seconds since 1970; one that is a little earlier than the last is taken for the same.
+            link: the capture's LINKTYPE_* (tcpdump.org).
+        """
+        counts = self._counts
+        counts.packets += 1
+        counts.bytes += len(frame)
+        if self._now <= ts < self._next_tick:
+            self._now = ts
+        else:
+            self.advance(ts)
+            ts = self._now
+        try:
+            if link == ETHERNET and frame[12:14] == b"\x08\0":
+                self._ipv4(frame, 14, ts)
+            else:
+                self._linked(frame, link, ts)
+        except (IndexError, struct.error):
+            counts.bad += 1
+
+    def advance(self, ts: float) -> None:
+        """Let time pass: end what is due, when no packet comes."""
+        if not 0.0 <= ts <= _LATEST:
+            return
+        if ts < self._now - _CLOCK_WAS_SET_S:
+            self.finish()
+        if not self._begun:
+            self._begun = True
+            self._now = ts
+            self._flows.start(ts)
+        self._now = max(self._now, ts)
+        if self._now >= self._next_tick:
+            self._flows.advance(self._now)
+            self._fragments.advance(self._now)
+        self._next_tick = floor(self._now) + 1.0
+
+    def finish(self) -> None:
+        """End all flows. What comes later begins anew."""
+        self._flows.finish()
+        self._fragments.finish()
+        self._begun = False
+        self._now = self._next_tick = 0.0
+
+    def _linked(self, frame: bytes, link: int, ts: float) -> None:
+        ethertype, offset = network_layer(frame, link)
+        if ethertype == IP4:
+            self._ipv4(frame, offset, ts)
+        elif ethertype == IP6:
+            self._ipv6(frame, offset, ts)
+        else:
+            self._counts.other += 1
+
+    def _ipv4(self, frame: bytes, at: int, ts: float) -> None:
+        version, total, fragment, protocol = _ipv4_head(frame, at)
+        if version == 0x45:
+            payload = at + 20
+        else:
+            payload = at + ((version & 15) << 2)
+            if version >> 4 != 4 or payload < at + 20:
+                self._counts.bad += 1
+                return
+        if total == 0:  # left to the network card to fill in
+            total = len(frame) - at
+        if payload - at > total:
+            self._counts.bad += 1
+        elif fragment & _MORE_OR_OFFSET:
+            self._fragment4(frame, at, payload, total, ts)
+        elif version == 0x45:
+            self._transport(frame, frame[at + 12 : at + 24], protocol, payload, at + total, total, ts)
+        else:
+            key = frame[at + 12 : at + 20] + frame[payload : payload + 4]
+            self._transport(frame, key, protocol, payload, at + total, total, ts)
+
+    def _ipv6(self, frame: bytes, at: int, ts: float) -> None:
+        length, protocol = _ipv6_head(frame, at)
+        if frame[at] >> 4 != 6:
+            self._counts.bad += 1
+            return
+        total = 40 + length
+        payload, fragment = at + 40, 0
+        if protocol not in _COMMON:
+            protocol, payload, fragment = after_extensions(frame, payload, protocol)
+        if payload - at > total:
+            self._counts.bad += 1
+        elif fragment:
+            self._fragment6(frame, at, fragment, protocol, total, ts)
+        else:
+            key = frame[at + 8 : at + 40] + frame[payload : payload + 4]
+            self._transport(frame, key, protocol, payload, at + total, total, ts)
+
+    def _fragment4(self, frame: bytes, at: int, payload: int, total: int, ts: float) -> None:
+        _, _, fragment, protocol = _ipv4_head(frame, at)
+        whole = self._fragments.add(
+            frame[at + 12 : at + 20] + frame[at + 4 : at + 6] + bytes((protocol,)),
+            frame[at:payload],
+            (fragment & _OFFSET) * 8,
+            frame[payload : at + total],
+            more=bool(fragment & _MORE),
+            ts=ts,
+        )
+        if whole is not None:
+            header, data = whole
+            key = header[12:20] + data[:4]
+            size = len(header) + len(data)
+            self._transport(header + data, key, protocol, len(header), size, size, ts)
+
+    def _fragment6(self, frame: bytes, at: int, fragment: int, protocol: int, total: int, ts: float) -> None:
+        _, where, number = struct.unpack_from("!BxHI", frame, fragment)
+        addresses = frame[at + 8 : at + 40]
+        if not where & 0xFFF9:  # the only fragment (RFC 6946)
+            key = addresses + frame[fragment + 8 : fragment + 12]
+            self._transport(frame, key, protocol, fragment + 8, at + total, total, ts)
+            return
+        whole = self._fragments.add(
+            addresses + number.to_bytes(4, "big") + bytes((protocol,)),
+            frame[at : at + 40],
+            where & 0xFFF8,
+            frame[fragment + 8 : at + total],
+            more=bool(where & 1),
+            ts=ts,
+        )
+        if whole is not None:
+            header, data = whole
+            size = 40 + len(data)
+            self._transport(header + data, addresses + data[:4], protocol, 40, size, size, ts)
+
+    def _transport(self, frame: bytes, key: bytes, protocol: int, at: int, end: int, total: int, ts: float) -> None:  # noqa: PLR0917
+        """Read what an IP packet carries.
+
+        Args:
+            key: addresses and the first four bytes of the payload, which are the ports where there are any.
+            at: where the payload begins.
+            end: where the packet ends by its own account; the frame may be shorter, or padded.
+            total: the size of the IP packet.
+        """
+        if protocol == TCP:
+            self._tcp(frame, key, at, end, total, ts)
+        elif protocol == UDP:
+            self._udp(frame, key, at, end, total, ts)
+        else:
+            self._other(frame, key, protocol, at, end, total, ts)
+
+    def _tcp(self, frame: bytes, key: bytes, at: int, end: int, total: int, ts: float) -> None:
+        seq, flags = _tcp_head(frame, at)
+        data = at + (flags >> 12 << 2)
+        size = end - data
+        if size < 0 or data < at + 20:
+            self._counts.bad += 1
+            return
+        half = self._tcp_halves.get(key)
+        if half is None or flags & SYN:
+            half = self._tcp_half(half, key, ts, flags)
+        flow = half.flow
+        flow.last = ts
+        half.packets += 1
+        half.ip_bytes += total
+        if flags & _SPECIAL or not half.seen & (_SEEN_DATA if size else _SEEN_ACK):
+            seq = self._tcp_special(half, flags, seq, size)
+        if size:
+            following = (seq + size) & _MASK
+            ahead = (following - half.next) & _MASK
+            if 0 < ahead < _FURTHEST_AHEAD:
+                half.bytes += ahead
+                half.next = following
+            else:
+                tcp.repeated(half)
+            stream = half.stream
+            if stream is not None:
+                stream.segment(seq, frame[data:end], ts)
+
+    def _tcp_half(self, half: Half | None, key: bytes, ts: float, flags: int) -> Half:
+        """The side of a first packet, or of one with SYN, which may begin a flow anew where one just ended."""
+        if half is None:
+            return self._flows.find(TCP, key, ts, flags)
+        if flags & (SYN | ACK) == SYN and tcp.finished(half.flow):
+            self._flows.close(half.flow)
+            return self._flows.find(TCP, key, ts, flags)
+        return half
+
+    def _tcp_special(self, half: Half, flags: int, seq: int, size: int) -> int:
+        """What few packets need; returns the sequence number of the payload's first byte."""
+        flow = half.flow
+        tcp.observe(half, flags, size)
+        if flags & SYN:
+            seq = (seq + 1) & _MASK
+            if not half.bytes:
+                half.next = seq
+        elif half.packets == 1:
+            half.next = seq
+        if size and half.stream is None and flow.app is not IGNORED:
+            app = flow.app = flow.app or self._services.stream(flow) or IGNORED
+            half.stream = (
+                None
+                if app is IGNORED
+                else Stream(app, self._budget, self._counts, from_originator=half.orig, first=half.next)
+            )
+        if flags & _SPECIAL and tcp.finished(flow):
+            flow.timeout = self._limits.closed_s
+        return seq
+
+    def _udp(self, frame: bytes, key: bytes, at: int, end: int, total: int, ts: float) -> None:
+        (length,) = _udp_length(frame, at)
+        if length < 8 or at + length > end:
+            self._counts.bad += 1
+            return
+        half = self._udp_halves.get(key)
+        if half is None:
+            half = self._flows.find(UDP, key, ts)
+            self._udp_first(half)
+        flow = half.flow
+        flow.last = ts
+        half.packets += 1
+        half.ip_bytes += total
+        half.bytes += length - 8
+        if not half.seen:
+            tcp.note(half, _SEEN_DATA, "D")
+        if flow.app is not None:
+            flow.app.data(half.orig, frame[at + 8 : at + length], ts)
+
+    def _udp_first(self, half: Half) -> None:
+        flow = half.flow
+        if flow.app is None:
+            flow.app = self._services.datagrams(flow)
+
+    def _other(self, frame: bytes, key: bytes, protocol: int, at: int, end: int, total: int, ts: float) -> None:  # noqa: PLR0917
+        """ICMP, with type and code for ports as Zeek has it, and every other protocol."""
+        size = end - at
+        if protocol in (ICMP, ICMP6):
+            kind, code = frame[at], frame[at + 1]
+            addresses = key[:8] if len(key) <= 12 else key[:32]
+            key = addresses + struct.pack("!HH", kind, counterpart(protocol, kind, code))
+            size -= 8
+        else:
+            addresses = key[:8] if len(key) <= 12 else key[:32]
+            key = addresses + struct.pack("!HH", 0xFF00 | protocol, 0xFF00 | protocol)
+        half = self._rest_halves.get(key)
+        if half is None:
+            half = self._flows.find(protocol, key, ts)
+        half.flow.last = ts
+        half.packets += 1
+        half.ip_bytes += total
+        half.bytes += max(size, 0)
+
+    def _closed(self, flow: Flow) -> None:
+        if flow.app is not None:
+            flow.app.end()
+            flow.stop()
+        self._output.write(conn_line(flow))

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from math import floor
 from struct import Struct
 
-from socmon.network import tcp
+from socmon.network import tcp, tunnels
 from socmon.network.conn import conn_line
-from socmon.network.flows import ACK, FIN, ICMP, ICMP6, IGNORED, RST, SYN, TCP, UDP, Flow, Flows, Half
+from socmon.network.flows import ACK, FIN, ICMP, ICMP6, IGNORED, RST, SYN, TCP, UDP, UNREAD, Flow, Flows, Half
 from socmon.network.fragments import Fragments
 from socmon.network.headers import ETHERNET, IP4, IP6, after_extensions, network_layer
 from socmon.network.icmp import counterpart
@@ -26,6 +26,7 @@ _tcp_head = Struct("!4xI4xH").unpack_from
 _udp_length = Struct("!4xHxx").unpack_from
 
 _MORE_OR_OFFSET, _MORE, _OFFSET = 0x3FFF, 0x2000, 0x1FFF
+_TUNNELS = frozenset((tunnels.IPV4_IN_IP, tunnels.IPV6_IN_IP, tunnels.GRE))
 _COMMON = frozenset((TCP, UDP, ICMP6))
 _SPECIAL = FIN | SYN | RST
 _SEEN_DATA, _SEEN_ACK = tcp.SEEN_DATA, tcp.SEEN_ACK
@@ -48,7 +49,7 @@ class Analysis:
         self._limits = limits
         self._counts = Counts()
         self._output = Output(emit)
-        self._services = Services(self._output, limits, self._counts)
+        self._services = Services(self._output, limits, self._counts, self._inner)
         self._flows = Flows(self._closed, limits, self._counts)
         self._tcp_halves = self._flows.tcp.halves
         self._udp_halves = self._flows.udp.halves
@@ -58,6 +59,7 @@ class Analysis:
         self._now = 0.0
         self._next_tick = 0.0  # before this second nothing can be due
         self._begun = False
+        self._depth = 0
 
     @property
     def counts(self) -> Counts:
@@ -112,8 +114,19 @@ class Analysis:
         self._begun = False
         self._now = self._next_tick = 0.0
 
-    def _linked(self, frame: bytes, link: int, ts: float) -> None:
-        ethertype, offset = network_layer(frame, link)
+    def _inner(self, frame: bytes, link: int, at: int, ts: float) -> None:
+        """Read a packet within a packet."""
+        if self._depth >= tunnels.DEEPEST:
+            self._counts.other += 1
+            return
+        self._depth += 1
+        try:
+            self._linked(frame, link, ts, at)
+        finally:
+            self._depth -= 1
+
+    def _linked(self, frame: bytes, link: int, ts: float, at: int = 0) -> None:
+        ethertype, offset = network_layer(frame, link, at)
         if ethertype == IP4:
             self._ipv4(frame, offset, ts)
         elif ethertype == IP6:
@@ -259,12 +272,9 @@ class Analysis:
         elif half.packets == 1:
             half.next = seq
         if size and half.stream is None and flow.app is not IGNORED:
-            app = flow.app = flow.app or self._services.stream(flow) or IGNORED
-            half.stream = (
-                None
-                if app is IGNORED
-                else Stream(app, self._budget, self._counts, from_originator=half.orig, first=half.next)
-            )
+            if flow.app is UNREAD:
+                flow.app = self._services.stream(flow)
+            half.stream = Stream(flow, self._budget, self._counts, from_originator=half.orig, first=half.next)
         if flags & _SPECIAL and tcp.finished(flow):
             flow.timeout = self._limits.closed_s
         return seq
@@ -277,7 +287,8 @@ class Analysis:
         half = self._udp_halves.get(key)
         if half is None:
             half = self._flows.find(UDP, key, ts)
-            self._udp_first(half)
+            if half.flow.app is UNREAD:
+                half.flow.app = self._services.datagrams(half.flow)
         flow = half.flow
         flow.last = ts
         half.packets += 1
@@ -285,16 +296,15 @@ class Analysis:
         half.bytes += length - 8
         if not half.seen:
             tcp.note(half, _SEEN_DATA, "D")
-        if flow.app is not None:
+        if flow.app is not IGNORED:
             flow.app.data(half.orig, frame[at + 8 : at + length], ts)
-
-    def _udp_first(self, half: Half) -> None:
-        flow = half.flow
-        if flow.app is None:
-            flow.app = self._services.datagrams(flow)
 
     def _other(self, frame: bytes, key: bytes, protocol: int, at: int, end: int, total: int, ts: float) -> None:  # noqa: PLR0917
         """ICMP, with type and code for ports as Zeek has it, and every other protocol."""
+        inner = tunnels.in_ip(frame, at, protocol) if protocol in _TUNNELS else None
+        if inner is not None:
+            self._inner(frame, *inner, ts)
+            return
         size = end - at
         if protocol in (ICMP, ICMP6):
             kind, code = frame[at], frame[at + 1]
@@ -313,7 +323,6 @@ class Analysis:
         half.bytes += max(size, 0)
 
     def _closed(self, flow: Flow) -> None:
-        if flow.app is not None:
-            flow.app.end()
-            flow.stop()
+        flow.app.end()
+        flow.stop()
         self._output.write(conn_line(flow))

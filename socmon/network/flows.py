@@ -37,7 +37,7 @@ class Application(Protocol):
 
 
 class _Ignored:
-    """Stands where nothing is read any more."""
+    """Stands where nothing is read."""
 
     def data(self, from_originator: bool, data: bytes, ts: float) -> None:  # noqa: FBT001 - see Application
         pass
@@ -49,6 +49,7 @@ class _Ignored:
         pass
 
 
+UNREAD = _Ignored()  # until there is payload
 IGNORED = _Ignored()
 
 
@@ -123,7 +124,7 @@ class Flow:
         self.timeout = timeout
         self.history = ""
         self.service: str | None = None
-        self.app: Application | None = None
+        self.app: Application = UNREAD
         self.over = False
         self._uid = ""
         self.orig = Half(self, orig=True)

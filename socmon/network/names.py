@@ -53,3 +53,14 @@ QTYPES |= {
     32768: "TA",
     32769: "DLV",
 }
+
+TLS_VERSIONS = {
+    0x0002: "SSLv2",
+    0x0300: "SSLv3",
+    0x0301: "TLSv10",
+    0x0302: "TLSv11",
+    0x0303: "TLSv12",
+    0x0304: "TLSv13",
+    0xFEFF: "DTLSv10",
+    0xFEFD: "DTLSv12",
+}

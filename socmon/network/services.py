@@ -1,31 +1,50 @@
 """Who reads the payload of a flow."""
 
+from collections.abc import Callable
+
 from socmon.network import dns
 from socmon.network.dns import DnsReader, DnsStream, Questions
-from socmon.network.flows import Application, Flow
+from socmon.network.flows import IGNORED, Application, Flow
+from socmon.network.http import HttpReader
 from socmon.network.limits import Counts, Limits
+from socmon.network.sniffing import Sniffing
+from socmon.network.tls import TlsReader
+from socmon.network.tunnels import UDP_TUNNELS, TunnelReader
 from socmon.network.zeek import Output
+
+Inner = Callable[[bytes, int, int, float], None]
 
 
 class Services:
     """Makes the readers; they share their output, their bounds and their counts."""
 
-    def __init__(self, output: Output, limits: Limits, counts: Counts) -> None:
+    def __init__(self, output: Output, limits: Limits, counts: Counts, inner: Inner) -> None:
         self._output = output
+        self._inner = inner
         self._counts = counts
         self._questions = Questions(limits.questions)
 
-    def datagrams(self, flow: Flow) -> Application | None:
+    def datagrams(self, flow: Flow) -> Application:
         """The reader of a UDP flow, known by its ports."""
-        if _ports(flow) & dns.PORTS:
+        ports = _ports(flow)
+        if ports & dns.PORTS:
             return DnsReader(flow, self._output, self._counts, self._questions)
-        return None
+        tunnel = ports & UDP_TUNNELS.keys()
+        return TunnelReader(flow, min(tunnel), self._inner) if tunnel else IGNORED
 
-    def stream(self, flow: Flow) -> Application | None:
-        """The reader of a TCP flow."""
+    def stream(self, flow: Flow) -> Application:
+        """The reader of a TCP flow: of DNS by its port, of others by what comes first."""
         if 53 in _ports(flow):
             return DnsStream(flow, self._output, self._counts, self._questions)
-        return None
+        return Sniffing(flow, tls=self._tls, http=self._http)
+
+    def _tls(self, flow: Flow) -> Application:
+        return TlsReader(flow, self._output, self._counts)
+
+    def _http(self, flow: Flow, client_is_originator: bool) -> Application:  # noqa: FBT001 - see Application
+        return HttpReader(
+            flow, self._output, self._counts, client_is_originator=client_is_originator, tunnel=self.stream
+        )
 
 
 def _ports(flow: Flow) -> set[int]:

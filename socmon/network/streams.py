@@ -1,6 +1,6 @@
 """The bytes of one side of a TCP connection in their order, while somebody reads them (RFC 9293, section 3.4)."""
 
-from socmon.network.flows import Application
+from socmon.network.flows import Flow
 from socmon.network.limits import Counts
 
 _MODULUS = 1 << 32
@@ -24,10 +24,10 @@ class Stream:
     Of bytes that come twice those count that were handed on first; an attacker's second version is never seen.
     """
 
-    __slots__ = ("_app", "_budget", "_counts", "_from_originator", "_held", "_held_bytes", "_next")
+    __slots__ = ("_budget", "_counts", "_flow", "_from_originator", "_held", "_held_bytes", "_next")
 
-    def __init__(self, app: Application, budget: Budget, counts: Counts, *, from_originator: bool, first: int) -> None:
-        self._app = app
+    def __init__(self, flow: Flow, budget: Budget, counts: Counts, *, from_originator: bool, first: int) -> None:
+        self._flow = flow
         self._budget = budget
         self._counts = counts
         self._from_originator = from_originator
@@ -42,7 +42,7 @@ class Stream:
             self._release(ts)
         else:
             self._next = (seq + len(data)) % _MODULUS
-            self._app.data(self._from_originator, data, ts)
+            self._flow.app.data(self._from_originator, data, ts)
 
     def drop(self) -> None:
         """Let go of what is held; nobody reads this any more."""
@@ -69,7 +69,7 @@ class Stream:
                     return
                 self._counts.unbuffered += 1
                 self._next = seq
-                self._app.gap(self._from_originator, ahead)
+                self._flow.app.gap(self._from_originator, ahead)
                 continue  # the reader may have had enough, and dropped all
             del self._held[at]
             self._held_bytes -= len(data)
@@ -77,7 +77,7 @@ class Stream:
             data = data[-ahead:] if ahead else data
             if data:
                 self._next = (self._next + len(data)) % _MODULUS
-                self._app.data(self._from_originator, data, ts)
+                self._flow.app.data(self._from_originator, data, ts)
 
     def _full(self) -> bool:
         return self._held_bytes > MOST_HELD_BYTES or len(self._held) > MOST_HELD_SEGMENTS or self._budget.left < 0

@@ -49,7 +49,8 @@ def test_the_same_packets_give_the_same_lines() -> None:
     assert analysed(frames) == analysed(frames)
 
 
-C, S = (CLIENT, 50000), (SERVER, 9999)
+C: tuple[str, int] = (CLIENT, 50000)
+S: tuple[str, int] = (SERVER, 9999)
 
 
 @pytest.mark.parametrize(
@@ -70,8 +71,10 @@ C, S = (CLIENT, 50000), (SERVER, 9999)
         ([(C, S, SYN | FIN, 2)], "SH", "I"),
     ],
 )
-def test_states_and_histories_are_zeeks(packets: list[Any], state: str, history: str) -> None:
-    line = one(analysed(spaced(tcp(*ends[0], *ends[1], flags, seq) for *ends, flags, seq in packets)))
+def test_states_and_histories_are_zeeks(
+    packets: list[tuple[tuple[str, int], tuple[str, int], int, int]], state: str, history: str
+) -> None:
+    line = one(analysed(spaced(tcp(*source, *target, flags, seq) for source, target, flags, seq in packets)))
 
     assert (line["conn_state"], line["history"]) == (state, history)
     assert (line["id.orig_h"], line["id.resp_h"]) == (CLIENT, SERVER)

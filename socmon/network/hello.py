@@ -1,0 +1,166 @@
+"""ClientHello and ServerHello (RFC 8446, section 4.1), and the fingerprints JA3 and JA4 (of TLS clients only).
+
+Whatever is cut off raises IndexError or struct.error.
+"""
+
+from hashlib import md5, sha256
+from struct import Struct, unpack_from
+
+from msgspec import Struct as Fields
+
+_short = Struct("!H").unpack_from
+_pair = Struct("!HH").unpack_from
+
+_GREASE = frozenset(value << 8 | value for value in range(0x0A, 0x100, 0x10))  # RFC 8701
+_SERVER_NAME, _GROUPS, _POINT_FORMATS, _SIGNATURES, _ALPN, _VERSIONS, _KEY_SHARE = 0, 10, 11, 13, 16, 43, 51
+
+# Some clients send more of everything than anybody needs; a fingerprint of so many says no more.
+_MOST_EXTENSIONS = 256
+
+_JA4_VERSIONS = {
+    0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3", 0x0002: "s2",
+    0xFEFF: "d1", 0xFEFD: "d2", 0xFEFC: "d3",
+}  # fmt: skip
+
+
+class ClientHello(Fields, frozen=True):
+    """What a client offers, in its order, GREASE taken out."""
+
+    version: int
+    ciphers: list[int]
+    extensions: list[int]
+    groups: list[int]
+    point_formats: bytes
+    signatures: list[int]
+    versions: list[int]
+    alpn: bytes
+    server_name: bytes
+
+    def ja3(self) -> str:
+        """MD5 of the numbers as they came."""
+        lists = (self.ciphers, self.extensions, self.groups, self.point_formats)
+        plain = f"{self.version}," + ",".join("-".join(map(str, numbers)) for numbers in lists)
+        return md5(plain.encode(), usedforsecurity=False).hexdigest()
+
+    def ja4(self, transport: str = "t") -> str:
+        """The counts in plain, then hashes of the sorted numbers; `transport` is t (TCP), q (QUIC) or d (DTLS)."""
+        version = _JA4_VERSIONS.get(max(self.versions, default=self.version), "00")
+        named = "d" if _SERVER_NAME in self.extensions else "i"
+        counts = f"{min(len(self.ciphers), 99):02d}{min(len(self.extensions), 99):02d}"
+        hashed = [number for number in self.extensions if number not in (_SERVER_NAME, _ALPN)]
+        signatures = "_" + _hexes(self.signatures) if self.signatures else ""
+        return (
+            f"{transport}{version}{named}{counts}{_first_and_last(self.alpn)}"
+            f"_{_hash(_hexes(sorted(self.ciphers)))}_{_hash(_hexes(sorted(hashed)) + signatures)}"
+        )
+
+
+class ServerHello(Fields, frozen=True):
+    """What a server chose."""
+
+    version: int
+    legacy_version: int
+    cipher: int
+    extensions: list[int]
+    group: int
+    alpn: bytes
+
+    def ja3s(self) -> str:
+        """MD5 of the numbers as they came."""
+        plain = f"{self.legacy_version},{self.cipher},{'-'.join(map(str, self.extensions))}"
+        return md5(plain.encode(), usedforsecurity=False).hexdigest()
+
+
+def _hexes(numbers: list[int]) -> str:
+    return ",".join(f"{number:04x}" for number in numbers)
+
+
+def _hash(plain: str) -> str:
+    return sha256(plain.encode()).hexdigest()[:12] if plain else "0" * 12
+
+
+def _first_and_last(alpn: bytes) -> str:
+    if not alpn:
+        return "00"
+    if alpn[0] > 127:  # FoxIO's own program does so
+        return "99"
+    ends = alpn[:1] + alpn[-1:]
+    return ends.decode() if ends.isalnum() else alpn.hex()[0] + alpn.hex()[-1]
+
+
+def read_client_hello(data: bytes) -> ClientHello:
+    """Read one without its handshake header."""
+    (version,) = _short(data)
+    at = 34
+    at += 1 + data[at]  # session id
+    (size,) = _short(data, at)
+    ciphers = _numbers(data[at + 2 : at + 2 + size])
+    at += 2 + size
+    at += 1 + data[at]  # compression
+    extensions = _extensions(data, at)
+    found: dict[int, bytes] = {}
+    for kind, value in extensions:
+        found.setdefault(kind, value)
+    points = found.get(_POINT_FORMATS, b"")
+    return ClientHello(
+        version=version,
+        ciphers=ciphers,
+        extensions=[kind for kind, _ in extensions if kind not in _GREASE],
+        groups=_numbers(found.get(_GROUPS, b"")[2:]),
+        point_formats=points[1 : 1 + points[0]] if points else b"",
+        signatures=_numbers(found.get(_SIGNATURES, b"")[2:]),
+        versions=_numbers(found.get(_VERSIONS, b"")[1:]),
+        alpn=_protocol(found.get(_ALPN, b"")),
+        server_name=_host(found.get(_SERVER_NAME, b"")),
+    )
+
+
+def read_server_hello(data: bytes) -> ServerHello:
+    """Read one without its handshake header."""
+    (version,) = _short(data)
+    at = 34
+    at += 1 + data[at]
+    (cipher,) = _short(data, at)
+    extensions = _extensions(data, at + 3)
+    found = dict(extensions)
+    chosen = found.get(_VERSIONS, b"")
+    share = found.get(_KEY_SHARE, b"")
+    return ServerHello(
+        version=_short(chosen)[0] if len(chosen) == 2 else version,
+        legacy_version=version,
+        cipher=cipher,
+        extensions=[kind for kind, _ in extensions],
+        group=_short(share)[0] if len(share) >= 2 else 0,
+        alpn=_protocol(found.get(_ALPN, b"")),
+    )
+
+
+def _extensions(data: bytes, at: int) -> list[tuple[int, bytes]]:
+    """Type and content of each; a hello may end without any."""
+    found: list[tuple[int, bytes]] = []
+    if at + 2 > len(data):
+        return found
+    end = min(at + 2 + _short(data, at)[0], len(data))
+    at += 2
+    while at + 4 <= end and len(found) < _MOST_EXTENSIONS:
+        kind, size = _pair(data, at)
+        found.append((kind, data[at + 4 : at + 4 + size]))
+        at += 4 + size
+    return found
+
+
+def _numbers(data: bytes) -> list[int]:
+    numbers = unpack_from(f"!{len(data) // 2}H", data)
+    return [number for number in numbers if number not in _GREASE]
+
+
+def _protocol(alpn: bytes) -> bytes:
+    """The first of the list."""
+    return alpn[3 : 3 + alpn[2]] if len(alpn) > 3 else b""
+
+
+def _host(names: bytes) -> bytes:
+    """The first name of the list, if it is one of a host."""
+    if len(names) < 5 or names[2]:
+        return b""
+    return names[5 : 5 + _short(names, 3)[0]]

@@ -3,5 +3,6 @@
 from socmon.network.analysis import Analysis
 from socmon.network.capture_file import read_capture
 from socmon.network.limits import Counts, Limits
+from socmon.network.rare import prepare
 
-__all__ = ["Analysis", "Counts", "Limits", "read_capture"]
+__all__ = ["Analysis", "Counts", "Limits", "prepare", "read_capture"]

@@ -13,7 +13,7 @@ from socmon.network import tcp, tunnels
 from socmon.network.conn import conn_line
 from socmon.network.flows import ACK, FIN, ICMP, ICMP6, IGNORED, RST, SYN, TCP, UDP, UNREAD, Flow, Flows, Half
 from socmon.network.fragments import Fragments
-from socmon.network.headers import ETHERNET, IP4, IP6, after_extensions, network_layer
+from socmon.network.headers import ARP, ETHERNET, IP4, IP6, after_extensions, network_layer
 from socmon.network.icmp import counterpart
 from socmon.network.limits import Counts, Limits
 from socmon.network.services import Services
@@ -131,6 +131,8 @@ class Analysis:
             self._ipv4(frame, offset, ts)
         elif ethertype == IP6:
             self._ipv6(frame, offset, ts)
+        elif ethertype == ARP:
+            self._services.rare.arp(frame[offset:], ts)
         else:
             self._counts.other += 1
 
@@ -321,6 +323,8 @@ class Analysis:
         half.packets += 1
         half.ip_bytes += total
         half.bytes += max(size, 0)
+        if protocol in (ICMP, ICMP6):
+            self._services.rare.icmp_error(half.flow, frame[at:end], ts)
 
     def _closed(self, flow: Flow) -> None:
         flow.app.end()

@@ -323,4 +323,6 @@ class Flows:
 
 def _looks_like_an_answer(protocol: int, key: bytes) -> bool:
     ports = key[-4:]
+    if key[-8:-4] == b"\xff\xff\xff\xff":  # to all: as DHCP servers do, who answer nobody else's packet
+        return False
     return is_server_port(protocol, ports[0] << 8 | ports[1]) and not is_server_port(protocol, ports[2] << 8 | ports[3])

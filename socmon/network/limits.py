@@ -1,5 +1,7 @@
 """What an analysis may hold, and what it counts."""
 
+from math import inf
+
 from msgspec import Struct
 
 
@@ -18,6 +20,9 @@ class Limits(Struct, frozen=True):
         attempt_s: how long a first SYN waits for an answer.
         closed_s: how long a TCP flow stays after its last FIN or its RST, for what is still on its way.
         fragment_s: how long fragments wait for the rest.
+        rare_packets: packets that scapy may read in one second of the packets' time.
+        rare_s: how long it may take for those, by this machine's clock. A capture process sets it, to lose no packets;
+            without a bound, as it is, the same packets give the same lines wherever they are read.
     """
 
     flows: int = 200_000
@@ -31,6 +36,8 @@ class Limits(Struct, frozen=True):
     attempt_s: float = 5.0
     closed_s: float = 5.0
     fragment_s: float = 30.0
+    rare_packets: int = 500
+    rare_s: float = inf
 
 
 class Counts(Struct):

@@ -7,21 +7,28 @@ from socmon.network.dns import DnsReader, DnsStream, Questions
 from socmon.network.flows import IGNORED, Application, Flow
 from socmon.network.http import HttpReader
 from socmon.network.limits import Counts, Limits
+from socmon.network.rare import DhcpReader, Rare
 from socmon.network.sniffing import Sniffing
 from socmon.network.tls import TlsReader
 from socmon.network.tunnels import UDP_TUNNELS, TunnelReader
 from socmon.network.zeek import Output
 
+_DHCP_PORTS = frozenset((67, 68))
 Inner = Callable[[bytes, int, int, float], None]
 
 
 class Services:
-    """Makes the readers; they share their output, their bounds and their counts."""
+    """Makes the readers; they share their output, their bounds and their counts.
+
+    Attributes:
+        rare: reads what is no flow's payload, by way of scapy.
+    """
 
     def __init__(self, output: Output, limits: Limits, counts: Counts, inner: Inner) -> None:
         self._output = output
         self._inner = inner
         self._counts = counts
+        self.rare = Rare(output, limits, counts)
         self._questions = Questions(limits.questions)
 
     def datagrams(self, flow: Flow) -> Application:
@@ -29,6 +36,8 @@ class Services:
         ports = _ports(flow)
         if ports & dns.PORTS:
             return DnsReader(flow, self._output, self._counts, self._questions)
+        if ports <= _DHCP_PORTS:
+            return DhcpReader(flow, self.rare)
         tunnel = ports & UDP_TUNNELS.keys()
         return TunnelReader(flow, min(tunnel), self._inner) if tunnel else IGNORED
 

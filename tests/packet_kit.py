@@ -105,6 +105,61 @@ class Conversation:
         return self
 
 
+def extension(kind: int, data: bytes) -> bytes:
+    return pack("!HH", kind, len(data)) + data
+
+
+def client_hello(
+    name: str = "www.example.com", *, alpn: str = "h2", ciphers: Iterable[int] = (0x1301, 0xC02F), padding: int = 0
+) -> bytes:
+    """The handshake message, without a record around it."""
+    host, protocol = name.encode(), alpn.encode()
+    extensions = [
+        extension(0x0A0A, b""),
+        extension(0, pack("!HBH", len(host) + 3, 0, len(host)) + host),
+        extension(10, pack("!HHH", 4, 0x0A0A, 29)),
+        extension(11, b"\x01\x00"),
+        extension(13, pack("!HHH", 4, 0x0403, 0x0804)),
+        extension(16, pack("!HB", len(protocol) + 1, len(protocol)) + protocol),
+        extension(43, pack("!BHH", 4, 0x0304, 0x0303)),
+        extension(21, bytes(padding)),
+    ]
+    suites = b"".join(pack("!H", suite) for suite in ciphers)
+    body = pack("!H32sBH", 0x0303, bytes(32), 0, len(suites)) + suites + b"\x01\x00"
+    joined = b"".join(extensions)
+    body += pack("!H", len(joined)) + joined
+    return b"\x01" + len(body).to_bytes(3, "big") + body
+
+
+def server_hello(*, cipher: int = 0x1301, version: int = 0x0304) -> bytes:
+    extensions = extension(43, pack("!H", version)) + extension(51, pack("!HH", 29, 0)) if version == 0x0304 else b""
+    body = pack("!H32sBHBH", 0x0303, bytes(32), 0, cipher, 0, len(extensions)) + extensions
+    return b"\x02" + len(body).to_bytes(3, "big") + body
+
+
+def tls_record(data: bytes, *, kind: int = 22) -> bytes:
+    return pack("!BHH", kind, 0x0301, len(data)) + data
+
+
+def arp(operation: int, sender: str, target: str) -> bytes:
+    mac = bytes.fromhex("020000000001")
+    body = (
+        pack("!HHBBH", 1, 0x0800, 6, 4, operation)
+        + mac
+        + ip_address(sender).packed
+        + bytes(6)
+        + ip_address(target).packed
+    )
+    return ethernet(body, 0x0806)
+
+
+def dhcp(kind: int, *, host: bytes = b"desk-7", op: int = 1) -> bytes:
+    """A message of type `kind` with a host name and a requested address."""
+    head = pack("!BBBBIHH4s4s4s4s16s", op, 1, 6, 0, 7, 0, 0, *[bytes(4)] * 4, bytes.fromhex("020000000001"))
+    options = bytes((53, 1, kind, 12, len(host))) + host + b"\x32\x04" + ip_address("192.0.2.77").packed + b"\xff"
+    return head + bytes(192) + bytes.fromhex("63825363") + options
+
+
 def dns_name(name: str) -> bytes:
     labels = [label.encode() for label in name.split(".") if label]
     return b"".join(bytes((len(label),)) + label for label in labels) + b"\0"

@@ -151,8 +151,8 @@ class Analysis:
             self._counts.bad += 1
         elif fragment & _MORE_OR_OFFSET:
             self._fragment4(frame, at, payload, total, ts)
-        elif version == 0x45:
-            self._transport(frame, frame[at + 12 : at + 24], protocol, payload, at + total, total, ts)
+        elif version == 0x45 and protocol == TCP:
+            self._tcp(frame, frame[at + 12 : at + 24], payload, at + total, total, ts)
         else:
             key = frame[at + 12 : at + 20] + frame[payload : payload + 4]
             self._transport(frame, key, protocol, payload, at + total, total, ts)
@@ -219,7 +219,9 @@ class Analysis:
             end: where the packet ends by its own account; the frame may be shorter, or padded.
             total: the size of the IP packet.
         """
-        if protocol == TCP:
+        if at > len(frame):
+            self._counts.bad += 1
+        elif protocol == TCP:
             self._tcp(frame, key, at, end, total, ts)
         elif protocol == UDP:
             self._udp(frame, key, at, end, total, ts)

@@ -33,7 +33,7 @@ class _Scapy:
     def __init__(self) -> None:
         logging.getLogger("scapy").setLevel(logging.CRITICAL)  # it warns of this machine's interfaces and routes
         # It would read its tables from pickles below the home directory, which others may have written.
-        import_module("scapy.main").SCAPY_CACHE_FOLDER = None
+        vars(import_module("scapy.main"))["SCAPY_CACHE_FOLDER"] = None
         self.arp = import_module("scapy.layers.l2").ARP
         self.icmp = import_module("scapy.layers.inet").ICMP
         self.bootp = import_module("scapy.layers.dhcp").BOOTP
@@ -159,7 +159,7 @@ def _icmp(packet: Any, flow: Flow, data: bytes, ts: float) -> Icmp:
     """The error, and of the packet it is about what it holds."""
     orig_h, _, resp_h, _ = flow.ends
     inner = packet.payload
-    protocol = getattr(inner, "proto", None) if flow.protocol == ICMP else getattr(inner, "nh", None)
+    protocol = int(getattr(inner, "proto" if flow.protocol == ICMP else "nh", -1))
     quoted = getattr(inner, "src", None) is not None
     ports = inner.payload if quoted else None
     return Icmp(

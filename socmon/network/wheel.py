@@ -30,11 +30,12 @@ class Wheel(Generic[Item]):
     def advance(self, now: float) -> Iterator[Item]:
         """Hand out what is due by `now`; a jump of years turns the wheel once. Items may be added meanwhile."""
         end = floor(now)
-        for tick in range(max(self._tick + 1, end - SLOTS + 1), end + 1):
-            slot, self._slots[tick % SLOTS] = self._slots[tick % SLOTS], []
-            self._tick = tick
-            yield from slot
+        late: list[Item] = []
+        for tick in range(self._tick + 1, min(end, self._tick + SLOTS) + 1):
+            late += self._slots[tick % SLOTS]
+            self._slots[tick % SLOTS] = []
         self._tick = max(self._tick, end)
+        yield from late
 
     def next_slots(self) -> Iterator[list[Item]]:
         """The slots, the one that is due next first: where what has been quiet for longest is likely to be."""

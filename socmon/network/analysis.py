@@ -16,8 +16,9 @@ from socmon.network.fragments import Fragments
 from socmon.network.headers import ARP, ETHERNET, IP4, IP6, after_extensions, network_layer
 from socmon.network.icmp import counterpart
 from socmon.network.limits import Counts, Limits
+from socmon.network.reading import Budget
 from socmon.network.services import Services
-from socmon.network.streams import Budget, Stream
+from socmon.network.streams import Stream
 from socmon.network.zeek import Output
 
 _ipv4_head = Struct("!BxHxxHxB").unpack_from
@@ -49,13 +50,13 @@ class Analysis:
         self._limits = limits
         self._counts = Counts()
         self._output = Output(emit)
-        self._services = Services(self._output, limits, self._counts, self._inner)
+        self._budget = Budget(limits.buffered)
+        self._services = Services(self._output, limits, self._counts, self._budget, self._inner)
         self._flows = Flows(self._closed, limits, self._counts)
         self._tcp_halves = self._flows.tcp.halves
         self._udp_halves = self._flows.udp.halves
         self._rest_halves = self._flows.rest.halves
         self._fragments = Fragments(limits, self._counts)
-        self._budget = Budget(limits.buffered)
         self._now = 0.0
         self._next_tick = 0.0  # before this second nothing can be due
         self._begun = False
@@ -94,7 +95,7 @@ class Analysis:
     def advance(self, ts: float) -> None:
         """Let time pass: end what is due, when no packet comes."""
         if not 0.0 <= ts <= _LATEST:
-            return
+            ts = self._now
         if ts < self._now - _CLOCK_WAS_SET_S:
             self.finish()
         if not self._begun:

@@ -7,6 +7,7 @@ from socmon.network.dns_records import Malformed, name
 from socmon.network.flows import Flow
 from socmon.network.limits import Counts
 from socmon.network.names import OPCODES, QCLASSES, QTYPES, RCODES
+from socmon.network.reading import Budget, Held, Reader
 from socmon.network.zeek import Dns, Output, stamp
 
 PORTS = frozenset((53, 137, 5353, 5355))
@@ -28,10 +29,10 @@ class Questions:
         self.left = left
 
 
-class DnsReader:
+class DnsReader(Reader):
     """Reads the messages of a flow."""
 
-    __slots__ = ("_buffers", "_counts", "_flow", "_output", "_questions", "_waiting")
+    __slots__ = ("_counts", "_flow", "_output", "_questions", "_waiting")
 
     def __init__(self, flow: Flow, output: Output, counts: Counts, questions: Questions) -> None:
         self._flow = flow
@@ -40,15 +41,12 @@ class DnsReader:
         self._questions = questions
         self._waiting: dict[int, tuple[float, Dns]] = {}
 
-    def data(self, from_originator: bool, data: bytes, ts: float) -> None:  # noqa: ARG002, FBT001 - see Application
+    def data(self, from_originator: bool, data: bytes, ts: float) -> None:  # noqa: ARG002, FBT001 - see Reader
         """Read one message."""
         try:
             self._message(data, ts)
         except (IndexError, error, Malformed):
             self._counts.bad += 1
-
-    def gap(self, from_originator: bool, size: int) -> None:  # noqa: FBT001 - see Application
-        """Datagrams have none; a stream is given up (`DnsStream`)."""
 
     def end(self) -> None:
         """Tell of the questions that nobody answered."""
@@ -146,13 +144,14 @@ class DnsReader:
 class DnsStream(DnsReader):
     """Messages over TCP, each behind its length (RFC 1035, section 4.2.2)."""
 
-    __slots__ = ()
+    __slots__ = ("_buffers", "_held")
 
-    def __init__(self, flow: Flow, output: Output, counts: Counts, questions: Questions) -> None:
+    def __init__(self, flow: Flow, output: Output, counts: Counts, questions: Questions, budget: Budget) -> None:
         super().__init__(flow, output, counts, questions)
         self._buffers = [b"", b""]
+        self._held = Held(budget, counts)
 
-    def data(self, from_originator: bool, data: bytes, ts: float) -> None:  # noqa: FBT001 - see Application
+    def data(self, from_originator: bool, data: bytes, ts: float) -> None:  # noqa: FBT001 - see Reader
         """Read the messages that are whole."""
         buffer = self._buffers[from_originator] + data
         at = 0
@@ -163,7 +162,15 @@ class DnsStream(DnsReader):
             super().data(from_originator, buffer[at + 2 : at + 2 + length], ts)
             at += 2 + length
         self._buffers[from_originator] = buffer[at:]
+        if not self._held.fits(sum(map(len, self._buffers))):
+            self.end()
+            self._flow.stop()
 
-    def gap(self, from_originator: bool, size: int) -> None:  # noqa: ARG002, FBT001 - see Application
+    def drop(self) -> None:
+        """Give back the room."""
+        self._held.fits(0)
+
+    def gap(self, from_originator: bool, size: int) -> None:  # noqa: ARG002, FBT001 - see Reader
         """Where the next message begins is not known any more."""
+        self.end()
         self._flow.stop()

@@ -20,15 +20,16 @@ class Malformed(Exception):  # noqa: N818 - never leaves the readers
 def name(data: bytes, at: int) -> tuple[str, int]:
     """A name, in lower case and without the last dot, and where it ends; pointers are followed backwards only."""
     labels: list[bytes] = []
-    size, end = 0, 0
+    size, end, pointers = 0, 0, 0
     bound = len(data)
     for _ in range(_LONGEST_NAME):
         length = data[at]
         if length >= 0xC0:
             target = (length & 0x3F) << 8 | data[at + 1]
             end = end or at + 2
+            pointers += 1
             # Each pointer leads before the one that led there, so that no name goes round in circles.
-            if target >= min(at, bound):
+            if target >= min(at, bound) or pointers > _MOST_POINTERS:
                 raise Malformed
             at = bound = target
         elif length > 0x3F:

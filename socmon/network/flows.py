@@ -14,6 +14,7 @@ from typing import Protocol
 
 from socmon.network.limits import Counts, Limits
 from socmon.network.ports import is_server_port
+from socmon.network.reading import Reader
 from socmon.network.wheel import Wheel
 
 ICMP, TCP, UDP, ICMP6 = 1, 6, 17, 58
@@ -23,34 +24,8 @@ FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 ONE_WAY = 0x8000
 
 
-class Application(Protocol):
-    """What reads the payload of a flow."""
-
-    def data(self, from_originator: bool, data: bytes, ts: float) -> None:  # noqa: FBT001 - per packet, by position
-        """Payload of one side: a datagram, or the next bytes of a stream."""
-
-    def gap(self, from_originator: bool, size: int) -> None:  # noqa: FBT001 - as above
-        """So many bytes of a stream are lost; `data` goes on behind them."""
-
-    def end(self) -> None:
-        """The flow is over."""
-
-
-class _Ignored:
-    """Stands where nothing is read."""
-
-    def data(self, from_originator: bool, data: bytes, ts: float) -> None:  # noqa: FBT001 - see Application
-        pass
-
-    def gap(self, from_originator: bool, size: int) -> None:  # noqa: FBT001 - see Application
-        pass
-
-    def end(self) -> None:
-        pass
-
-
-UNREAD = _Ignored()  # until there is payload
-IGNORED = _Ignored()
+UNREAD = Reader()  # until there is payload
+IGNORED = Reader()
 
 
 class Half:
@@ -124,7 +99,7 @@ class Flow:
         self.timeout = timeout
         self.history = ""
         self.service: str | None = None
-        self.app: Application = UNREAD
+        self.app: Reader = UNREAD
         self.over = False
         self._uid = ""
         self.orig = Half(self, orig=True)
@@ -134,6 +109,7 @@ class Flow:
 
     def stop(self) -> None:
         """Read no more of its payload."""
+        self.app.drop()
         self.app = IGNORED
         for half in (self.orig, self.resp):
             if half.stream is not None:
@@ -274,6 +250,8 @@ class Flows:
                 flow = slot.pop()
                 if not flow.over:
                     looked.append(flow)
+        if not looked:
+            return
         looked.sort(key=lambda flow: flow.last)
         for flow in looked[1:]:
             self._wheel.add(flow, flow.last + flow.timeout)

@@ -6,8 +6,9 @@ A line is written when its response begins, not when that ends: a response may g
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from socmon.network.flows import Application, Flow
+from socmon.network.flows import Flow
 from socmon.network.limits import Counts
+from socmon.network.reading import Budget, Held, Reader
 from socmon.network.zeek import Http, Output, stamp, text
 
 _LONGEST_HEAD = 32 * 1024
@@ -43,55 +44,54 @@ class _Messages:
 
     def heads(self, data: bytes) -> Iterator[list[bytes]]:
         """The lines of each head that `data` completes. Whoever takes one says by `expect` what body follows."""
-        if self.skip:
-            data = self._pass_over(data)
-        elif self.buffer:
-            data = self.buffer + data
+        data = self.buffer + data
         self.buffer = b""
-        while data and not self.endless and not self.lost:
+        at = 0
+        while at < len(data) and not self.endless and not self.lost:
             if self.skip:
-                data = self._pass_over(data)
-            elif self.chunked:
-                rest = self._chunk(data)
-                if rest is None:
-                    break
-                data = rest
+                at += self._pass_over(len(data) - at)
+                continue
+            head: list[bytes] = []
+            if self.chunked:
+                after = self._chunk(data, at)
             else:
-                head, rest = _head(data)
-                if head is None:
-                    break
-                data = rest
-                if head:
-                    yield head
+                head, after = _head(data, at)
+            if after < 0:
+                break
+            at = after
+            if head:
+                yield head
         if not self.endless and not self.lost:
-            self.buffer = data
-            self.lost = len(data) > (_LONGEST_CHUNK_LINE if self.chunked else _LONGEST_HEAD)
+            self.buffer = data[at:]
+            self.lost = len(self.buffer) > (_LONGEST_CHUNK_LINE if self.chunked else _LONGEST_HEAD)
+        if self.lost:
+            self.buffer = b""
 
-    def _pass_over(self, data: bytes) -> bytes:
-        passed = min(self.skip, len(data))
+    def _pass_over(self, size: int) -> int:
+        passed = min(self.skip, size)
         self.skip -= passed
         if not self.chunked:
             self.body += passed
-        return data[passed:]
+        return passed
 
-    def _chunk(self, data: bytes) -> bytes | None:
-        """Read the line before a chunk; return what follows it, or None when it is not whole."""
-        line, found, rest = data.partition(b"\n")
-        if not found:
-            return None
-        line = line.strip()
+    def _chunk(self, data: bytes, at: int) -> int:
+        """Read the line before a chunk; return where it ends, or -1 when it is not whole."""
+        end = data.find(b"\n", at)
+        if end < 0:
+            return -1
+        line = data[at:end].strip()
         if self.trailer:
             self.chunked = self.trailer = bool(line)
-            return rest
+            return end + 1
         digits = line.split(b";", 1)[0].strip()
         if not digits or len(digits) > 15 or digits.strip(b"0123456789abcdefABCDEF"):
             self.lost = True
-            return b""
+            return end + 1
         size = int(digits, 16)
         self.body += size
         self.trailer = size == 0
         self.skip = size + 2 if size else 0
-        return rest
+        return end + 1
 
     def expect(self, headers: dict[bytes, bytes], *, otherwise_endless: bool) -> None:
         """Settle what body follows the head that was just taken (RFC 9112, section 6)."""
@@ -117,19 +117,23 @@ class _Messages:
             self.chunked = False
 
 
-def _head(data: bytes) -> tuple[list[bytes] | None, bytes]:
-    """The lines of a head and what follows; None when it is not whole, no lines where only line ends stand."""
-    data = data.lstrip(b"\r\n")
-    if not data:
-        return [], b""
-    ends = [(at, len(mark)) for mark in (b"\r\n\r\n", b"\n\n") if (at := data.find(mark, 0, _LONGEST_HEAD)) >= 0]
-    if not ends:
-        first, found, _ = data.partition(b"\n")
-        if found and first.startswith(b"GET ") and b" HTTP/" not in first:  # HTTP/0.9 has no headers
-            return [first.rstrip(b"\r")], b""
-        return None, data
-    at, size = min(ends)
-    return data[:at].splitlines(), data[at + size :]
+def _head(data: bytes, at: int) -> tuple[list[bytes], int]:
+    """The lines of a head and where it ends, or -1 when it is not whole; no lines where only line ends stand."""
+    while data[at : at + 1] in (b"\r", b"\n"):
+        at += 1
+    if at == len(data):
+        return [], at
+    ends = [
+        (end, end + len(mark))
+        for mark in (b"\r\n\r\n", b"\n\n")
+        if (end := data.find(mark, at, at + _LONGEST_HEAD)) >= 0
+    ]
+    if ends:
+        end, after = min(ends)
+        return data[at:end].splitlines(), after
+    if data.startswith(b"GET ", at) and (end := data.find(b"\n", at)) >= 0 and b" HTTP/" not in data[at:end]:
+        return [data[at:end].rstrip(b"\r")], end + 1  # HTTP/0.9 has no headers
+    return [], -1
 
 
 def _headers(lines: list[bytes]) -> dict[bytes, bytes]:
@@ -142,35 +146,49 @@ def _headers(lines: list[bytes]) -> dict[bytes, bytes]:
     return found
 
 
-class HttpReader:
+class HttpReader(Reader):
     """Reads both sides of a connection, and joins responses with requests by their order.
 
     Args:
         tunnel: makes the reader of what follows a CONNECT that was accepted.
     """
 
-    __slots__ = ("_client", "_counts", "_depth", "_flow", "_output", "_sides", "_tunnel", "_waiting")
+    __slots__ = (
+        "_client",
+        "_counts",
+        "_depth",
+        "_flow",
+        "_held",
+        "_output",
+        "_sides",
+        "_tunnel",
+        "_waiting",
+        "_waiting_size",
+    )
 
     def __init__(
         self,
         flow: Flow,
         output: Output,
         counts: Counts,
+        budget: Budget,
         *,
         client_is_originator: bool,
-        tunnel: Callable[[Flow], Application],
+        tunnel: Callable[[Flow], Reader],
     ) -> None:
         self._flow = flow
         self._output = output
         self._counts = counts
+        self._held = Held(budget, counts)
         self._tunnel = tunnel
         self._client = client_is_originator
         self._sides = {True: _Messages(), False: _Messages()}
-        self._waiting: deque[Http] = deque()
+        self._waiting: deque[tuple[Http, int]] = deque()  # with the size of its head
+        self._waiting_size = 0
         self._depth = 0
         flow.service = "http"
 
-    def data(self, from_originator: bool, data: bytes, ts: float) -> None:  # noqa: FBT001 - see Application
+    def data(self, from_originator: bool, data: bytes, ts: float) -> None:  # noqa: FBT001 - see Reader
         """Read what one side sent."""
         side = self._sides[from_originator]
         request = from_originator == self._client
@@ -187,15 +205,27 @@ class HttpReader:
                 self._response(lines, side, ts)
             if self._flow.app is not self:
                 return
+        if not self._held.fits(self._waiting_size + sum(len(side.buffer) for side in self._sides.values())):
+            self.end()
+            self._flow.stop()
 
-    def gap(self, from_originator: bool, size: int) -> None:  # noqa: FBT001 - see Application
+    def drop(self) -> None:
+        """Give back the room."""
+        self._held.fits(0)
+
+    def gap(self, from_originator: bool, size: int) -> None:  # noqa: FBT001 - see Reader
         """Go on behind it if that is known to be within a body, else where a message begins."""
         self._sides[from_originator].gap(size)
 
     def end(self) -> None:
         """Tell of the requests that nobody answered."""
         while self._waiting:
-            self._output.write(self._waiting.popleft())
+            self._output.write(self._next())
+
+    def _next(self) -> Http:
+        line, size = self._waiting.popleft()
+        self._waiting_size -= size
+        return line
 
     def _request(self, lines: list[bytes], side: _Messages, ts: float) -> None:
         method, _, rest = lines[0].partition(b" ")
@@ -210,7 +240,7 @@ class HttpReader:
         headers = _headers(lines)
         side.expect(headers, otherwise_endless=False)
         if len(self._waiting) >= _MOST_WAITING:
-            self._output.write(self._waiting.popleft())
+            self._output.write(self._next())
         self._depth += 1
         line = self._line(ts)
         line.method = text(method[:64])
@@ -220,7 +250,9 @@ class HttpReader:
         line.referrer = _value(headers, b"referer")
         line.user_agent = _value(headers, b"user-agent")
         line.origin = _value(headers, b"origin")
-        self._waiting.append(line)
+        size = sum(map(len, lines))
+        self._waiting.append((line, size))
+        self._waiting_size += size
 
     def _response(self, lines: list[bytes], side: _Messages, ts: float) -> None:
         version, _, rest = lines[0].partition(b" ")
@@ -232,7 +264,7 @@ class HttpReader:
         if 100 <= status < 200 and status != 101:
             return
         if self._waiting:
-            line = self._waiting.popleft()
+            line = self._next()
             client = self._sides[self._client]
             line.request_body_len = client.body if not self._waiting else None
         else:  # its request was not seen
@@ -250,6 +282,7 @@ class HttpReader:
             self._flow.stop()
         elif line.method == "CONNECT" and 200 <= status < 300:
             self.end()
+            self.drop()
             self._flow.app = self._tunnel(self._flow)
 
     def _line(self, ts: float) -> Http:

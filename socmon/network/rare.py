@@ -13,6 +13,7 @@ from typing import Any
 from socmon.network.flows import ICMP, Flow
 from socmon.network.icmp import ERRORS, ERRORS6, message
 from socmon.network.limits import Counts, Limits
+from socmon.network.reading import Reader
 from socmon.network.zeek import Arp, Dhcp, Icmp, Line, Output, stamp, text
 
 LARGEST = 2_048
@@ -179,7 +180,7 @@ def _icmp(packet: Any, flow: Flow, data: bytes, ts: float) -> Icmp:
     )
 
 
-class DhcpReader:
+class DhcpReader(Reader):
     """Reads the messages of a flow."""
 
     __slots__ = ("_flow", "_rare")
@@ -188,13 +189,7 @@ class DhcpReader:
         self._flow = flow
         self._rare = rare
 
-    def data(self, from_originator: bool, data: bytes, ts: float) -> None:  # noqa: ARG002, FBT001 - see Application
+    def data(self, from_originator: bool, data: bytes, ts: float) -> None:  # noqa: ARG002, FBT001 - see Reader
         """Read one message."""
         self._flow.service = "dhcp"
         self._rare.dhcp(self._flow, data, ts)
-
-    def gap(self, from_originator: bool, size: int) -> None:  # noqa: FBT001 - see Application
-        """Datagrams have none."""
-
-    def end(self) -> None:
-        """Nothing is kept."""

@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 from socmon.network import dns
 from socmon.network.dns import DnsReader, DnsStream, Questions
-from socmon.network.flows import IGNORED, Application, Flow
+from socmon.network.flows import IGNORED, Flow
 from socmon.network.http import HttpReader
 from socmon.network.limits import Counts, Limits
 from socmon.network.rare import DhcpReader, Rare
+from socmon.network.reading import Budget, Reader
 from socmon.network.sniffing import Sniffing
 from socmon.network.tls import TlsReader
 from socmon.network.tunnels import UDP_TUNNELS, TunnelReader
@@ -24,14 +25,15 @@ class Services:
         rare: reads what is no flow's payload, by way of scapy.
     """
 
-    def __init__(self, output: Output, limits: Limits, counts: Counts, inner: Inner) -> None:
+    def __init__(self, output: Output, limits: Limits, counts: Counts, budget: Budget, inner: Inner) -> None:
         self._output = output
+        self._budget = budget
         self._inner = inner
         self._counts = counts
         self.rare = Rare(output, limits, counts)
         self._questions = Questions(limits.questions)
 
-    def datagrams(self, flow: Flow) -> Application:
+    def datagrams(self, flow: Flow) -> Reader:
         """The reader of a UDP flow, known by its ports."""
         ports = _ports(flow)
         if ports & dns.PORTS:
@@ -41,18 +43,23 @@ class Services:
         tunnel = ports & UDP_TUNNELS.keys()
         return TunnelReader(flow, min(tunnel), self._inner) if tunnel else IGNORED
 
-    def stream(self, flow: Flow) -> Application:
+    def stream(self, flow: Flow) -> Reader:
         """The reader of a TCP flow: of DNS by its port, of others by what comes first."""
         if 53 in _ports(flow):
-            return DnsStream(flow, self._output, self._counts, self._questions)
+            return DnsStream(flow, self._output, self._counts, self._questions, self._budget)
         return Sniffing(flow, tls=self._tls, http=self._http)
 
-    def _tls(self, flow: Flow) -> Application:
-        return TlsReader(flow, self._output, self._counts)
+    def _tls(self, flow: Flow) -> Reader:
+        return TlsReader(flow, self._output, self._counts, self._budget)
 
-    def _http(self, flow: Flow, client_is_originator: bool) -> Application:  # noqa: FBT001 - see Application
+    def _http(self, flow: Flow, client_is_originator: bool) -> Reader:  # noqa: FBT001 - see Reader
         return HttpReader(
-            flow, self._output, self._counts, client_is_originator=client_is_originator, tunnel=self.stream
+            flow,
+            self._output,
+            self._counts,
+            self._budget,
+            client_is_originator=client_is_originator,
+            tunnel=self.stream,
         )
 
 

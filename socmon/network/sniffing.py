@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from socmon.network.flows import Application, Flow
+from socmon.network.flows import Flow
 from socmon.network.http import is_request
+from socmon.network.reading import Reader
 from socmon.network.tls import is_handshake
 
 # What begins in plain and may go on with TLS: SMTP, FTP, IMAP, POP3, XMPP.
@@ -14,14 +15,12 @@ _ENOUGH = 20
 _SERVICES = {b"SSH-": "ssh", b"RFB ": "rfb", b"\xffSMB": "smb", b"\xfeSMB": "smb"}
 
 
-class Sniffing:
+class Sniffing(Reader):
     """Looks at the first bytes of both sides, and hands over to a reader or lets go."""
 
     __slots__ = ("_begun", "_flow", "_http", "_left", "_patient", "_tls")
 
-    def __init__(
-        self, flow: Flow, *, tls: Callable[[Flow], Application], http: Callable[[Flow, bool], Application]
-    ) -> None:
+    def __init__(self, flow: Flow, *, tls: Callable[[Flow], Reader], http: Callable[[Flow, bool], Reader]) -> None:
         self._flow = flow
         self._tls = tls
         self._http = http
@@ -29,7 +28,7 @@ class Sniffing:
         self._left = _MOST_LOOKED_AT
         self._patient = False
 
-    def data(self, from_originator: bool, data: bytes, ts: float) -> None:  # noqa: FBT001 - see Application
+    def data(self, from_originator: bool, data: bytes, ts: float) -> None:  # noqa: FBT001 - see Reader
         """Look at what one side sent."""
         begun = self._begun[from_originator] = self._begun[from_originator] + data
         if is_handshake(data):
@@ -50,14 +49,11 @@ class Sniffing:
         elif self._patient or len(begun) >= _ENOUGH:
             self._begun[from_originator] = begun[:_ENOUGH]
 
-    def gap(self, from_originator: bool, size: int) -> None:  # noqa: ARG002, FBT001 - see Application
+    def gap(self, from_originator: bool, size: int) -> None:  # noqa: ARG002, FBT001 - see Reader
         """The beginning is lost."""
         self._flow.stop()
 
-    def end(self) -> None:
-        """Nothing was found."""
-
-    def _reader(self, from_originator: bool, begun: bytes) -> Application | None:  # noqa: FBT001 - see Application
+    def _reader(self, from_originator: bool, begun: bytes) -> Reader | None:  # noqa: FBT001 - see Reader
         if is_handshake(begun):
             return self._tls(self._flow)
         if is_request(begun):

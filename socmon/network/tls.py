@@ -6,6 +6,7 @@ from socmon.network.flows import Flow
 from socmon.network.hello import ClientHello, ServerHello, read_client_hello, read_server_hello
 from socmon.network.limits import Counts
 from socmon.network.names import TLS_VERSIONS
+from socmon.network.reading import Budget, Held, Reader
 from socmon.network.tls_names import CIPHERS, CURVES
 from socmon.network.zeek import Output, Ssl, stamp, text
 
@@ -30,28 +31,29 @@ class _Side:
     def __init__(self) -> None:
         self.buffer = b""
         self.skip = 0  # bytes of a record that nobody needs
-        self.handshake = b""
+        self.handshake = bytearray()
         self.read = False  # its hello
         self.changed = False  # it said that it encrypts from now on
         self.secured = False  # and did
 
 
-class TlsReader:
+class TlsReader(Reader):
     """Reads both sides until the handshake is over, and writes one line."""
 
-    __slots__ = ("_client", "_counts", "_flow", "_output", "_server", "_sides", "_ts")
+    __slots__ = ("_client", "_counts", "_flow", "_held", "_output", "_server", "_sides", "_ts")
 
-    def __init__(self, flow: Flow, output: Output, counts: Counts) -> None:
+    def __init__(self, flow: Flow, output: Output, counts: Counts, budget: Budget) -> None:
         self._flow = flow
         self._output = output
         self._counts = counts
+        self._held = Held(budget, counts)
         self._client: ClientHello | None = None
         self._server: ServerHello | None = None
         self._sides = {True: _Side(), False: _Side()}
         self._ts = 0.0
         flow.service = "ssl"
 
-    def data(self, from_originator: bool, data: bytes, ts: float) -> None:  # noqa: FBT001 - see Application
+    def data(self, from_originator: bool, data: bytes, ts: float) -> None:  # noqa: FBT001 - see Reader
         """Read the records that are whole."""
         self._ts = self._ts or ts
         side = self._sides[from_originator]
@@ -78,8 +80,14 @@ class TlsReader:
                 return
         side.skip = max(at - len(data), 0)
         side.buffer = data[at:]
+        if not self._held.fits(sum(len(side.buffer) + len(side.handshake) for side in self._sides.values())):
+            self._give_up()
 
-    def gap(self, from_originator: bool, size: int) -> None:  # noqa: FBT001 - see Application
+    def drop(self) -> None:
+        """Give back the room."""
+        self._held.fits(0)
+
+    def gap(self, from_originator: bool, size: int) -> None:  # noqa: FBT001 - see Reader
         """Go on behind it only if it lies within a record that nobody needs."""
         side = self._sides[from_originator]
         if side.skip >= size:
@@ -93,19 +101,20 @@ class TlsReader:
 
     def _handshake(self, side: _Side, data: bytes) -> None:
         """Hellos come in several records if a client wants that."""
-        hello = side.handshake = side.handshake + data
+        side.handshake += data
+        hello = side.handshake
         if len(hello) < 4:
             return
         kind, size = hello[0], int.from_bytes(hello[1:4], "big")
         if kind not in (_CLIENT_HELLO, _SERVER_HELLO) or size > _LARGEST_HELLO:
-            side.read, side.handshake = True, b""
+            side.read, side.handshake = True, bytearray()
         elif len(hello) >= 4 + size:
-            side.read, side.handshake = True, b""
+            side.read, side.handshake = True, bytearray()
             try:
                 if kind == _CLIENT_HELLO:
-                    self._client = self._client or read_client_hello(hello[4 : 4 + size])
+                    self._client = self._client or read_client_hello(bytes(hello[4 : 4 + size]))
                 else:
-                    self._server = self._server or read_server_hello(hello[4 : 4 + size])
+                    self._server = self._server or read_server_hello(bytes(hello[4 : 4 + size]))
             except (IndexError, error):
                 self._counts.bad += 1
 

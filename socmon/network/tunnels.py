@@ -9,6 +9,7 @@ from struct import Struct
 
 from socmon.network.flows import Flow
 from socmon.network.headers import ETHERNET, IP4, IP6, PPP, RAW
+from socmon.network.reading import Reader
 
 _short = Struct("!H").unpack_from
 _pair = Struct("!HH").unpack_from
@@ -102,7 +103,7 @@ UDP_TUNNELS: dict[int, tuple[str, Callable[[bytes], Inner | None]]] = {
 }
 
 
-class TunnelReader:
+class TunnelReader(Reader):
     """Passes on what a UDP tunnel carries.
 
     Args:
@@ -116,15 +117,9 @@ class TunnelReader:
         self._service, self._find = UDP_TUNNELS[port]
         self._inner = inner
 
-    def data(self, from_originator: bool, data: bytes, ts: float) -> None:  # noqa: ARG002, FBT001 - see Application
+    def data(self, from_originator: bool, data: bytes, ts: float) -> None:  # noqa: ARG002, FBT001 - see Reader
         """Look into one datagram."""
         found = self._find(data)
         if found is not None:
             self._flow.service = self._service
             self._inner(data, *found, ts)
-
-    def gap(self, from_originator: bool, size: int) -> None:  # noqa: FBT001 - see Application
-        """Datagrams have none."""
-
-    def end(self) -> None:
-        """Nothing is kept."""

@@ -3,7 +3,7 @@
 import pytest
 from packet_kit import ACK, PSH, Conversation, analysed, client_hello, of, run, spaced, tls_record
 
-from socmon.network import Analysis
+from socmon.network import Analysis, Limits
 
 REQUEST = b"GET /%d HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: curl/8\r\nReferer: http://a/\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -128,3 +128,23 @@ def test_what_only_looks_like_a_request_makes_no_line() -> None:
     text = Conversation(port=50001).open().client(b"GETTING somewhere, slowly\r\n\r\n")
 
     assert of(analysed(spaced(sip.frames + text.frames)), "http") == []
+
+
+def test_heads_that_never_end_hold_no_more_than_all_flows_may() -> None:
+    talks = [
+        Conversation(port=port).open().client(b"GET / HTTP/1.1\r\nX: " + b"x" * 1000) for port in range(1000, 1100)
+    ]
+
+    lines, analysis = run(spaced([frame for talk in talks for frame in talk.frames]), limits=Limits(buffered=10_000))
+
+    assert len(of(lines, "conn")) == 100
+    assert analysis.counts.unbuffered > 50
+    assert analysis._budget.left == 10_000
+
+
+def test_more_requests_than_may_wait_are_told_without_their_responses() -> None:
+    talk = Conversation().open().client(REQUEST % 1 * 100)
+
+    lines, _ = run(spaced(talk.frames))
+
+    assert [line["trans_depth"] for line in of(lines, "http")] == list(range(1, 101))

@@ -10,22 +10,23 @@ from hypothesis import strategies as st
 
 from socmon.network.flows import TCP, Flow
 from socmon.network.limits import Counts
-from socmon.network.streams import MOST_HELD_BYTES, Budget, Stream
+from socmon.network.reading import Budget, Reader
+from socmon.network.streams import MOST_HELD_BYTES, Stream
 from socmon.network.wheel import SLOTS, Wheel
 
 FIRST = 4_294_967_290  # sequence numbers wrap soon
 
 
-class Sink:
+class Sink(Reader):
     """Keeps what a stream hands on; gaps as question marks."""
 
     def __init__(self) -> None:
         self.got = b""
 
-    def data(self, from_originator: bool, data: bytes, ts: float) -> None:  # noqa: ARG002 - see Application
+    def data(self, from_originator: bool, data: bytes, ts: float) -> None:  # noqa: ARG002 - see Reader
         self.got += data
 
-    def gap(self, from_originator: bool, size: int) -> None:  # noqa: ARG002 - see Application
+    def gap(self, from_originator: bool, size: int) -> None:  # noqa: ARG002 - see Reader
         self.got += b"?" * min(size, 1_000_000)
 
     def end(self) -> None:

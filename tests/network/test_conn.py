@@ -111,6 +111,14 @@ def test_a_flood_of_syns_leaves_the_established_connection() -> None:
     assert analysis.counts.evicted == 0
 
 
+def test_the_attempt_that_waited_longest_is_pushed_out_first() -> None:
+    frames = [tcp(f"10.0.0.{number}", 1234, SERVER, 80, SYN) for number in (1, 2, 3, 4)]
+
+    lines = of(analysed(spaced(frames), limits=Limits(half_open=2)), "conn")
+
+    assert [line["id.orig_h"][-1] for line in lines] == ["1", "2", "3", "4"]
+
+
 def test_too_many_flows_push_out_the_quietest_of_those_that_would_end_next() -> None:
     frames = [frame for port in range(100) for frame in (udp(CLIENT, port, SERVER, 9), udp(SERVER, 9, CLIENT, port))]
 

@@ -113,6 +113,7 @@ def header(*, answers: int = 0) -> bytes:
         header() + b"\xc0\x0c\0\x01\0\x01",
         header() + b"\x01a\xc0\x0c\0\x01\0\x01",
         header() + b"\xc0\xff\0\x01\0\x01",
+        header() + b"\xc0\x12\0\x01\0\x01\x01a\0",  # forwards
         header() + b"\x40" + bytes(70),
         header() + b"\x3fa\0\x01",
         header(answers=1) + b"\x01a\0\0\x01\0\x01\xc0\x0c\0\x01\0\x01\0\0\0\x05\0\x03abc",

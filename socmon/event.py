@@ -3,8 +3,9 @@
 Times are integers, microseconds since 1970-01-01 UTC (`…_us`): windows are compared exactly, and a struct stays cheap.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -12,6 +13,8 @@ from msgspec import Struct
 SECOND_US = 1_000_000
 # Collector, format and log source product of socmon's own records; nothing in a configuration may be called so.
 OWN = "socmon"
+# Log source product, and format, of what is told of packets and flows under the names that Zeek's logs have.
+ZEEK = "zeek"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -97,6 +100,14 @@ ENTITY_FIELDS: Mapping[str, str] = {
     "c-ip": "ip",
     "cs-username": "user",
 }
+# The same of Zeek's logs: elsewhere these names mean something else. An `ip` is an address, a `domain` is none.
+_ZEEK_ENTITY_FIELDS: Mapping[str, str] = {
+    **ENTITY_FIELDS,
+    **dict.fromkeys(("id.orig_h", "id.resp_h", "answers"), "ip"),
+    **dict.fromkeys(("query", "server_name", "host"), "domain"),
+    **dict.fromkeys(("ja3", "ja4", "md5", "sha1", "sha256"), "hash"),
+}
+_ADDRESS = {"ip": True, "domain": False}  # whether what is of this kind is an address
 
 # What the inventory of assets says of an event, for rules. No message can state them: they are taken out of it.
 OWN_FIELDS = ("socmon.agency", "socmon.system", "socmon.system_level")
@@ -148,11 +159,32 @@ class Event(Struct):
         found: dict[str, list[str]] = {"host": [self.host]} if self.host else {}
         if self.owner.agency:
             found["agency"] = [self.owner.agency]
+        if self.logsource.product == ZEEK:
+            for kind, text in _zeek_entities(self.fields):
+                if text not in (values := found.setdefault(kind, [])):
+                    values.append(text)
+            return found
         for name, kind in ENTITY_FIELDS.items():
             value = self.fields.get(name)
             if value and str(value) not in (values := found.setdefault(kind, [])):
                 values.append(str(value))
         return found
+
+
+def _zeek_entities(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, kind in _ZEEK_ENTITY_FIELDS.items():
+        value = fields.get(name)
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, str) and one and (kind not in _ADDRESS or _is_address(one) is _ADDRESS[kind]):
+                yield kind, one
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 class Match(Struct):

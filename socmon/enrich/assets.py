@@ -8,12 +8,21 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 import re2
 
 from socmon.enrich.inventory import MAX_NAME_CHARS, Inventory, Network, folded
-from socmon.event import NOBODY, OWN, Event, Owner
+from socmon.event import NOBODY, OWN, ZEEK, Event, Owner
 
 MAX_UNKNOWN = 1_000
 _REMEMBERED = 16_384  # hosts and addresses, each
 _MAX_ADDRESS_CHARS = 64
 
+_LISTS = ("rx_hosts", "tx_hosts")
+# Sensors also see what one host asks of a server for all: it is told of the host. And who claims an address by ARP is
+# told of whoever has that address; a file is told of who got it.
+_ENDS_OF_ZEEK: Mapping[str, tuple[str, ...]] = {
+    "dns": ("id.orig_h", "id.resp_h"),
+    "arp": ("id.orig_h", "id.resp_h"),
+    "dhcp": ("client_addr", "assigned_addr", "server_addr"),
+    "files": ("id.resp_h", "id.orig_h", *_LISTS),
+}
 _WILDCARDS: Mapping[str, str] = {"*": ".*", "?": "."}
 
 
@@ -37,14 +46,15 @@ class Assets:
     def owner(self, event: Event) -> Owner:
         """The owner; NOBODY if the inventory knows none.
 
-        Of traffic that a third saw (it has a `dst_ip`) the target's, else the sender's. Else that of the host that the
-        message names, else that of the peer that it came from. The other side of a host's own event is never asked.
+        Of traffic that a third saw (it has a `dst_ip`, or a sensor tells of it) the target's, else the sender's; of a
+        question to a service for all the asker's first. Else that of the host that the message names, else that of the
+        peer that it came from. The other side of a host's own event is never asked.
         """
-        if "dst_ip" in event.fields:
-            for name in ("dst_ip", "src_ip"):
-                owner = self._of_end(event.fields.get(name))
-                if owner is not NOBODY:
-                    return owner
+        for name in _ends(event):
+            value = event.fields.get(name)
+            owner = self._of_end(value[0] if name in _LISTS and isinstance(value, list) and value else value)
+            if owner is not NOBODY:
+                return owner
         host = event.host
         return self._of_source(host if len(host) <= MAX_NAME_CHARS else host[:MAX_NAME_CHARS], event.record.source.peer)
 
@@ -69,6 +79,13 @@ class Assets:
     def _of_name(self, name: str) -> Owner:
         owner = self._names.find(name)
         return self._networks.find(name) if owner is NOBODY else owner
+
+
+def _ends(event: Event) -> tuple[str, ...]:
+    """The fields with the two ends of traffic that a third saw, in the order in which they are asked."""
+    if event.logsource.product == ZEEK:
+        return _ENDS_OF_ZEEK.get(event.logsource.service or "", ("id.resp_h", "id.orig_h"))
+    return ("dst_ip", "src_ip") if "dst_ip" in event.fields else ()
 
 
 class _Networks:

@@ -37,8 +37,7 @@ def parse(record: Record, *, year: int | None, undated: bool) -> Event:  # noqa:
     Raises:
         ParseError: no JSON object, or one nested deeper than 32 levels.
     """
-    fields: dict[str, Any] = {}
-    _join(_decoded(record.data), "", _JOINED_DEPTH, fields)
+    fields = flat(record.data)
     known = known_keys.by_meaning(fields)
     stated_us = json_time.time_us(known, record.source.zone)
     time_us: int | None = stated_us
@@ -55,6 +54,17 @@ def parse(record: Record, *, year: int | None, undated: bool) -> Event:  # noqa:
     message = known_keys.message(known)
     fields["message"] = record.data.decode("utf-8", "backslashreplace").strip() if message is None else message
     return Event(record, time_us, time_known, host, logsource, fields)
+
+
+def flat(data: bytes) -> dict[str, Any]:
+    """The keys of the object in `data`, joined by dots, with their values.
+
+    Raises:
+        ParseError: no JSON object, or one nested deeper than 32 levels.
+    """
+    fields: dict[str, Any] = {}
+    _join(_decoded(data), "", _JOINED_DEPTH, fields)
+    return fields
 
 
 def _decoded(data: bytes) -> dict[str, Any]:

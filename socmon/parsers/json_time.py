@@ -32,15 +32,16 @@ def time_us(known: Mapping[str, Any], zone: str) -> int | None:
     """The time that the first key with a readable one states, a stamp without offset in `zone`; None without any."""
     for key in _KEYS:
         value = known.get(key)
-        if value is not None and (found := _read(value, zone)) is not None:
+        if value is not None and (found := moment_us(value, zone)) is not None:
             return found
     day, clock = known.get("date"), known.get("time")
     if isinstance(day, str) and isinstance(clock, str) and _DAY.fullmatch(day) and _CLOCK.fullmatch(clock):
-        return _read(f"{day} {clock}", zone)
+        return moment_us(f"{day} {clock}", zone)
     return None
 
 
-def _read(value: Any, zone: str) -> int | None:
+def moment_us(value: Any, zone: str) -> int | None:
+    """The time that one value states, a stamp without offset in `zone`; None if it is none."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return _epoch_us(value)
     if not isinstance(value, str) or len(value) > _MOST_LETTERS:

@@ -76,6 +76,49 @@ def test_of_traffic_the_target_counts_then_the_sender_then_whoever_saw_it() -> N
     assert owner(seen_by, src_ip=["10.2.0.1"], dst_ip=7) == PORTAL
 
 
+INSIDE, OUTSIDE = "10.2.0.1", "203.0.113.9"
+
+
+def seen(service: str, *, host: str = "", peer: str = "eth1", **fields: Any) -> Owner:
+    """Of what a sensor tells; `orig` and `resp` are the two ends."""
+    names = {"orig": "id.orig_h", "resp": "id.resp_h"}
+    told = {names.get(name, name): value for name, value in fields.items()}
+    source = LogSource(product="zeek", service=service)
+    return Assets(INVENTORY).owner(Event(Record(b"", Source("c", peer), 0), 0, "stated", host, source, told))
+
+
+def test_of_a_connection_the_target_counts_then_who_opened_it_then_the_sensor() -> None:
+    assert seen("conn", orig=OUTSIDE, resp=INSIDE) == COMMUNE
+    assert seen("conn", orig=INSIDE, resp=OUTSIDE) == COMMUNE
+    assert seen("conn", orig="10.1.9.7", resp=INSIDE) == COMMUNE
+    assert seen("conn", orig=OUTSIDE, resp="192.0.2.1") is NOBODY
+    assert seen("conn", host="dvc-fw-01", orig=OUTSIDE, resp="192.0.2.1") == PORTAL
+
+
+def test_of_a_question_to_a_server_for_all_the_asker_counts_first() -> None:
+    assert seen("dns", orig=INSIDE, resp="10.1.0.53") == COMMUNE
+    assert seen("dns", orig=OUTSIDE, resp="10.1.0.53") == CENTRE
+    assert seen("dhcp", client_addr=INSIDE, server_addr="10.1.0.67") == COMMUNE
+    assert seen("arp", orig=INSIDE, resp="10.1.0.1") == COMMUNE
+
+
+def test_a_file_is_of_whoever_got_it() -> None:
+    assert seen("files", tx_hosts=["10.1.0.9"], rx_hosts=[INSIDE]) == COMMUNE
+    assert seen("files", tx_hosts=["10.1.0.9"], rx_hosts=[OUTSIDE]) == CENTRE
+    assert seen("files", tx_hosts=[], rx_hosts=[[INSIDE]]) is NOBODY
+
+
+def test_words_of_a_client_never_say_whose_it_is() -> None:
+    written = {"host": "dvc-web-01", "query": "dvc-web-01", "server_name": "dvc-web-01", "user_agent": "10.1.9.7"}
+
+    assert (
+        Assets(INVENTORY).owner(
+            Event(Record(b"", Source("c", "eth1"), 0), 0, "stated", "", LogSource("zeek", None, "http"), dict(written))
+        )
+        is NOBODY
+    )
+
+
 # ── addresses ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 networks = st.one_of(

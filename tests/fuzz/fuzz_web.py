@@ -1,4 +1,4 @@
-"""Hostile bytes to the parsers of web logs and of JSON: only ParseError comes out, and fields can be stored."""
+"""Hostile bytes to the parsers of web logs, JSON and Zeek's logs: only ParseError comes out, fields can be stored."""
 
 import msgspec
 
@@ -12,6 +12,7 @@ _STARTS = {
     "nginx_error": (b"", b'2026/11/23 10:00:02 [error] 2#2: *6 user "'),
     "apache_error": (b"", b"[Mon Nov 23 10:00:02 2026] [error] [client 192.0.2.7] "),
     "json": (b"", b'{"time":', b'{"event":"login","status":'),
+    "zeek": (b"", b'{"_path":"dns","ts":', b'{"_path":"conn","ts":1.5,"id.orig_h":', b'{"ts":1,"uid":"C1","id":{'),
 }
 
 
@@ -36,5 +37,5 @@ def _read(name: str, data: bytes) -> None:
     assert isinstance(event.fields["message"], str)
     assert event.time_us is not None
     rfc3339(event.time_us)
-    if name != "json":
+    if name not in {"json", "zeek"}:
         assert event.fields.get("outcome") in {None, "success", "failure"}

@@ -1,4 +1,4 @@
-"""The fuzz target of the parsers of web servers' logs and JSON over random bytes and a few seeds."""
+"""The fuzz target of the parsers of web servers' logs, JSON and Zeek's logs over random bytes and a few seeds."""
 
 import pytest
 from fuzz.fuzz_web import one_input
@@ -10,6 +10,7 @@ WORDS = [
     *(b'"', b" ", b"\\", b"[", b"]", b", ", b"{", b"}", b":", b"-", b"1", b"\xff", b"\\x", b"%25", b"\\ud800"),
     *(b", client: 1.1.1.1", b', request: "GET /', b'", host: "', b" [23/Nov/2026:10:00:03 +0700] ", b" not found: "),
     *(b'"status":200', b'"method":"GET"', b'"uri":"/"', b"[client 1.1.1.1] ", b" failed (2: ", b"9" * 400),
+    *(b'"trans_id":1', b'"orig_h":', b'"answers":[', b'"conn_state":"S0"', b'"message":'),
 ]
 
 

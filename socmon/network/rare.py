@@ -50,7 +50,7 @@ def prepare() -> bool:
     if not _loaded:
         try:
             _loaded.append(_Scapy())
-        except ImportError:
+        except (ImportError, OSError):  # it looks at this machine's interfaces, which a unit may forbid
             _loaded.append(None)
     return _loaded[0] is not None
 

@@ -83,6 +83,30 @@ RECEIVE_BUFFER = Kept(
     )
 )
 
+_CAPTURED: Mapping[str, Kept[Counter]] = {
+    "kernel_packets": Kept(
+        counter(
+            "socmon_capture_kernel_packets",
+            "Packets that the kernel had for the sensors of a collector: read, dropped, or still on their way.",
+            "component",
+        )
+    ),
+    "packets": Kept(
+        counter("socmon_capture_read_packets", "Packets that the sensors of a collector read.", "component")
+    ),
+    "kernel_dropped": Kept(
+        counter(
+            "socmon_capture_dropped_packets", "Packets that the kernel dropped before a sensor read them.", "component"
+        )
+    ),
+    "bad": Kept(counter("socmon_capture_bad_packets", "Packets that a sensor could not decode.", "component")),
+    "evicted": Kept(
+        counter(
+            "socmon_capture_evicted_flows", "Flows that a sensor closed early, to have room for others.", "component"
+        )
+    ),
+}
+
 JOURNAL_RECORDS = counter("socmon_journal_records", "Records appended to the journal.")
 JOURNAL_BYTES = counter("socmon_journal_bytes", "Bytes of the records appended to the journal.")
 JOURNAL_SYNC_SECONDS = histogram(
@@ -269,6 +293,12 @@ def matched(evaluated: Mapping[str, int], unparsed: Mapping[str, int], rules: It
         EVENTS_UNPARSED[component].inc(records)
     for rule in rules:
         MATCHES[rule].inc()
+
+
+def captured(component: str, counts: Mapping[str, int]) -> None:
+    """Add what the sensors of a collector say they have done since they last said so."""
+    for name, count in counts.items():
+        _CAPTURED[name][component].inc(count)
 
 
 def applied(frame: int, busy_s: float, lags_s: Mapping[str, float]) -> None:

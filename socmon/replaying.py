@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from socmon import parsers
+from socmon.capture.decoding import Decoding
 from socmon.enrich import Assets
 from socmon.event import SECOND_US, Alert, Match, Record, Source, clock_of
 from socmon.journal import Batch
@@ -29,6 +30,7 @@ from socmon.sigma.joining import Limits
 from socmon.sigma.windows import NEVER_US
 
 STDIN = "-"
+PCAP = "pcap"  # a format of files, not of lines: their packets' events are the lines
 _LIMITS = Limits(keep_events=None, ahead_us=None)
 LATENESS_S = _LIMITS.lateness_us // SECOND_US
 _BATCH = 1000
@@ -81,7 +83,7 @@ class Replay:
     """One pass over `files`; each is a source of its own, and none is late against another.
 
     Args:
-        format: a parser's name, or "auto".
+        format: a parser's name, "auto", or "pcap" for capture files.
         year: dates every stamp without a year; None infers it from the file's modification time.
         zone: IANA zone of stamps that state none.
         assets: say whose an event is.
@@ -182,8 +184,9 @@ class Replay:
 
     def _batches(self, file: int) -> Iterator[Batch]:
         reading = self.readings[file]
-        source = Source("replay", reading.path, self._format, zone=self._zone)
-        lines = _lines(reading)
+        packets = self._format == PCAP
+        source = Source("replay", reading.path, "zeek" if packets else self._format, zone=self._zone)
+        lines = _lines(reading, packets=packets)
         n = 0
         while taken := list(islice(lines, _BATCH)):
             rows = [(seq, line) for seq, line in enumerate(taken, self._next) if line]
@@ -209,13 +212,18 @@ def _order(found: Found) -> tuple[int, str, list[str], int]:
     return alert.first_us, alert.rule_id, list(alert.group.values()), alert.last_us
 
 
-def _lines(reading: Reading) -> Iterator[bytes]:
-    """The lines of a file, as far as it can be read."""
+def _lines(reading: Reading, *, packets: bool) -> Iterator[bytes]:
+    """The lines of a file, or its packets' events, as far as it can be read."""
     lines = None
     try:
         with _opened(reading.path) as stream:
             if reading.path != STDIN:
                 reading.anchor_us = os.fstat(stream.fileno()).st_mtime_ns // 1000
+            if packets:
+                decoding = Decoding(stream)
+                yield from decoding
+                reading.trouble = decoding.trouble
+                return
             lines = Lines(stream)
             yield from lines
     except (OSError, EOFError, zlib.error) as error:  # all but OSError: a .gz that is cut short or damaged

@@ -29,9 +29,9 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[click.Command], None]
     """Make a command known as `socmon stand-in`."""
 
     def known(command: click.Command) -> None:
-        module = ModuleType("socmon.cli.stand-in")
+        module = ModuleType("socmon.cli.stand_in")
         module.command = command  # type: ignore[attr-defined]  # a module made on the spot
-        monkeypatch.setitem(sys.modules, "socmon.cli.stand-in", module)
+        monkeypatch.setitem(sys.modules, "socmon.cli.stand_in", module)
         monkeypatch.setattr(cli, "COMMANDS", {**cli.COMMANDS, "stand-in": "Stand in."})
 
     return known
@@ -254,6 +254,8 @@ def test_kinds_are_listed_in_every_form() -> None:
     rows = [
         {"role": "collector", "kind": "file", "package": "socmon"},
         {"role": "collector", "kind": "http", "package": "socmon"},
+        {"role": "collector", "kind": "packets", "package": "socmon"},
+        {"role": "collector", "kind": "pcap", "package": "socmon"},
         {"role": "collector", "kind": "syslog_tcp", "package": "socmon"},
         {"role": "collector", "kind": "syslog_udp", "package": "socmon"},
         {"role": "forwarder", "kind": "file", "package": "socmon"},

@@ -18,6 +18,7 @@ _NAMED = {"path", "state_dir", "collectors", "forwarders", "sources"}
 SECTIONS = [each.name for each in fields(Config) if each.name not in _NAMED]
 
 KINDS = "file, http, pigeon, syslog_tcp, syslog_udp"
+KINDS = "file, packets, pcap, pigeon, syslog_tcp, syslog_udp"
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +53,8 @@ def test_shipped_example_loads_and_shows_the_defaults() -> None:
         ("network", "syslog_tcp"),
         ("equipment", "syslog_udp"),
         ("agencies", "http"),
+        ("wire", "packets"),
+        ("captures", "pcap"),
     ]
     assert [(each.name, each.kind) for each in config.forwarders] == [
         ("alerts_file", "file"),

@@ -15,6 +15,7 @@ def test_kinds_are_listed_without_importing_them(tmp_path: Path, monkeypatch: py
     standin.install(tmp_path, monkeypatch)
 
     assert registry.kinds("socmon.collectors") == ["file", "http", "pigeon", "syslog_tcp", "syslog_udp"]
+    assert registry.kinds("socmon.collectors") == ["file", "packets", "pcap", "pigeon", "syslog_tcp", "syslog_udp"]
     assert registry.kinds("socmon.forwarders") == ["file", "ncsc", "webhook"]
     assert "pigeons" not in sys.modules
 

@@ -1,6 +1,6 @@
 """The command `socmon`: global options, sub-commands imported only when used, one table of exit codes.
 
-A command is the attribute `command` of `socmon.cli.NAME`; it may return its exit code, and gets Options by
+A command is the attribute `command` of `socmon.cli.NAME` (- is _); it may return its exit code, and gets Options by
 `click.pass_obj`. Exit codes: 0 ok, 1 ran and found problems, 2 usage, 4 daemon unreachable, 5 not found, 6 not allowed,
 7 partly done, 8 the centre refused, 70 bug, 77 privilege missing, 78 configuration invalid (70, 77 and 78 as in
 sysexits.h), 130 interrupted, 141 nobody reads the result any more (as a shell reports SIGPIPE).
@@ -53,6 +53,7 @@ COMMANDS: Mapping[str, str] = {
     "config": "Show the whole configuration and its schema, or reload it.",
     "check": "Check configuration, rules and secrets; change nothing.",
     "parse": "Show what the parsers make of log lines.",
+    "show-packet": "Show one packet of a capture file, taken apart.",
     "feed": "Show the outbox, and release dead letters again.",
     "replay": "Run old logs through the rules and show the alerts.",
     "rules": "List the rules, and run the test cases beside them.",
@@ -125,7 +126,7 @@ class Socmon(click.Group):
         name = ALIASES.get(cmd_name, cmd_name)
         if name not in COMMANDS:
             return None
-        command = import_module(f"socmon.cli.{name}").command
+        command = import_module(f"socmon.cli.{name.replace('-', '_')}").command
         _add_options(command)
         return command  # type: ignore[no-any-return]  # a module imported by name has no types
 

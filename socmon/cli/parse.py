@@ -3,16 +3,17 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 import msgspec
 
 from socmon.cli import PROBLEMS, Options
 from socmon.cli.output import as_json, csv_row
-from socmon.cli.reading import format_option, tell_cut, timezone_option, year_option
+from socmon.cli.reading import PCAP, format_option, tell_cut, tell_trouble, timezone_option, year_option
 from socmon.errors import ParseError
 from socmon.event import Event, Record, Source, rfc3339
 from socmon.parsers import detect, parse
@@ -34,24 +35,41 @@ def command(options: Options, path: str, format_name: str, year: int | None, tim
 
     A stamp without a year gets the latest one that puts it at most a day after FILE was last written; on standard
     input its time is unknown, unless --year is given. Lines are numbered from 0; an empty one has its number, but
-    nothing is shown for it. Of a line over 64 KiB only that much is read. Exits with 1 when some lines could not be
-    read.
+    nothing is shown for it. Of a line over 64 KiB only that much is read. With --format pcap, FILE is a capture file,
+    and each event of its packets is shown as a line. Exits with 1 when some lines could not be read.
     """
+    if format_name == PCAP:
+        return _packets(options, path)
     source = Source(collector="parse", peer=path, format=format_name, zone=timezone)
-    if path == _STDIN:
-        lines = Lines(sys.stdin.buffer)
-        told = _told(lines, source, time.time_ns() // 1000, year=year, undated=True)
-        code = _write(told, options.output, flush=True)
-    else:
-        with Path(path).open("rb") as stream:
-            lines = Lines(stream)
-            told = _told(lines, source, os.fstat(stream.fileno()).st_mtime_ns // 1000, year=year, undated=False)
-            code = _write(told, options.output, flush=False)
+    with _opened(path) as stream:
+        lines = Lines(stream)
+        undated = path == _STDIN
+        anchor_us = time.time_ns() // 1000 if undated else os.fstat(stream.fileno()).st_mtime_ns // 1000
+        told = _told(lines, source, anchor_us, year=year, undated=undated)
+        code = _write(told, options.output, flush=undated)
     tell_cut(path, lines.cut)
     return code
 
 
-def _told(lines: Lines, source: Source, anchor_us: int, *, year: int | None, undated: bool) -> Iterator[dict[str, Any]]:
+def _packets(options: Options, path: str) -> int:
+    """The same of the events of a capture file."""
+    from socmon.capture.decoding import Decoding
+
+    with _opened(path) as stream:
+        decoding = Decoding(stream)
+        told = _told(decoding, Source(collector="parse", peer=path, format="zeek"), 0, year=None, undated=True)
+        code = _write(told, options.output, flush=path == _STDIN)
+    tell_trouble(path, decoding.trouble)
+    return PROBLEMS if decoding.trouble else code
+
+
+def _opened(path: str) -> AbstractContextManager[BinaryIO]:
+    return nullcontext(sys.stdin.buffer) if path == _STDIN else Path(path).open("rb")
+
+
+def _told(
+    lines: Iterable[bytes], source: Source, anchor_us: int, *, year: int | None, undated: bool
+) -> Iterator[dict[str, Any]]:
     """What can be told of each line that is not empty."""
     for n, line in enumerate(lines):
         if not line:

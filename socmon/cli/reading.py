@@ -21,13 +21,23 @@ def zone_of(_context: click.Context, _option: click.Parameter, name: str | None)
     return name
 
 
+# No format of lines: a capture file, the events of whose packets are read.
+PCAP = "pcap"
+
 format_option = click.option(
-    "--format", "format_name", default="auto", type=click.Choice(["auto", *FORMATS]), help="How to read lines."
-)
+    "--format", "format_name", default="auto", type=click.Choice(["auto", *FORMATS, PCAP]),
+    help="How to read lines; pcap: a capture file.",
+)  # fmt: skip
 year_option = click.option("--year", type=click.IntRange(1970, 9998), help="Dates every stamp that states no year.")
 timezone_option = click.option(
     "--timezone", default="UTC", callback=zone_of, help="IANA zone of stamps that state none (default: UTC)."
 )
+
+
+def tell_trouble(name: str, trouble: str) -> None:
+    """Say on standard error why a capture file could not be read to its end, if so."""
+    if trouble:
+        click.echo(f"cannot read all of {printable(name)}: {printable(trouble)}; what came before is used", err=True)
 
 
 def tell_cut(name: str, cut: int) -> None:

@@ -59,7 +59,8 @@ def command(
 
     Several files are read side by side, in the order of time, however they are named; alerts come in the order of
     their first event. A stamp without a year gets the latest one that puts it at most a day after FILE was last
-    written; standard input (-) needs --year for that. Of a line over 64 KiB only that much is read.
+    written; standard input (-) needs --year for that. Of a line over 64 KiB only that much is read. With --format pcap
+    they are capture files, and the events of their packets count as lines.
 
     Exits with 1 when the answer may lack something: a rule or asset was refused, a file could not be read to its end,
     or events could not be correlated. What could be used has run all the same.

@@ -14,9 +14,9 @@ from socmon.resources import shipped
 from socmon.text import printable
 
 # What stands for the paths in the shipped files.
-_COMMAND = "/opt/socmon/bin/socmon"
+_COMMANDS = {"socmon-capture": "socmon.capture", "socmon": "socmon"}  # in /opt/socmon/bin, and their modules
 _CONFIG = "/etc/socmon/config.yaml"
-_UNITS = ("socmon.service", "socmon.socket", "socmon.sysusers", "socmon.tmpfiles")
+_UNITS = ("socmon-capture.service", "socmon.service", "socmon.socket", "socmon.sysusers", "socmon.tmpfiles")
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108  by ProtectHome= and PrivateTmp=
 
 
@@ -40,7 +40,7 @@ class Unit(Struct, frozen=True):
 def command(options: Options, name: str | None, folder: Path | None, *, force: bool, dry_run: bool) -> None:
     """Print the file NAME, or all, with the paths of this installation and of the configuration that -c names.
 
-    The service and the socket go to /etc/systemd/system, the two others to sysusers.d and tmpfiles.d.
+    The services and the socket go to /etc/systemd/system, the two others to sysusers.d and tmpfiles.d.
     """
     if folder is None and (force or dry_run):
         raise click.UsageError("--force and --dry-run go with --install")
@@ -53,14 +53,16 @@ def command(options: Options, name: str | None, folder: Path | None, *, force: b
 
 def _unit(name: str, config: Path, folder: Path | None) -> Unit:
     content = (shipped("systemd") / name).read_text("utf-8")
-    content = content.replace(_COMMAND, _command()).replace(_CONFIG, _quoted(str(config.absolute())))
+    for command, module in _COMMANDS.items():
+        content = content.replace(f"/opt/socmon/bin/{command} ", f"{_command(command, module)} ")
+    content = content.replace(_CONFIG, _quoted(str(config.absolute())))
     return Unit(name, None if folder is None else str(folder / name), content)
 
 
-def _command() -> str:
-    """The command of this installation, as a unit has it."""
-    beside = Path(sys.executable).with_name("socmon")
-    return _quoted(str(beside)) if beside.exists() else f"{_quoted(sys.executable)} -m socmon"
+def _command(name: str, module: str) -> str:
+    """A command of this installation, as a unit has it."""
+    beside = Path(sys.executable).with_name(name)
+    return _quoted(str(beside)) if beside.exists() else f"{_quoted(sys.executable)} -m {module}"
 
 
 def _quoted(path: str) -> str:

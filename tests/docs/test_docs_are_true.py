@@ -25,7 +25,7 @@ _UNSEEN = {"data", "node_modules"}
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-_COMMAND = re.compile(r"(?:^|[/ ])socmon(?: -[co] \S+| --(?:config|output) \S+)* ([a-z]+)(.*)$")
+_COMMAND = re.compile(r"(?:^|[/ ])socmon(?: -[co] \S+| --(?:config|output) \S+)* ([a-z]+(?:-[a-z]+)*)(.*)$")
 _OURS = ("socmon", "collectors", "forwarders", "rules", "docs", "tests", "bench")
 
 
@@ -163,7 +163,7 @@ def test_make_targets_exist(page: Path) -> None:
 def test_commands_and_their_options_exist(page: Path) -> None:
     for name, rest in commands(page):
         assert name in COMMANDS, f"socmon {name}"
-        command = import_module(f"socmon.cli.{name}").command
+        command = import_module(f"socmon.cli.{name.replace('-', '_')}").command
         known = options_of(command) | {
             "-c",
             "-o",

@@ -1,0 +1,5 @@
+"""`python -m socmon.capture`."""
+
+from socmon.capture import main
+
+main()

@@ -36,6 +36,7 @@ format: venv
 bench: venv
 	$(BIN)/python bench/ssh_bruteforce/run.py
 	$(BIN)/python -m bench.udp_burst.run
+	$(BIN)/python -m bench.capture.run
 
 conformance: venv
 	$(BIN)/python -m bench.conformance.run

@@ -51,8 +51,21 @@ class Cable:
         return int(self.run("cat", f"/sys/class/net/{RECEIVES}/statistics/rx_packets"))
 
     def capture(self, socket: Path, *options: str, log: Path) -> subprocess.Popen[bytes]:
-        """A socmon-capture there that stays root, without any right."""
-        command = [sys.executable, "-m", "socmon.capture", "-i", RECEIVES, "--socket", str(socket), "--sensor", "net1"]
+        """A socmon-capture there that stays root, without any right; as nice as its unit lets it be."""
+        command = [
+            "nice",
+            "-n",
+            "-10",
+            sys.executable,
+            "-m",
+            "socmon.capture",
+            "-i",
+            RECEIVES,
+            "--socket",
+            str(socket),
+            "--sensor",
+            "net1",
+        ]
         with log.open("ab") as out:
             return subprocess.Popen(self.inside(*command, "--user", "root", *options), stdout=out, stderr=out)
 

@@ -20,7 +20,7 @@ from socmon.notify import Manager
 
 TURN_PACKETS = 500  # then the loop has its turn: answers, counters, signals
 TICK_S = 1.0
-FINISH_S = 3.0
+FINISH_S = 10.0  # of the 15 that its unit gives it
 _ROUNDS = 20  # of RETIRE_MS and more, in which the last block must come
 _ROUND_S = 0.05
 _RUN_BYTES = 8
@@ -186,7 +186,7 @@ class Capture:
             _log.warning("events are lost, the daemon did not take them before the stop", events=left)
         told = self._told(0)
         counts = ("packets", "kernel_packets", "kernel_dropped", "events", "events_dropped")
-        _log.info("stopped", **{name: getattr(told, name) for name in counts})
+        _log.info("stopped", **{name: getattr(told, name) for name in counts}, events_left=left)
 
 
 async def capture(ring: Ring, how: Live) -> None:

@@ -22,7 +22,7 @@ from bench.capture.traffic import traffic, write
 from socmon.errors import JournalError
 
 KILLS, RESTARTS = 10, 5
-COUNTS = ("packets", "kernel_packets", "kernel_dropped", "events", "events_dropped")
+COUNTS = ("packets", "kernel_packets", "kernel_dropped", "events", "events_dropped", "events_left")
 WIRE, FILES = "wire", "captures"
 
 

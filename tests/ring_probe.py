@@ -20,7 +20,8 @@ def main() -> None:
         ring = Ring(receives, compiled=compiled, snaplen=int(snaplen), buffer_mib=1, promiscuous=True)
         for frame in sys.argv[5:]:
             sender.send(bytes.fromhex(frame))
-    packets, seen, dropped = [], 0, 0
+    packets: list[tuple[float, bytes]] = []
+    seen = dropped = 0
     end_s = time.monotonic() + 10
     # The last block is given out by the kernel's timer.
     while time.monotonic() < end_s and (not seen or len(packets) + dropped < seen):

@@ -272,6 +272,7 @@ def test_kinds_are_listed_in_every_form() -> None:
     assert [line.split("  ")[0] for line in socmon("kinds", "--lang", "vi").stdout.splitlines()] == [
         "VAI TRÒ",
         *["nguồn thu"] * 4,
+        *["nguồn thu"] * 5,
         *["nơi nhận"] * 3,
     ]
     assert [json.loads(line) for line in socmon("kinds", "-o", "ndjson").stdout.splitlines()] == rows

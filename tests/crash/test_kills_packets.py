@@ -136,7 +136,7 @@ def test_kills_of_the_daemon_and_restarts_of_the_sensor_lose_no_packet_event_and
                 place.start_daemon("" if number % 2 else ("journal.appended:2", "journal.write:1:300")[number % 4 // 2])
                 daemon = place.daemon
                 assert daemon is not None
-                wire.replay(tmp_path / "some.pcap", "--preload-pcap", "--pps=5000")
+                wire.replay(tmp_path / "some.pcap", "--preload-pcap", "--pps=20000")
                 wait_for(
                     lambda: daemon.poll() is not None or len(journalled(place, WIRE)) > before,  # noqa: B023  in its round
                     "the daemon takes events, or dies",
@@ -145,7 +145,7 @@ def test_kills_of_the_daemon_and_restarts_of_the_sensor_lose_no_packet_event_and
                     sensor.stop()
                     sensor.start()
                 kill(place)
-                wire.replay(tmp_path / "some.pcap", "--preload-pcap", "--pps=5000")  # nobody is there
+                wire.replay(tmp_path / "some.pcap", "--preload-pcap", "--pps=20000")  # nobody is there
             place.start_daemon()
             wait_for(lambda: place.events("daemon.log", "sensor connected", place.log_start), "the daemon hears")
             sensor.stop()

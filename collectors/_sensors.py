@@ -2,15 +2,18 @@
 
 import socket
 import struct
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
-from socmon.capture.told import Count, Told, is_told, read_told
+from socmon.capture.told import Told, is_told, read_told
 from socmon.errors import ParseError
 from socmon.event import Record, Source
 
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
+
+_Number = Annotated[int, Meta(ge=0)]  # no upper bound: it may go beyond what a sensor may begin with
 
 
 class Reached(NamedTuple):
@@ -23,8 +26,8 @@ class Reached(NamedTuple):
     """
 
     run: str = ""
-    wanted: Count = 0
-    dropped: Count = 0
+    wanted: _Number = 0
+    dropped: _Number = 0
 
     def encode(self) -> bytes:
         """As a position."""

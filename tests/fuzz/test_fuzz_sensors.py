@@ -25,5 +25,6 @@ positions = st.one_of(
 @example(position=b'["r",9007199254740993,1]', said=[b"9" * 17])
 @example(position=None, said=[b'{"_path":"socmon_capture",' + b"[" * 5000])
 @example(position=b'["r",' + b"9" * 5000 + b",1]", said=[])
+@example(position=None, said=[Told(sensor="net1", run="r", next=2**53).line()[:-1], b'{"_path":"conn"}'])
 def test_any_word_is_an_event_or_counted(position: bytes | None, said: list[bytes]) -> None:
     one_input(position, said)

@@ -1,236 +1,41 @@
 """Syslog over UDP: a datagram is a message (RFC 5426). Plain, without DTLS."""
 
-import asyncio
-import socket
-import time
-from contextlib import closing, suppress
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from msgspec.structs import replace
 from pydantic import Field
 
-from collectors._datagrams import KernelDrops, widen
-from collectors._listening import Allowed, ListenerSettings, listener_for
-from socmon import metrics
-from socmon.component import BEAT_S, Collector, Context
-from socmon.errors import ComponentError
+from collectors._receiving import LARGEST_BYTES, DatagramCollector, DatagramSettings
 from socmon.event import Record, Source
-from socmon.log import Rarely
-from socmon.parsers.addresses import address as in_one_spelling
-
-BATCH_RECORDS = 1000
-TURN_BATCHES = 10  # then others have their turn, and the journal takes some of what was read
-TURN_S = 0.003
-# Messages lie in the kernel meanwhile and travel together, where each would be a batch; 600 of them at 60,000 a second.
-REST_S = 0.01
-STOP_S = 2.5  # of the 5 s that the daemon gives collectors to stop
-MAX_DISCARDED = 100_000
-MAX_SOURCES = 10_000  # anybody can make up addresses
-STREAM = "kernel drops"  # its position is what KernelDrops gives
-_LARGEST_BYTES = 65_535  # no datagram is longer (RFC 768)
-
-_Left = Literal["idle", "nothing", "more", "no_room"]
 
 
-class SyslogUdpSettings(ListenerSettings):
+class SyslogUdpSettings(DatagramSettings):
     """Options of `kind: syslog_udp`."""
 
-    receive_buffer_bytes: int = Field(
-        default=8 * 1024 * 1024,
-        ge=64 * 1024,
-        le=1024 * 1024 * 1024,
-        description="Bytes that the kernel keeps for us while we are busy, about 400 for a short message. More than "
-        "net.core.rmem_max needs CAP_NET_ADMIN, or ReceiveBuffer= in a socket unit.",
-    )
     max_bytes: int = Field(
-        default=_LARGEST_BYTES,
+        default=LARGEST_BYTES,
         ge=480,  # what every receiver must take (RFC 5426, section 3.2)
-        le=_LARGEST_BYTES,
+        le=LARGEST_BYTES,
         description="Longest message, in bytes. The rest of a longer one is cut off and the cut counted as too_long.",
     )
 
 
-class SyslogUdpCollector(Collector[SyslogUdpSettings]):
-    """Takes datagrams from whoever sends them, and never makes anybody wait.
-
-    What socmon has no room for stays in the kernel's receive buffer; what that has no room for the kernel drops, and
-    its count is told as dropped, `kernel` (docs/semantics.md, "Ledger").
-    """
+class SyslogUdpCollector(DatagramCollector[SyslogUdpSettings]):
+    """Each datagram is a record."""
 
     settings_type: ClassVar[type[SyslogUdpSettings]] = SyslogUdpSettings
 
-    def __init__(self, context: Context[SyslogUdpSettings]) -> None:
-        super().__init__(context)
-        self._allowed = Allowed(self.settings.allow)
-        self._rarely = Rarely()
-        self._sources: dict[str, Source | None] = {}  # by the sender's address; None where it is refused
-
-    async def run(self) -> None:
-        """Take datagrams until cancelled; once.
-
-        Raises:
-            ComponentError: the address cannot be listened on, or the socket failed.
-        """
-        self._listener, self._inherited = listener_for(self.context, socket.SOCK_DGRAM)
-        with closing(self._listener):
-            self._drops = KernelDrops(self._listener, self.context.position(STREAM))
-            self._announce()
-            try:
-                await self._receive()
-            except asyncio.CancelledError:
-                if not self._inherited:  # else the next start takes what is left, and tells what was dropped
-                    await self._empty()
-                raise
-            except OSError as error:
-                raise ComponentError(f"cannot receive on {self.settings.address}: {error.strerror}") from error
-
-    def _announce(self) -> None:
-        wished_bytes = self.settings.receive_buffer_bytes
-        size_bytes = widen(self._listener, wished_bytes)
-        metrics.RECEIVE_BUFFER[self.context.name].set(size_bytes)
-        address, port = self._listener.getsockname()[:2]
-        self.context.log.info(
-            "listening", address=address, port=port, inherited=self._inherited, receive_buffer_bytes=size_bytes
-        )
-        if size_bytes < wished_bytes:
-            remedy = f"sysctl net.core.rmem_max={wished_bytes}, or ReceiveBuffer={wished_bytes} in a socket unit"
-            self.context.log.warning(
-                "receive buffer is smaller than wished, a burst may be lost",
-                size_bytes=size_bytes,
-                wished_bytes=wished_bytes,
-                remedy=remedy,
-            )
-
-    # ── receiving ────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _receive(self) -> None:
-        while True:
-            self.context.beat()
-            for _ in range(TURN_BATCHES):
-                left = self._drain()
-                if left != "more":
-                    break
-            if left == "idle":
-                await self._readable()
-            await asyncio.sleep(TURN_S if left == "more" else REST_S)
-
-    async def _readable(self) -> None:
-        """Return when a datagram has come in, in half a beat at the latest."""
-        loop, come = asyncio.get_running_loop(), asyncio.Event()
-        loop.add_reader(self._listener, come.set)
-        try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(BEAT_S / 2):
-                    await come.wait()
-        finally:
-            loop.remove_reader(self._listener)
-
-    def _drain(self) -> _Left:
-        """Hand on one batch of what has come in; what is left in the kernel then."""
-        self._count_drops()
-        most = min(BATCH_RECORDS, self.context.free_room())
-        if not most:
-            return "no_room"  # what is not read is not lost yet
-        records, datagrams = self._read(most)
-        if records and self._inherited and (told := self._drops.due()):
-            # In the frame that holds the drops, or a later one: what it says was told is in the journal.
-            records[0] = replace(records[0], position=(STREAM, told))
-        self.context.offer(records)
-        if datagrams < most:
-            return "nothing" if datagrams else "idle"
-        return "more"
-
-    def _read(self, most: int = BATCH_RECORDS) -> tuple[list[Record], int]:
-        """One batch of records, and how many datagrams were read for it, up to `most`."""
-        records: list[Record] = []
-        now_us, size_bytes, datagrams = time.time_ns() // 1000, 0, 0
-        receive, sources, max_bytes = self._listener.recvfrom, self._sources, self.settings.max_bytes
-        while datagrams < most:
-            try:
-                data, sender = receive(_LARGEST_BYTES)
-            except BlockingIOError:
-                break
-            datagrams += 1
-            address = sender[0]
-            source = sources[address] if address in sources else self._meet(address)
-            if source is None:
-                self._refuse(address)
-                continue
-            size_bytes += len(data)
-            message = message_of(data)
-            if len(message) > max_bytes:
-                message = message[:max_bytes]
-                self._tell_cut(source.peer)
-            if message:
-                records.append(Record(message, source, now_us))
-            else:
-                self.context.counters.error("empty")
-        self.context.counters.received(len(records), size_bytes)
-        return records, datagrams
-
-    def _count_drops(self) -> None:
-        if drops := self._drops.take():
-            self.context.counters.received(drops, 0)
-            self.context.counters.dropped(drops, "kernel")
-            if records := self._rarely.times("kernel", drops):
-                self.context.log.warning("the kernel dropped messages, its receive buffer was full", records=records)
-
-    # ── senders ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _meet(self, address: str) -> Source | None:
-        """The source of a sender that is not known yet, and whether it may send at all."""
-        peer = in_one_spelling(address)
-        source = self.source(peer, authenticated=False) if peer and peer in self._allowed else None
-        if len(self._sources) >= MAX_SOURCES:
-            del self._sources[next(iter(self._sources))]
-        self._sources[address] = source
-        return source
-
-    def _refuse(self, address: str) -> None:
-        self.context.counters.error("not_allowed")
-        if times := self._rarely.times("not_allowed"):
-            peer = in_one_spelling(address)
-            self.context.log.warning("message refused", reason="not_allowed", peer=peer, times=times)
+    def take(self, datagram: bytes, source: Source, now_us: int, records: list[Record]) -> None:
+        """A record of the message, without the line ends and NULs that some senders put behind it."""
+        message = datagram.rstrip(b"\r\n\0")
+        if len(message) > self.settings.max_bytes:
+            message = message[: self.settings.max_bytes]
+            self._tell_cut(source.peer)
+        if message:
+            records.append(Record(message, source, now_us))
+        else:
+            self.context.counters.error("empty")
 
     def _tell_cut(self, peer: str) -> None:
         self.context.counters.error("too_long")
-        if times := self._rarely.times("too_long"):
+        if times := self.rarely.times("too_long"):
             self.context.log.warning("message cut at max_bytes", peer=peer, times=times)
-
-    # ── the stop ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _empty(self) -> None:
-        """Journal what the kernel holds: it is lost with the socket. What there is no time for is counted."""
-        loop, batch = asyncio.get_running_loop(), list[Record]()
-        end_s, datagrams = loop.time() + STOP_S, BATCH_RECORDS
-        try:
-            while datagrams == BATCH_RECORDS and loop.time() < end_s:
-                batch, datagrams = self._read()
-                # Not awaited itself: cancelled in the middle of a write, `emit` waits for that to end.
-                handing = asyncio.create_task(self.context.emit(batch), name=f"collector {self.context.name}, the rest")
-                await asyncio.wait([handing], timeout=end_s - loop.time())
-                if not handing.done():
-                    handing.cancel()
-                    break
-                await handing
-                batch = []
-        finally:
-            self._count_drops()
-            if lost := len(batch) + self._discard():
-                self.context.log.warning("messages received are lost, the journal did not take them", records=lost)
-                self.context.counters.dropped(lost, "not_journalled")
-
-    def _discard(self) -> int:
-        """Count what still lies in the kernel; a sender that goes on may send more, so not for ever."""
-        lost = 0
-        for _ in range(MAX_DISCARDED // BATCH_RECORDS):
-            records, datagrams = self._read()
-            lost += len(records)
-            if datagrams < BATCH_RECORDS:
-                break
-        return lost
-
-
-def message_of(datagram: bytes) -> bytes:
-    """The message without the line ends and NULs that some senders put behind it."""
-    return datagram.rstrip(b"\r\n\0")

@@ -11,7 +11,8 @@ from tcp_kit import Sender, tcp_context
 from tcp_kit import listening as tcp_listening
 from udp_kit import UdpContext, listening, numbered, send, udp_context
 
-from collectors.syslog_udp import STREAM, SyslogUdpCollector
+from collectors._receiving import STREAM
+from collectors.syslog_udp import SyslogUdpCollector
 from socmon.errors import ComponentError
 
 

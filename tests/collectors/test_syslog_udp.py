@@ -12,7 +12,7 @@ from harness import until
 from listening_kit import each_spelling, where
 from udp_kit import UdpContext, listening, numbered, send, udp_context
 
-from collectors import _listening, syslog_udp
+from collectors import _listening, _receiving
 from collectors.syslog_udp import SyslogUdpCollector
 from socmon.errors import ComponentError
 from socmon.instruments import REGISTRY
@@ -120,7 +120,7 @@ async def test_senders_that_allow_does_not_name_are_refused_and_told_of_rarely()
 
 
 async def test_made_up_senders_take_no_more_room_than_that_of_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(syslog_udp, "MAX_SOURCES", 4)
+    monkeypatch.setattr(_receiving, "MAX_SOURCES", 4)
     context = udp_context(address="0.0.0.0")
     async with listening(context) as collector:
         for last in range(1, 21):
@@ -185,8 +185,8 @@ async def test_what_finds_no_room_in_socmon_waits_in_the_kernel() -> None:
 
 
 async def test_a_flood_leaves_others_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(syslog_udp, "BATCH_RECORDS", 5)  # so few that a small buffer holds turns of them
-    most = 5 * syslog_udp.TURN_BATCHES
+    monkeypatch.setattr(_receiving, "BATCH_RECORDS", 5)  # so few that a small buffer holds turns of them
+    most = 5 * _receiving.TURN_BATCHES
     taken = list[int]()
     context = udp_context()
     async with listening(context):
@@ -200,7 +200,7 @@ async def test_a_flood_leaves_others_their_turn(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_it_says_that_it_moves_also_when_nothing_comes_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(syslog_udp, "BEAT_S", 0.01)
+    monkeypatch.setattr(_receiving, "BEAT_S", 0.01)
     context = udp_context()
     async with listening(context):
         await until(lambda: context.beats > 3)
@@ -220,7 +220,7 @@ async def test_a_stop_journals_what_the_kernel_still_holds() -> None:
 
 
 async def test_a_stop_counts_what_the_journal_does_not_take_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(syslog_udp, "STOP_S", 0.05)
+    monkeypatch.setattr(_receiving, "STOP_S", 0.05)
     context = udp_context(receive_buffer_bytes=212_992)
     async with listening(context) as collector:
         context.gate.clear()

@@ -256,6 +256,7 @@ def test_kinds_are_listed_in_every_form() -> None:
         {"role": "collector", "kind": "http", "package": "socmon"},
         {"role": "collector", "kind": "packets", "package": "socmon"},
         {"role": "collector", "kind": "pcap", "package": "socmon"},
+        {"role": "collector", "kind": "netflow", "package": "socmon"},
         {"role": "collector", "kind": "syslog_tcp", "package": "socmon"},
         {"role": "collector", "kind": "syslog_udp", "package": "socmon"},
         {"role": "forwarder", "kind": "file", "package": "socmon"},

@@ -19,6 +19,7 @@ SECTIONS = [each.name for each in fields(Config) if each.name not in _NAMED]
 
 KINDS = "file, http, pigeon, syslog_tcp, syslog_udp"
 KINDS = "file, packets, pcap, pigeon, syslog_tcp, syslog_udp"
+KINDS = "file, netflow, pigeon, syslog_tcp, syslog_udp"
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +56,7 @@ def test_shipped_example_loads_and_shows_the_defaults() -> None:
         ("agencies", "http"),
         ("wire", "packets"),
         ("captures", "pcap"),
+        ("flows", "netflow"),
     ]
     assert [(each.name, each.kind) for each in config.forwarders] == [
         ("alerts_file", "file"),

@@ -1,0 +1,25 @@
+"""Kills (-9) of a daemon that takes flows: none is lost that was sent while it was down, and templates are known."""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from datagram_kills import Kills
+from field import field_in
+from manager_kit import udp_socket
+from numbered_flows import FLOWS, NumberedFlows, flows_of
+
+NAME = "flows"
+KILLS = 10
+
+
+@pytest.mark.timeout(240)
+def test_ten_kills_lose_no_flow_that_was_not_in_a_killed_process(tmp_path: Path) -> None:
+    with closing(udp_socket()) as held, field_in(tmp_path / "province") as place:
+        place.configure([], collectors={NAME: {"kind": "netflow", "port": 0, "format": "json"}}, forwarders={})
+        sender = NumberedFlows(held.getsockname()[1])
+        sender.start()  # it tells its template now, and never again
+        try:
+            Kills(place, sender, NAME, flows_of, each=FLOWS, ahead=30, down=45).run({NAME: held}, KILLS, lambda: None)
+        finally:
+            sender.finish()

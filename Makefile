@@ -37,6 +37,7 @@ bench: venv
 	$(BIN)/python bench/ssh_bruteforce/run.py
 	$(BIN)/python -m bench.udp_burst.run
 	$(BIN)/python -m bench.capture.run
+	$(BIN)/python -m bench.packets.run
 
 conformance: venv
 	$(BIN)/python -m bench.conformance.run

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bench.conformance import classes, logs, web
+from bench.conformance import classes, logs, network, web
 from socmon.resources import shipped
 from socmon.sigma import load_rules
 
@@ -94,6 +94,18 @@ def web_report(found: Sequence[web.Told]) -> str:
     return markdown([head, *rows])
 
 
+def network_report(scores: Mapping[str, network.Score]) -> str:
+    """The generated part of the page about captures."""
+    return "\n".join([markdown([*network.rows(scores)]), "", markdown([*network.difference_rows(scores)])])
+
+
+def captures_report(data: Path) -> str:
+    """The same of all captures; of none where there are none."""
+    if not (data / network.FOLDER).is_dir():
+        return ""
+    return network_report(network.scored(data, network.cases(data)))
+
+
 def main() -> int:
     """Print the scores; 1 where there is nothing to score by."""
     options = argparse.ArgumentParser(description=__doc__)
@@ -107,11 +119,13 @@ def main() -> int:
     lines, web_logs = report(list(logs.rows(data, rules))), web_report(list(web.told(data, rules)))
     print(f"log lines of {', '.join(logs.SERVICES)}: {data / logs.ORACLE}\n\n{lines}")
     print(f"\nweb logs: {data / web.FOLDER}\n\n{web_logs}")
+    captures = captures_report(data)
+    print(f"\ncaptures: {data / network.FOLDER}\n\n{captures or 'none here'}")
     if arguments.write:
         parts = PAGE.read_text("utf-8").split(BEGIN)
         texts = (
             f"{BEGIN}\n\n{text}\n\n{END}{part.partition(END)[2]}"
-            for text, part in zip((lines, web_logs), parts[1:], strict=True)
+            for text, part in zip((lines, web_logs, captures), parts[1:], strict=True)
         )
         PAGE.write_text(parts[0] + "".join(texts), "utf-8")
     return 0

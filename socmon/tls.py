@@ -50,6 +50,22 @@ def https_context(ca: Path | None) -> ssl.SSLContext:
     return context
 
 
+def client_of_others(ca: Path | None, cert: Path | None, key: Path | None) -> ssl.SSLContext:
+    """As `https_context`, for a server that may ask for a certificate too: then we show `cert`.
+
+    Raises:
+        BlockedError: a file cannot be used.
+    """
+    context = https_context(ca)
+    if cert is not None and key is not None:
+        try:
+            _show(context, cert, key)
+            _valid_today(cert, _certificates(cert)[:1], "renew it, no restart is needed")
+        except _UnusableError as error:
+            raise error.blocked() from error
+    return context
+
+
 def server_context(
     ca: Path, cert: Path, key: Path, refused: Callable[[str, str], None] | None = None
 ) -> ssl.SSLContext:

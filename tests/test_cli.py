@@ -257,9 +257,11 @@ def test_kinds_are_listed_in_every_form() -> None:
         {"role": "collector", "kind": "packets", "package": "socmon"},
         {"role": "collector", "kind": "pcap", "package": "socmon"},
         {"role": "collector", "kind": "netflow", "package": "socmon"},
+        {"role": "collector", "kind": "mqtt", "package": "socmon"},
         {"role": "collector", "kind": "syslog_tcp", "package": "socmon"},
         {"role": "collector", "kind": "syslog_udp", "package": "socmon"},
         {"role": "forwarder", "kind": "file", "package": "socmon"},
+        {"role": "forwarder", "kind": "mqtt", "package": "socmon"},
         {"role": "forwarder", "kind": "ncsc", "package": "socmon"},
         {"role": "forwarder", "kind": "webhook", "package": "socmon"},
     ]
@@ -275,6 +277,7 @@ def test_kinds_are_listed_in_every_form() -> None:
         *["nguồn thu"] * 4,
         *["nguồn thu"] * 5,
         *["nơi nhận"] * 3,
+        *["nơi nhận"] * 4,
     ]
     assert [json.loads(line) for line in socmon("kinds", "-o", "ndjson").stdout.splitlines()] == rows
     assert list(csv.DictReader(io.StringIO(socmon("kinds", "-o", "csv").stdout))) == rows

@@ -198,6 +198,7 @@ def test_check_of_the_shipped_example_finds_no_mistake_in_it() -> None:
     assert [problem for problem in found["problems"] if not problem.startswith("state_dir: this user may not")] == []
     assert found["collectors"] == ["auth", "network", "equipment", "agencies"]
     assert found["collectors"] == ["auth", "network", "equipment", "flows"]
+    assert found["collectors"] == ["auth", "network", "equipment", "sensors"]
     assert code in {0, 78}
 
 

@@ -20,6 +20,7 @@ SECTIONS = [each.name for each in fields(Config) if each.name not in _NAMED]
 KINDS = "file, http, pigeon, syslog_tcp, syslog_udp"
 KINDS = "file, packets, pcap, pigeon, syslog_tcp, syslog_udp"
 KINDS = "file, netflow, pigeon, syslog_tcp, syslog_udp"
+KINDS = "file, mqtt, pigeon, syslog_tcp, syslog_udp"
 
 
 @pytest.fixture(autouse=True)
@@ -57,11 +58,13 @@ def test_shipped_example_loads_and_shows_the_defaults() -> None:
         ("wire", "packets"),
         ("captures", "pcap"),
         ("flows", "netflow"),
+        ("sensors", "mqtt"),
     ]
     assert [(each.name, each.kind) for each in config.forwarders] == [
         ("alerts_file", "file"),
         ("centre", "ncsc"),
         ("portal", "webhook"),
+        ("bus", "mqtt"),
     ]
     assert config == Config(
         config.path, Path("/var/lib/socmon"), config.collectors, config.forwarders, sources=config.sources

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from feed_kit import ORG, alert, centre_running, release
 from harness import FakeContext
+from mqtt_kit import broker_in, needs_mosquitto
 from webhook_kit import Receiver
 
 from forwarders.file import FileForwarder, FileSettings
+from forwarders.mqtt import MqttForwarder, MqttSettings
 from forwarders.ncsc import NcscForwarder, NcscSettings
 from forwarders.webhook import WebhookForwarder
 from socmon.component import Forwarder, Released
@@ -41,8 +43,23 @@ async def webhook_forwarder(folder: Path) -> AsyncIterator[Callable[[], Forwarde
         yield lambda: WebhookForwarder(FakeContext(receiver.settings()))
 
 
-@pytest.mark.parametrize("opened", [file_forwarder, ncsc_forwarder, webhook_forwarder])
-async def test_a_forwarder_keeps_its_contract(tmp_path: Path, opened: Opened) -> None:
+@asynccontextmanager
+async def mqtt_forwarder(folder: Path) -> AsyncIterator[Callable[[], Forwarder[Any]]]:
+    with broker_in(folder / "broker") as broker:
+        settings = MqttSettings(port=broker.port, tls=False)
+        yield lambda: MqttForwarder(FakeContext(settings))
+
+
+@pytest.mark.parametrize(
+    ("opened", "repeated"),
+    [
+        (file_forwarder, "duplicate"),
+        (ncsc_forwarder, "duplicate"),
+        (webhook_forwarder, "duplicate"),
+        pytest.param(mqtt_forwarder, "accepted", marks=needs_mosquitto),  # a broker knows none, its subscribers do
+    ],
+)
+async def test_a_forwarder_keeps_its_contract(tmp_path: Path, opened: Opened, repeated: str) -> None:
     async with opened(tmp_path) as make:
         first, second = make(), make()
         stream = first.stream(alert())
@@ -57,7 +74,7 @@ async def test_a_forwarder_keeps_its_contract(tmp_path: Path, opened: Opened) ->
         await second.close()
 
         assert [(outcome.id, outcome.status) for outcome in sent] == [(1, "accepted"), (2, "accepted")]
-        assert [outcome.status for outcome in sent_again] == ["duplicate", "duplicate", "accepted"]
+        assert [outcome.status for outcome in sent_again] == [repeated, repeated, "accepted"]
         assert second.render(alert(1), places[0]) == batch[0].body
         assert issubclass(first.settings_type, type(first.settings))
 

@@ -1,0 +1,343 @@
+"""A connection to an MQTT 5 broker.
+
+aiomqtt 2 acknowledges a message before anybody has seen it, and tells neither whether it is a repeat (DUP) nor what the
+broker said of a publication. paho below it knows all that, so `Connection` asks paho; no other file does.
+"""
+
+import asyncio
+import logging
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import aiomqtt
+from msgspec import Struct
+from paho.mqtt.client import Client as Paho
+from paho.mqtt.client import ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from socmon.errors import BlockedError, ComponentError
+from socmon.mqtt.settings import BrokerSettings
+from socmon.text import printable
+from socmon.tls import EXPIRED, NOT_YET_VALID, OTHER_NAME
+from socmon.worker import Worker
+
+MAX_PACKET_BYTES = 4 * 1024 * 1024
+_KEEPALIVE_S = 30
+_REFUSED = 0x80  # reason codes from here on are failures (section 2.4)
+_MOST_UNANSWERED = 20  # publications; brokers that take fewer say so
+_OVERHEAD_BYTES = 64  # of a PUBLISH packet, beside topic and payload
+# Nothing of aiomqtt's and paho's own log: what matters reaches the component as an error.
+_silent = logging.getLogger("socmon.mqtt.silent")
+_silent.disabled = True
+# They outlive connections: whoever connects anew finds the thread that a hung attempt was left to.
+_workers: dict[str, Worker] = {}
+
+_REMEDIES = {
+    0x84: ("protocol", "it must speak MQTT 5: update the broker"),
+    0x85: ("client_id", "choose another client_id"),
+    0x86: ("credentials", "correct username and password"),
+    0x87: ("credentials", "correct username and password, or ask those who run the broker for the right to connect"),
+    0x8A: ("credentials", "ask those who run the broker why this client is banned"),
+    0x8E: ("client_id", "another client has the same client_id; give each its own"),
+}
+
+
+class Message(Struct, frozen=True):
+    """What was published.
+
+    Attributes:
+        number: packet identifier; 0 at QoS 0.
+        repeated: the broker sends it again, since it has seen no acknowledgement (DUP).
+    """
+
+    topic: str
+    payload: bytes
+    qos: int
+    number: int
+    repeated: bool
+    received_us: int
+
+
+class Connection(aiomqtt.Client):
+    """One connection, used once. All methods belong to the event loop's thread.
+
+    Args:
+        session_s: how long the broker keeps our session after the end of a connection; 0 for no session.
+        in_flight: messages at QoS 1 that the broker may send before the first of them is acknowledged.
+        received: called with each message.
+
+    Attributes:
+        resumed: the broker knows our session; set by `open`.
+        kept_s: how long it will keep the session; brokers may shorten that.
+    """
+
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        client_id: str,
+        *,
+        session_s: int = 0,
+        in_flight: int = 1,
+        received: Callable[[Message], None] = lambda _message: None,
+    ) -> None:
+        wishes = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        wishes.SessionExpiryInterval = session_s
+        wishes.ReceiveMaximum = in_flight
+        wishes.MaximumPacketSize = MAX_PACKET_BYTES
+        super().__init__(
+            settings.host,
+            settings.port,
+            identifier=client_id,
+            protocol=aiomqtt.ProtocolVersion.V5,
+            clean_start=not session_s,
+            properties=wishes,
+            keepalive=_KEEPALIVE_S,
+            logger=_silent,
+        )
+        self._client.manual_ack_set(on=True)
+        self._settings = settings
+        self._received = received
+        self._dialling = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._shut = False
+        self._answers: dict[int, asyncio.Future[ReasonCode]] = {}
+        self._room = asyncio.Semaphore(_MOST_UNANSWERED)
+        self._largest = MAX_PACKET_BYTES
+        self.resumed = False
+        self.kept_s = session_s
+
+    @property
+    def lost(self) -> "asyncio.Future[None]":
+        """Done when the connection is over; `failure` says why."""
+        return self._disconnected
+
+    async def open(self, timeout_s: float) -> None:
+        """Connect, within `timeout_s`.
+
+        Raises:
+            ComponentError: the broker is not there, or not who it should be, or refuses us.
+        """
+        place = self._settings.place
+        worker = _workers.setdefault(place, Worker(f"connecting to {place}"))
+        if worker.busy:
+            raise ComponentError(f"the last attempt to connect to {place} still hangs; check the name servers")
+        try:
+            async with asyncio.timeout(timeout_s):
+                await worker.run(self._dial, timeout_s)
+                self._client_connect()
+                await self._connected
+        except TimeoutError as error:
+            raise ComponentError(f"{place} did not answer within {timeout_s:g} s; is it an MQTT broker?") from error
+        except (OSError, ValueError, aiomqtt.MqttError) as error:
+            raise self._meaning(error) from error
+
+    def shut(self) -> None:
+        """Close, at once; the broker is told, and keeps the session."""
+        with self._dialling:
+            self._shut = True
+            opened = self._socket
+        if self._client.is_connected():
+            self._client.disconnect()
+            self._client.loop_write()
+        self._client._sock_close()  # noqa: SLF001  paho has no other way to let go of a connection that hangs
+        if opened is not None:
+            opened.close()
+        futures: list[asyncio.Future[Any]] = [self._connected, self._disconnected, *self._answers.values()]
+        for future in futures:
+            if future.done() and not future.cancelled():
+                future.exception()  # it is known
+            future.cancel()
+
+    def failure(self) -> ComponentError:
+        """Why the connection, which is `lost`, is over."""
+        known = self._disconnected.done() and not self._disconnected.cancelled()
+        error = self._disconnected.exception() if known else None
+        if error is None:
+            return ComponentError(f"{self._settings.place} ended the connection")
+        return self._meaning(error)
+
+    # ── the collector's side ─────────────────────────────────────────────────────────────────────────────────────
+
+    async def subscribe_all(self, filters: Sequence[str], *, retained: bool, timeout_s: float) -> None:
+        """Subscribe at QoS 1; with `retained`, what the broker keeps of a topic comes with a new subscription.
+
+        Raises:
+            ComponentError: the broker does not answer, or refuses one of them.
+        """
+        options = SubscribeOptions(
+            qos=1,
+            retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB if retained else SubscribeOptions.RETAIN_DO_NOT_SEND,
+        )
+        asked = asyncio.ensure_future(self.subscribe([(each, options) for each in filters], timeout=timeout_s))
+        try:
+            await self._first(asked)
+            if not asked.done():  # aiomqtt would wait for the rest of the time
+                raise self.failure()
+            codes = asked.result()
+        except aiomqtt.MqttError as error:
+            raise self._meaning(error) from error
+        finally:
+            asked.cancel()
+        answers: list[Any] = list(codes)  # of reason codes, as MQTT 5 is spoken
+        refused = [f"{each!r} ({code})" for each, code in zip(filters, answers, strict=False) if code.value >= _REFUSED]
+        if refused:
+            what = f"{self._settings.place} refuses to let us read {', '.join(refused)}"
+            remedy = "correct topics, or ask those who run the broker for the right to read them"
+            raise BlockedError(what, reason="topic_refused", remedy=remedy)
+
+    def acknowledge(self, message: Message) -> None:
+        """Tell the broker that `message` is ours now. In the order of receipt (section 4.6)."""
+        self._client.ack(message.number, message.qos)
+
+    # ── the forwarder's side ─────────────────────────────────────────────────────────────────────────────────────
+
+    def takes(self, topic: str, payload: bytes) -> bool:
+        """Whether the broker takes messages as large."""
+        return len(topic.encode()) + len(payload) + _OVERHEAD_BYTES <= self._largest
+
+    async def deliver(self, topic: str, payload: bytes) -> ReasonCode:
+        """Publish at QoS 1, and return what the broker says of it.
+
+        Raises:
+            ComponentError: the connection broke before that; whether the broker has the message is not known.
+        """
+        async with self._room:
+            if self._disconnected.done():
+                raise self.failure()
+            info = self._client.publish(topic, payload, qos=1)
+            answer: asyncio.Future[ReasonCode] = asyncio.get_running_loop().create_future()
+            self._answers[info.mid] = answer
+            try:
+                await self._first(answer)
+                if not answer.done():
+                    raise self.failure()
+                return answer.result()
+            finally:
+                del self._answers[info.mid]
+
+    # ── called by paho ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _on_message(self, client: Paho, userdata: Any, message: MQTTMessage) -> None:  # noqa: ARG002  paho's signature
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # a broker must not pass it on; closed for it, it would come again for ever
+            topic = message._topic.decode("utf-8", "backslashreplace")  # noqa: SLF001  there is no other way to it
+        payload, now_us = bytes(message.payload), time.time_ns() // 1000
+        self._received(Message(topic, payload, message.qos, message.mid, bool(message.dup), now_us))
+
+    def _on_publish(
+        self, client: Paho, userdata: Any, mid: int, reason_code: ReasonCode, properties: Properties
+    ) -> None:
+        super()._on_publish(client, userdata, mid, reason_code, properties)
+        answer = self._answers.get(mid)
+        if answer is not None and not answer.done():
+            answer.set_result(reason_code)
+
+    def _on_connect(
+        self,
+        client: Paho,
+        userdata: Any,
+        flags: ConnectFlags,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        told = vars(properties) if properties is not None else {}
+        self.resumed = flags.session_present
+        self.kept_s = told.get("SessionExpiryInterval", self.kept_s)
+        self._largest = told.get("MaximumPacketSize", self._largest)
+        self._room = asyncio.Semaphore(min(_MOST_UNANSWERED, told.get("ReceiveMaximum", _MOST_UNANSWERED)))
+        super()._on_connect(client, userdata, flags, reason_code, properties)
+
+    def _on_disconnect(
+        self,
+        client: Paho,
+        userdata: Any,
+        flags: DisconnectFlags,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        if not self._connected.done():  # aiomqtt would wait for an answer all the same
+            hint = "it may want a certificate or a user, or speak no TLS or no MQTT 5"
+            self._connected.set_exception(aiomqtt.MqttError(f"it ended without a word; {hint}"))
+        elif not flags.is_disconnect_packet_from_server and not self._disconnected.done():
+            hint = "it restarts, or another client has the same client_id"
+            self._disconnected.set_exception(aiomqtt.MqttError(f"it ended without a word; {hint}"))
+        super()._on_disconnect(client, userdata, flags, reason_code, properties)
+
+    async def _first(self, awaited: "asyncio.Future[Any]") -> None:
+        """Wait until it is done, or the connection is lost."""
+        either: list[asyncio.Future[Any]] = [awaited, self._disconnected]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+
+    # ── connecting ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _dial(self, timeout_s: float) -> None:
+        """Make the socket that paho will use; in a thread, as files, name servers and handshakes take their time."""
+        settings = self._settings
+        context, secret = settings.context(), settings.secret()
+        made = socket.create_connection((settings.host, settings.port), timeout=timeout_s)
+        try:
+            if context is not None:
+                made = context.wrap_socket(made, server_hostname=settings.host)
+        except BaseException:
+            made.close()
+            raise
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # an acknowledgement waits for no other one
+        with self._dialling:
+            if self._shut:  # nobody waits for it any more
+                made.close()
+                return
+            self._socket = made
+        if settings.username is not None:
+            self._client.username_pw_set(settings.username, secret)
+        self._client._create_socket = lambda: made  # type: ignore[method-assign]  # noqa: SLF001  paho's own blocks the loop
+
+    def _meaning(self, error: BaseException) -> ComponentError:
+        """What went wrong, for a person."""
+        place = self._settings.place
+        match error:
+            case ComponentError():
+                return error
+            case ssl.SSLCertVerificationError():
+                return self._untrusted(error)
+            case aiomqtt.MqttCodeError(rc=ReasonCode() as code):
+                return _refusal(f"{place} refuses us: {str(code).lower()}", code)
+            case ConnectionRefusedError():
+                what = f"nothing listens at {place}; is the broker up, are host and port right?"
+            case ssl.SSLError():
+                what = f"no TLS with {place}: {_text(error.reason or error)}; does that port speak TLS?"
+            case OSError(strerror=str(reason)):
+                what = f"no connection with {place}: {_text(reason.lower())}"
+            case _:
+                what = f"no connection with {place}: {_text(str(error) or type(error).__name__)}"
+        return ComponentError(what)
+
+    def _untrusted(self, error: ssl.SSLCertVerificationError) -> BlockedError:
+        where, ca = f"{self._settings.place}: the broker's certificate", self._settings.ca
+        said = f"(reason: {_text(error.verify_message.rstrip('.'))})"
+        if error.verify_code in OTHER_NAME:
+            remedy = "write in host a name that it holds"
+            return BlockedError(f"{where} is for another name {said}", reason="server_name", remedy=remedy)
+        if error.verify_code in {EXPIRED, NOT_YET_VALID}:
+            reason = "server_expired" if error.verify_code == EXPIRED else "server_not_yet_valid"
+            remedy = "see this machine's clock, or tell those who run it"
+            return BlockedError(f"{where} is not valid today {said}", reason=reason, remedy=remedy)
+        what = f"{where} is not signed by {ca or 'an authority of this system'} {said}"
+        return BlockedError(what, reason="server_untrusted", remedy="set ca to the authority that signed it")
+
+
+def _refusal(what: str, code: ReasonCode) -> ComponentError:
+    if known := _REMEDIES.get(code.value):
+        return BlockedError(what, reason=known[0], remedy=known[1])
+    return ComponentError(what)
+
+
+def _text(said: object) -> str:
+    return printable(str(said)[:200])

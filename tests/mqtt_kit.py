@@ -1,0 +1,147 @@
+"""Debian's mosquitto as a real broker on a free loopback port, which can be stopped in order and started again."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+import pytest
+import trustme
+from field import wait_for
+
+MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="no mosquitto here: apt install mosquitto")
+USER, PASSWORD = "socmon", "trời xanh 1"
+
+
+def free_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as found:
+        port: int = found.getsockname()[1]
+        return port
+
+
+class Broker:
+    """One mosquitto, its state in `folder`.
+
+    Attributes:
+        port: without TLS, for whoever comes.
+        tls_port: with TLS and a password.
+    """
+
+    def __init__(self, folder: Path, **options: str | int) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port, self.tls_port = free_port(), free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        authority = trustme.CA()
+        certificate = authority.issue_cert("127.0.0.1")
+        self.ca = folder / "ca.pem"
+        authority.cert_pem.write_to_path(str(self.ca))
+        certificate.private_key_and_cert_chain_pem.write_to_path(str(folder / "broker.pem"))
+        self.password = folder / "password"
+        self.password.write_text(f"{PASSWORD}\n")
+        self._config(options)
+
+    def _config(self, options: dict[str, str | int]) -> None:
+        assert MOSQUITTO is not None
+        users = self.folder / "users"
+        users.write_text(f"{USER}:{PASSWORD}\n")
+        subprocess.run(["mosquitto_passwd", "-U", str(users)], check=True, timeout=10)
+        acl = options.pop("acl_file", None)  # belongs to a listener
+        told = {"max_queued_messages": 0, "log_dest": f"file {self.folder}/log"} | options
+        lines = [
+            "per_listener_settings true",
+            *(["user root"] if os.geteuid() == 0 else []),  # another one could not enter the folders of a test
+            "persistence true",
+            f"persistence_location {self.folder}/",
+            *(f"{name} {value}" for name, value in told.items()),
+            f"listener {self.port} 127.0.0.1",
+            "allow_anonymous true",
+            *([f"acl_file {acl}"] if acl else []),
+            f"listener {self.tls_port} 127.0.0.1",
+            "allow_anonymous false",
+            f"password_file {users}",
+            f"cafile {self.ca}",
+            f"certfile {self.folder}/broker.pem",
+            f"keyfile {self.folder}/broker.pem",
+        ]
+        (self.folder / "mosquitto.conf").write_text("".join(f"{line}\n" for line in lines))
+
+    def start(self) -> None:
+        assert MOSQUITTO is not None
+        with (self.folder / "stderr").open("ab") as errors:
+            self.process = subprocess.Popen(
+                [MOSQUITTO, "-c", str(self.folder / "mosquitto.conf")], stdout=subprocess.DEVNULL, stderr=errors
+            )
+        wait_for(self._listens, "mosquitto listens", timeout_s=10)
+
+    def stop(self) -> None:
+        """In order: it writes down sessions and what waits for them."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(10) == 0
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def _listens(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.folder / "stderr").read_text()
+        for port in (self.port, self.tls_port):
+            with closing(socket.socket()) as probe:
+                if probe.connect_ex(("127.0.0.1", port)):
+                    return False
+        return True
+
+    def client(self, **options: Any) -> aiomqtt.Client:
+        """One that is not socmon's, to publish or to subscribe."""
+        return aiomqtt.Client("127.0.0.1", self.port, protocol=aiomqtt.ProtocolVersion.V5, **options)
+
+    async def publish(self, topic: str, *payloads: bytes, qos: int = 1, retain: bool = False) -> None:
+        async with self.client() as client:
+            for payload in payloads:
+                await client.publish(topic, payload, qos=qos, retain=retain)
+
+
+@contextmanager
+def broker_in(folder: Path, **options: str | int) -> Iterator[Broker]:
+    """A broker that runs, and is ended, by id, whatever happens."""
+    broker = Broker(folder, **options)
+    broker.start()
+    try:
+        yield broker
+    finally:
+        if broker.process is not None and broker.process.poll() is None:
+            broker.process.kill()
+            broker.process.wait(10)
+
+
+@asynccontextmanager
+async def strange_broker(*answers: bytes) -> AsyncIterator[int]:
+    """The port of one that accepts whoever comes, and then says `answers`, one to each packet it gets."""
+
+    serving: list[asyncio.Task[Any] | None] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.append(asyncio.current_task())
+        with suppress(OSError):
+            for answer in (b"\x20\x03\x00\x00\x00", *answers):
+                if not await reader.read(65536):
+                    break
+                writer.write(answer)
+            await reader.read()
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+        await asyncio.wait([task for task in serving if task is not None], timeout=5)

@@ -11,10 +11,9 @@ from pydantic import Field, field_validator
 from collectors._beating import beating
 from collectors._seen_messages import SeenMessages, digest_of
 from socmon.component import BEAT_S, Collector, CollectorSettings, Context
-from socmon.errors import ComponentError
 from socmon.event import Record, Source
 from socmon.log import Rarely
-from socmon.mqtt.connection import Connection, Message
+from socmon.mqtt.connection import NEVER_SUBSCRIBED, Connection, Message
 from socmon.mqtt.settings import BrokerSettings
 
 MAX_TOPICS = 10_000  # who may publish may make up topics
@@ -22,8 +21,11 @@ OTHER_TOPICS = "#"  # no topic is called so
 MAX_TOPIC_CHARS = 512
 # No more in one call of `emit`, so that they come into one frame of the journal, with the position that tells of all.
 BATCH_BYTES = 4 * 1024 * 1024
+BATCH_RECORDS = 1000
+# What may wait: then nothing more is read. Only brokers that send more than in_flight come there, as mosquitto 2.0 may.
+MAX_WAITING = 1000
+MAX_WAITING_BYTES = 16 * 1024 * 1024
 GATHER_S = 0.05
-_MAX_GATHERED = 1000
 _STOP_S = 2.5
 _WEEK_S = 604_800
 
@@ -76,6 +78,8 @@ class MqttSettings(BrokerSettings, CollectorSettings):
     @classmethod
     def _are_filters(cls, filters: list[str]) -> list[str]:
         for text in filters:
+            if text == NEVER_SUBSCRIBED:
+                raise ValueError(f"{text!r} has a use of its own; take another topic")
             if problem := _problem_of(text):
                 raise ValueError(f"{text[:60]!r} is no topic to subscribe to: {problem}")
         return filters
@@ -86,6 +90,7 @@ class _Fresh(Struct, frozen=True):
 
     number: int
     digest: bytes
+    repeated: bool
     record: Record
 
 
@@ -104,8 +109,10 @@ class MqttCollector(Collector[MqttSettings]):
         self._sources: dict[str, Source] = {}
         self._rarely = Rarely()
         self._seen = SeenMessages()
-        self._waiting: list[Message] = []  # at QoS 1, in the order of receipt; at most `in_flight`
+        self._waiting: list[Message] = []  # at QoS 1, in the order of receipt
+        self._waiting_bytes = 0
         self._due = asyncio.Event()
+        self._acknowledged = asyncio.Event()
         self._gathered: list[Record] = []  # at QoS 0
         self._gathered_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -118,38 +125,43 @@ class MqttCollector(Collector[MqttSettings]):
         """
         settings, context = self.settings, self.context
         self._seen = SeenMessages.decode(context.position(settings.client_id))
-        connection = Connection(
+        self._connection = connection = Connection(
             settings,
             settings.client_id,
+            owner=context.name,
             session_s=settings.session_expiry_s,
             in_flight=settings.in_flight,
             received=self._take,
         )
-        passing: asyncio.Task[None] | None = None
+        tasks: list[asyncio.Task[None]] = []
         try:
             with beating(context):
                 await connection.open(settings.timeout_s)
             if not connection.resumed:
                 self._seen.clear()
             self._tell(connection)
-            # A task of its own: nothing may hold up the beat, and what is being journalled is so to the end.
-            passing = asyncio.create_task(self._pass_on(connection), name=f"collector {context.name}, to the journal")
+            # Tasks of their own: nothing may hold up the beat.
+            for name, work in (("to the journal", self._pass_on), ("confirming", self._confirm)):
+                tasks.append(asyncio.create_task(work(connection), name=f"collector {context.name}, {name}"))
             with beating(context):
                 await connection.subscribe_all(
                     settings.topics, retained=settings.retained, timeout_s=settings.timeout_s
                 )
             context.log.info("subscribed", broker=settings.place, topics=len(settings.topics))
-            while not passing.done() and not connection.lost.done():
+            ends: list[asyncio.Future[None]] = [*tasks, connection.lost]
+            while not any(each.done() for each in ends):
                 context.beat()
-                await asyncio.wait([passing, connection.lost], timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
-            if passing.done():
-                await passing
+                await asyncio.wait(ends, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    await task
             raise connection.failure()
         finally:
             self._hand_in()
-            if passing is not None:
-                passing.cancel()
-                await asyncio.wait([passing], timeout=_STOP_S)
+            for task in tasks:
+                task.cancel()
+            if tasks:  # whether what was being journalled is in the journal must be known before another run begins
+                await asyncio.wait(tasks, timeout=_STOP_S)
             connection.shut()
 
     def _tell(self, connection: Connection) -> None:
@@ -171,9 +183,10 @@ class MqttCollector(Collector[MqttSettings]):
         if not message.qos:
             self._gather(message)
             return
-        if len(self._waiting) >= self.settings.in_flight:
-            raise ComponentError(f"{self.settings.place} sends more than in_flight allows, against MQTT 5, 3.3.4")
         self._waiting.append(message)
+        self._waiting_bytes += len(message.payload)
+        if len(self._waiting) >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES:
+            self._connection.pause()
         self._due.set()
 
     def _gather(self, message: Message) -> None:
@@ -185,7 +198,7 @@ class MqttCollector(Collector[MqttSettings]):
             )
         self._gathered.append(self._record(message))
         self._gathered_bytes += len(self._gathered[-1].data)
-        if len(self._gathered) >= _MAX_GATHERED or self._gathered_bytes >= BATCH_BYTES:
+        if len(self._gathered) >= BATCH_RECORDS or self._gathered_bytes >= BATCH_BYTES:
             self._hand_in()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(GATHER_S, self._hand_in)
@@ -237,13 +250,26 @@ class MqttCollector(Collector[MqttSettings]):
                 await self._journal(fresh)
                 for message in self._waiting[:count]:
                     connection.acknowledge(message)
+                    self._seen.answer(message.number)
+                    self._waiting_bytes -= len(message.payload)
                 del self._waiting[:count]
+                self._acknowledged.set()
+                connection.resume()
+
+    async def _confirm(self, connection: Connection) -> None:
+        """Forget what the broker has read the acknowledgement of, for ever: so a position tells of a few messages."""
+        while True:
+            await self._acknowledged.wait()
+            self._acknowledged.clear()
+            answered = self._seen.answered
+            await connection.barrier(self.settings.timeout_s)
+            self._seen.forget(answered)
 
     def _next_batch(self) -> tuple[int, list[_Fresh]]:
         """How many of those that wait are dealt with next, and which of these the journal must get."""
         count = size_bytes = 0
         fresh: list[_Fresh] = []
-        for message in self._waiting:
+        for message in self._waiting[:BATCH_RECORDS]:
             digest = digest_of(message.topic, message.payload)
             if message.repeated and self._seen.has(message.number, digest):
                 self.context.counters.error("repeated")
@@ -251,7 +277,7 @@ class MqttCollector(Collector[MqttSettings]):
                 size_bytes += min(len(message.payload), self.settings.max_bytes)
                 if fresh and size_bytes > BATCH_BYTES:
                     break
-                fresh.append(_Fresh(message.number, digest, self._record(message)))
+                fresh.append(_Fresh(message.number, digest, message.repeated, self._record(message)))
             count += 1
         return count, fresh
 
@@ -261,16 +287,14 @@ class MqttCollector(Collector[MqttSettings]):
         One call of `emit` after the other, and each comes whole into one frame, as none mixes those within their quota
         with others: so its last position can tell of all topics what the journal then has.
         """
+        if any(not each.repeated for each in fresh):  # what the broker repeats it sends before anything new
+            self._seen.answer_all()
         for part in self._parts(fresh):
             for each in part:
                 self._seen.add(each.number, each.digest)
             *records, last = [each.record for each in part]
             position = (self.settings.client_id, self._seen.encode())
             await self.context.emit([*records, msgspec.structs.replace(last, position=position)])
-        for each in fresh:  # in the order of receipt, which the parts have changed
-            self._seen.add(each.number, each.digest)
-        if fresh:  # not after repeats alone: the broker may have more of them
-            self._seen.keep(self.settings.in_flight)
 
     def _parts(self, fresh: Sequence[_Fresh]) -> list[list[_Fresh]]:
         """What is within its quota together, then each topic that is over it."""

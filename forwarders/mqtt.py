@@ -148,7 +148,7 @@ class MqttForwarder(Forwarder[MqttSettings]):
         if self._connection is not None and self._connection.lost.done():
             await self.close()
         if self._connection is None:
-            connection = Connection(settings, settings.client_id)
+            connection = Connection(settings, settings.client_id, owner=self.context.name)
             try:
                 await connection.open(settings.timeout_s)
             except BaseException:

@@ -28,6 +28,7 @@ from socmon.text import printable
 from socmon.tls import EXPIRED, NOT_YET_VALID, OTHER_NAME
 from socmon.worker import Worker
 
+NEVER_SUBSCRIBED = "socmon/never-subscribed"  # to unsubscribe from it changes nothing, and is answered
 MAX_PACKET_BYTES = 4 * 1024 * 1024
 _KEEPALIVE_S = 30
 _REFUSED = 0x80  # reason codes from here on are failures (section 2.4)
@@ -69,6 +70,7 @@ class Connection(aiomqtt.Client):
     """One connection, used once. All methods belong to the event loop's thread.
 
     Args:
+        owner: name of the component, which has one connection at a time.
         session_s: how long the broker keeps our session after the end of a connection; 0 for no session.
         in_flight: messages at QoS 1 that the broker may send before the first of them is acknowledged.
         received: called with each message.
@@ -83,6 +85,7 @@ class Connection(aiomqtt.Client):
         settings: BrokerSettings,
         client_id: str,
         *,
+        owner: str,
         session_s: int = 0,
         in_flight: int = 1,
         received: Callable[[Message], None] = lambda _message: None,
@@ -103,13 +106,17 @@ class Connection(aiomqtt.Client):
         )
         self._client.manual_ack_set(on=True)
         self._settings = settings
+        self._owner = owner
         self._received = received
         self._dialling = threading.Lock()
         self._socket: socket.socket | None = None
         self._shut = False
         self._answers: dict[int, asyncio.Future[ReasonCode]] = {}
+        self._barriers: dict[int, asyncio.Future[None]] = {}
         self._room = asyncio.Semaphore(_MOST_UNANSWERED)
         self._largest = MAX_PACKET_BYTES
+        self._reading: int | None = None
+        self._paused = False
         self.resumed = False
         self.kept_s = session_s
 
@@ -125,7 +132,8 @@ class Connection(aiomqtt.Client):
             ComponentError: the broker is not there, or not who it should be, or refuses us.
         """
         place = self._settings.place
-        worker = _workers.setdefault(place, Worker(f"connecting to {place}"))
+        name = f"{self._owner}, connecting to {place}"
+        worker = _workers.setdefault(name, Worker(name))
         if worker.busy:
             raise ComponentError(f"the last attempt to connect to {place} still hangs; check the name servers")
         try:
@@ -196,6 +204,37 @@ class Connection(aiomqtt.Client):
         """Tell the broker that `message` is ours now. In the order of receipt (section 4.6)."""
         self._client.ack(message.number, message.qos)
 
+    async def barrier(self, timeout_s: float) -> None:
+        """Return when the broker has read all that was sent to it before: it answers in the order of what it reads.
+
+        Raises:
+            ComponentError: it does not answer.
+        """
+        _, mid = self._client.unsubscribe(NEVER_SUBSCRIBED)
+        if mid is None:
+            raise self.failure()
+        # Not aiomqtt's: before Python 3.12 its wait_for loses a cancellation that comes in the same turn as the answer.
+        answer = self._barriers[mid] = self._loop.create_future()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await answer
+        except TimeoutError as error:
+            raise ComponentError(f"{self._settings.place} did not answer within {timeout_s:g} s") from error
+        finally:
+            del self._barriers[mid]
+
+    def pause(self) -> None:
+        """Read nothing, so that the broker has to wait; for longer than a minute it would end the connection."""
+        if not self._paused and self._reading is not None:
+            self._loop.remove_reader(self._reading)
+        self._paused = True
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._paused and self._reading is not None:
+            self._loop.add_reader(self._reading, self._read)
+        self._paused = False
+
     # ── the forwarder's side ─────────────────────────────────────────────────────────────────────────────────────
 
     def takes(self, topic: str, payload: bytes) -> bool:
@@ -240,6 +279,11 @@ class Connection(aiomqtt.Client):
         if answer is not None and not answer.done():
             answer.set_result(reason_code)
 
+    def _on_unsubscribe(self, client: Paho, userdata: Any, mid: int, *_: Any) -> None:  # noqa: ARG002  as above
+        answer = self._barriers.get(mid)
+        if answer is not None and not answer.done():
+            answer.set_result(None)
+
     def _on_connect(
         self,
         client: Paho,
@@ -270,6 +314,41 @@ class Connection(aiomqtt.Client):
             hint = "it restarts, or another client has the same client_id"
             self._disconnected.set_exception(aiomqtt.MqttError(f"it ended without a word; {hint}"))
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
+
+    # aiomqtt's own may be called from any thread, and so act later, when the socket may be another one.
+
+    def _on_socket_open(self, client: Paho, userdata: Any, sock: Any) -> None:  # noqa: ARG002  paho's signature
+        self._reading = sock.fileno()
+        if not self._paused:
+            self._loop.add_reader(self._reading, self._read)
+        self._misc_task = self._loop.create_task(self._misc_loop())
+
+    def _on_socket_close(self, client: Paho, userdata: Any, sock: Any) -> None:  # noqa: ARG002  paho's signature
+        if self._reading is not None:
+            self._loop.remove_reader(self._reading)
+            self._reading = None
+        if self._misc_task is not None:
+            self._misc_task.cancel()
+
+    def _on_socket_register_write(self, client: Paho, userdata: Any, sock: Any) -> None:  # noqa: ARG002  as above
+        self._loop.add_writer(sock.fileno(), self._write)
+
+    def _read(self) -> None:
+        self._do(self._client.loop_read)
+        while isinstance(opened := self._client.socket(), ssl.SSLSocket) and opened.pending() and not self._paused:
+            self._do(self._client.loop_read)  # what TLS has decrypted already wakes nobody
+
+    def _write(self) -> None:
+        self._do(self._client.loop_write)
+
+    def _do(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001  whatever a broker's bytes make paho do
+            self._client._sock_close()  # noqa: SLF001  else the same bytes come again
+            for future in (self._connected, self._disconnected):
+                if not future.done():
+                    future.set_exception(error)
 
     async def _first(self, awaited: "asyncio.Future[Any]") -> None:
         """Wait until it is done, or the connection is lost."""

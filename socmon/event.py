@@ -111,6 +111,8 @@ _ADDRESS = {"ip": True, "domain": False}  # whether what is of this kind is an a
 
 # What the inventory of assets says of an event, for rules. No message can state them: they are taken out of it.
 OWN_FIELDS = ("socmon.agency", "socmon.system", "socmon.system_level")
+# By which collector a record came, and from whom: an address, a path, a topic. No message can state these either.
+SOURCE_FIELDS = ("socmon.collector", "socmon.peer")
 
 
 class Owner(Struct, frozen=True):
@@ -169,6 +171,12 @@ class Event(Struct):
             if value and str(value) not in (values := found.setdefault(kind, [])):
                 values.append(str(value))
         return found
+
+
+def show_source(event: Event) -> None:
+    """Give rules the fields that tell where a record came from, in place of what it says under their names."""
+    source = event.record.source
+    event.fields.update(zip(SOURCE_FIELDS, (source.collector, source.peer), strict=True))
 
 
 def _zeek_entities(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

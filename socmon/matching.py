@@ -9,7 +9,19 @@ from msgspec.structs import astuple
 from socmon import parsers
 from socmon.enrich import Assets
 from socmon.errors import ParseError
-from socmon.event import NOBODY, OWN, OWN_FIELDS, SECOND_US, Event, Evidence, Match, Record, clock_of
+from socmon.event import (
+    NOBODY,
+    OWN,
+    OWN_FIELDS,
+    SECOND_US,
+    SOURCE_FIELDS,
+    Event,
+    Evidence,
+    Match,
+    Record,
+    clock_of,
+    show_source,
+)
 from socmon.journal import Batch, Drop
 from socmon.seen import Clock, Sight
 from socmon.sigma import RuleSet
@@ -78,12 +90,13 @@ class Matcher:
         self._rules = rules
         self._assets = assets
         self._shows_owner = rules.reads(OWN_FIELDS)
+        self._shows_source = rules.reads(SOURCE_FIELDS)
         self._live = live
         self._year = year
         self._undated = undated
 
     def parse(self, record: Record) -> Event:
-        """The record's event, dated; with whose it is where a rule asks for that.
+        """The record's event, dated; with whose it is, and where it came from, where a rule asks for that.
 
         Raises:
             ParseError: the record is not in its source's format.
@@ -95,6 +108,8 @@ class Matcher:
         elif self._live and event.time_us > record.received_us + FUTURE_US:
             event.ahead_us = event.time_us - record.received_us
             event.time_us, event.time_known = record.received_us, "future_replaced"
+        if self._shows_source:
+            show_source(event)
         if self._shows_owner:
             event.owner = self._assets.owner(event) if self._assets else NOBODY
             _show_owner(event)

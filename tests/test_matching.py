@@ -186,3 +186,22 @@ def test_a_message_cannot_state_whose_it_is(monkeypatch: pytest.MonkeyPatch) -> 
     (match,) = Matcher(rules, assets=ASSETS).match(batch(failure().replace(" web ", " xa-01 "))).matches
     assert match.event.fields["socmon.agency"] == "000.00.52.H07"
     assert "socmon.system" not in match.event.fields
+
+
+def test_rules_can_ask_who_sent_a_record_and_a_message_cannot_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = parse_rules("r.yml", reading("{socmon.peer: forged}"))
+    line = failure()
+    real = parsers.parse
+
+    def forged(record: Record, **options: Any) -> Event:
+        event = real(record, **options)
+        event.fields["socmon.peer"] = "forged"
+        return event
+
+    monkeypatch.setattr(parsers, "parse", forged)
+    assert Matcher(rules).match(batch(line)).matches == []
+
+    source = batch(line).records[0].source
+    asking = parse_rules("r.yml", reading(f"{{socmon.peer: '{source.peer}', socmon.collector: '{source.collector}'}}"))
+    (match,) = Matcher(asking).match(batch(line)).matches
+    assert match.event.fields["socmon.peer"] == source.peer

@@ -12,7 +12,7 @@ import msgspec
 
 from socmon.errors import ParseError
 from socmon.event import Event, Record, TimeKnown
-from socmon.parsers import json_time, known_keys
+from socmon.parsers import json_time, known_keys, sensor_keys
 from socmon.parsers.addresses import address
 
 _START = re.compile(rb'\s*\{\s*(?:"|\}\s*$)')
@@ -45,8 +45,10 @@ def parse(record: Record, *, year: int | None, undated: bool) -> Event:  # noqa:
     if stated_us is None:
         time_us, time_known = (None, "unknown") if undated else (record.dated_by_us, "received")
     web = known_keys.web_fields(known)
-    logsource = known_keys.logsource(known, category="webserver" if web else "application")
-    host = known_keys.host(known, of_request=bool(web))
+    fields.update(readings := {} if web else sensor_keys.readings(known))
+    category = "webserver" if web else "sensor" if readings else "application"
+    logsource = known_keys.logsource(known, category=category)
+    host = known_keys.host(known, of_request=bool(web)) or readings.get("sensor", "")
     if not address(str(fields.get("src_ip", ""))):
         fields.pop("src_ip", None)  # whoever reads `src_ip` reads an address
     fields.update(known_keys.common_fields(known))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any
 
-from socmon.event import OWN_FIELDS
+from socmon.event import OWN_FIELDS, SOURCE_FIELDS
 from socmon.sigma.ir import TEXT_OPS, And, Atom, FieldRef, Node, Not
 from socmon.sigma.regex import searcher
 from socmon.sigma.values import address_of, fold, number_of, texts_of
@@ -14,6 +14,8 @@ Fields = Mapping[str, Any]
 Test = Callable[[Fields], bool]
 _TextTest = Callable[[str], bool]
 _Names = tuple[str, ...]
+
+_BESIDES = frozenset((*OWN_FIELDS, *SOURCE_FIELDS))  # known of an event, and not logged
 
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "gt": operator.gt,
@@ -87,7 +89,7 @@ def reader(names: _Names) -> Callable[[Fields], Any]:
     A keyword is looked for in what was logged, not in what is known besides.
     """
     if not names:
-        return lambda fields: [value for name, value in fields.items() if name not in OWN_FIELDS]
+        return lambda fields: [value for name, value in fields.items() if name not in _BESIDES]
     if len(names) == 1:
         only = names[0]
         return lambda fields: fields.get(only)

@@ -10,7 +10,7 @@ from msgspec import Struct, to_builtins
 
 from socmon import parsers
 from socmon.errors import ParseError
-from socmon.event import SECOND_US, Event, Match, Record, Source, clock_of
+from socmon.event import SECOND_US, Event, Match, Record, Source, clock_of, show_source
 from socmon.sigma.cases import SUFFIX, Case, ExpectedAlert, Placed
 from socmon.sigma.correlator import Correlator
 from socmon.sigma.rule import Rule
@@ -51,6 +51,8 @@ def events_of(case: Case) -> list[Event]:
     source = Source(collector="cases", peer="case", format=case.format)
     records = [Record(line.encode(), source, received_us=0, seq=n) for n, line in enumerate(case.lines, 1)]
     events = [parsers.parse(record, year=case.year) for record in records]
+    for event in events:
+        show_source(event)
     for number, given in enumerate(case.events, len(events) + 1):
         record = Record(repr(given.fields).encode(), source, received_us=0, seq=number)
         events.append(Event(record, int(given.at_s * SECOND_US), "stated", given.host, given.logsource, given.fields))

@@ -262,6 +262,11 @@ def test_kinds_are_listed_in_every_form() -> None:
         {"role": "collector", "kind": "syslog_udp", "package": "socmon"},
         {"role": "forwarder", "kind": "file", "package": "socmon"},
         {"role": "forwarder", "kind": "mqtt", "package": "socmon"},
+        {"role": "collector", "kind": "kafka", "package": "socmon"},
+        {"role": "collector", "kind": "syslog_tcp", "package": "socmon"},
+        {"role": "collector", "kind": "syslog_udp", "package": "socmon"},
+        {"role": "forwarder", "kind": "file", "package": "socmon"},
+        {"role": "forwarder", "kind": "kafka", "package": "socmon"},
         {"role": "forwarder", "kind": "ncsc", "package": "socmon"},
         {"role": "forwarder", "kind": "webhook", "package": "socmon"},
     ]
@@ -278,6 +283,8 @@ def test_kinds_are_listed_in_every_form() -> None:
         *["nguồn thu"] * 5,
         *["nơi nhận"] * 3,
         *["nơi nhận"] * 4,
+        *["nguồn thu"] * sum(row["role"] == "collector" for row in rows),
+        *["nơi nhận"] * sum(row["role"] == "forwarder" for row in rows),
     ]
     assert [json.loads(line) for line in socmon("kinds", "-o", "ndjson").stdout.splitlines()] == rows
     assert list(csv.DictReader(io.StringIO(socmon("kinds", "-o", "csv").stdout))) == rows

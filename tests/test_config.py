@@ -21,6 +21,7 @@ KINDS = "file, http, pigeon, syslog_tcp, syslog_udp"
 KINDS = "file, packets, pcap, pigeon, syslog_tcp, syslog_udp"
 KINDS = "file, netflow, pigeon, syslog_tcp, syslog_udp"
 KINDS = "file, mqtt, pigeon, syslog_tcp, syslog_udp"
+KINDS = "file, kafka, pigeon, syslog_tcp, syslog_udp"
 
 
 @pytest.fixture(autouse=True)
@@ -59,12 +60,14 @@ def test_shipped_example_loads_and_shows_the_defaults() -> None:
         ("captures", "pcap"),
         ("flows", "netflow"),
         ("sensors", "mqtt"),
+        ("bus", "kafka"),
     ]
     assert [(each.name, each.kind) for each in config.forwarders] == [
         ("alerts_file", "file"),
         ("centre", "ncsc"),
         ("portal", "webhook"),
         ("bus", "mqtt"),
+        ("stream", "kafka"),
     ]
     assert config == Config(
         config.path, Path("/var/lib/socmon"), config.collectors, config.forwarders, sources=config.sources

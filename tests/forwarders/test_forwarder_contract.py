@@ -13,6 +13,7 @@ from webhook_kit import Receiver
 
 from forwarders.file import FileForwarder, FileSettings
 from forwarders.mqtt import MqttForwarder, MqttSettings
+from forwarders.kafka import KafkaForwarder, KafkaSettings
 from forwarders.ncsc import NcscForwarder, NcscSettings
 from forwarders.webhook import WebhookForwarder
 from socmon.component import Forwarder, Released
@@ -60,6 +61,14 @@ async def mqtt_forwarder(folder: Path) -> AsyncIterator[Callable[[], Forwarder[A
     ],
 )
 async def test_a_forwarder_keeps_its_contract(tmp_path: Path, opened: Opened, repeated: str) -> None:
+async def kafka_forwarder(_folder: Path) -> AsyncIterator[Callable[[], Forwarder[Any]]]:
+    """As far as no broker is asked; with one: test_kafka_forwarder.py."""
+    settings = KafkaSettings(servers=["127.0.0.1:1"], tls=False, topic="alerts")
+    yield lambda: KafkaForwarder(FakeContext(settings))
+
+
+@pytest.mark.parametrize("opened", [file_forwarder, ncsc_forwarder, webhook_forwarder])
+async def test_a_forwarder_keeps_its_contract(tmp_path: Path, opened: Opened) -> None:
     async with opened(tmp_path) as make:
         first, second = make(), make()
         stream = first.stream(alert())
@@ -88,6 +97,8 @@ async def test_a_forwarder_keeps_its_contract(tmp_path: Path, opened: Opened, re
         (file_forwarder, {"count": object()}),
         (webhook_forwarder, {"title": "\ud800"}),
         (webhook_forwarder, {"last_us": 10**19}),
+        (kafka_forwarder, {"title": "\ud800"}),
+        (kafka_forwarder, {"last_us": 10**19}),
         (ncsc_forwarder, {"title": "\ud800"}),
         (ncsc_forwarder, {"level": "mad"}),
         (ncsc_forwarder, {"tags": [7]}),

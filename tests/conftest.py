@@ -1,10 +1,14 @@
 """For every test: fixed examples, no failpoint from outside; with SOCMON_NO_SKIPS no skip for what can be installed."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from kafka_kit import Broker
 
 # What no installation changes: these may be skipped even where skips are forbidden.
 EXCUSED = ("root may ", "only root can", "SOCMON_DATA")
@@ -30,3 +34,14 @@ def pytest_runtest_makereport(
             report.outcome = "failed"
             report.longrepr = f"skipped where skips are forbidden: {reason}"
     return report
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Broker]":
+    """A real Apache Kafka, one for all tests of a process; each has topics and groups of its own."""
+    import kafka_kit  # noqa: PLC0415  most processes need none of it
+
+    if not kafka_kit.is_here():
+        pytest.skip(kafka_kit.MISSING)
+    with kafka_kit.broker_in(tmp_path_factory.mktemp("kafka") / "broker", scram=True) as broker:
+        yield broker

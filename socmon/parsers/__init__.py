@@ -9,6 +9,7 @@ from socmon.event import OWN, Event, LogSource, Record
 from socmon.parsers import (
     apache_error,
     dovecot_log,
+    journald,
     json,
     nginx_error,
     own,
@@ -39,6 +40,7 @@ FORMATS: Mapping[str, Parser] = MappingProxyType(
         "rfc5424": rfc5424,
         "rfc3164": rfc3164,
         "zeek": zeek,
+        "journald": journald,
         "json": json,
         "web_access": web_access,
         "nginx_error": nginx_error,

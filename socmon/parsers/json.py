@@ -65,11 +65,16 @@ def flat(data: bytes) -> dict[str, Any]:
         ParseError: no JSON object, or one nested deeper than 32 levels.
     """
     fields: dict[str, Any] = {}
-    _join(_decoded(data), "", _JOINED_DEPTH, fields)
+    _join(decoded(data), "", _JOINED_DEPTH, fields)
     return fields
 
 
-def _decoded(data: bytes) -> dict[str, Any]:
+def decoded(data: bytes) -> dict[str, Any]:
+    """The object that `data` holds.
+
+    Raises:
+        ParseError: it holds none.
+    """
     try:
         found = _object(data)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:

@@ -66,12 +66,13 @@ class Advisor(Struct, frozen=True):
         return shown(error)
 
 
-def untrusted(error: Exception, url: str, ca: Path | None, *, whose: str) -> ComponentError:
+def untrusted(error: Exception, url: str, ca: Path | None, *, whose: str, name_in: str = "url") -> ComponentError:
     """For a server that we refused: nothing was sent to it.
 
     Args:
         ca: what vouches for it; None for the system's authorities.
         whose: the certificate, as in "the centre's".
+        name_in: the option that holds the server's name.
     """
     where = f"cannot deliver to {url}: {whose}"
     if not isinstance(error, SSLCertVerificationError):
@@ -79,7 +80,7 @@ def untrusted(error: Exception, url: str, ca: Path | None, *, whose: str) -> Com
     said = f"(reason: {shown(error.verify_message.rstrip('.'))})"
     if error.verify_code in OTHER_NAME:
         what, reason = f"{where} certificate is for another name {said}", "server_name"
-        return BlockedError(what, reason=reason, remedy="write in url a name that it holds")
+        return BlockedError(what, reason=reason, remedy=f"write in {name_in} a name that it holds")
     if error.verify_code in {EXPIRED, NOT_YET_VALID}:
         what, remedy = (
             f"{where} certificate is not valid today {said}",

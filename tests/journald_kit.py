@@ -52,9 +52,7 @@ def failure(number: int, *, host: str = "web1", address: str = "203.0.113.7") ->
     """Of sshd: a wrong password, the number is that of the process; journald had it 2 ms after it was sent."""
     sent_us = BASE_US + number * 100_000 - 2_000
     message = f"Failed password for root from {address} port 40022 ssh2"
-    return entry(
-        number, host=host, SYSLOG_IDENTIFIER="sshd", MESSAGE=message, _SOURCE_REALTIME_TIMESTAMP=str(sent_us)
-    )
+    return entry(number, host=host, SYSLOG_IDENTIFIER="sshd", MESSAGE=message, _SOURCE_REALTIME_TIMESTAMP=str(sent_us))
 
 
 def write(path: Path, entries: Iterable[bytes]) -> None:

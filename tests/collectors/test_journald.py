@@ -1,4 +1,4 @@
-"""Journals of systemd are followed entry by entry: none is skipped and none comes twice, whatever becomes of the files."""
+"""Journals of systemd are followed entry by entry: none is skipped, none comes twice, whatever the files do."""
 
 import os
 import signal
@@ -200,12 +200,15 @@ async def test_a_killed_journalctl_is_told_of_and_leaves_no_process(tmp_path: Pa
     write(tmp_path / "remote-web1.journal", entries(0, 0))
     seen = context(tmp_path)
 
-    with pytest.raises(ComponentError, match="journalctl ended by SIGKILL: it said nothing; try it by hand"):
+    async def run_and_kill() -> None:
         async with running(JournaldCollector(seen)):
             await until(lambda: seen.records)
             (child,) = children()
             os.kill(child, signal.SIGKILL)
             await until(lambda: False)
+
+    with pytest.raises(ComponentError, match="journalctl ended by SIGKILL: it said nothing; try it by hand"):
+        await run_and_kill()
 
     assert not children()
 

@@ -9,12 +9,14 @@ import pytest
 from feed_kit import ORG, alert, centre_running, release
 from harness import FakeContext
 from mqtt_kit import broker_in, needs_mosquitto
+from syslog_kit import receiver
 from webhook_kit import Receiver
 
 from forwarders.file import FileForwarder, FileSettings
 from forwarders.mqtt import MqttForwarder, MqttSettings
 from forwarders.kafka import KafkaForwarder, KafkaSettings
 from forwarders.ncsc import NcscForwarder, NcscSettings
+from forwarders.syslog import SyslogForwarder, SyslogSettings
 from forwarders.webhook import WebhookForwarder
 from socmon.component import Forwarder, Released
 from socmon.feed.keys import generate
@@ -68,6 +70,18 @@ async def kafka_forwarder(_folder: Path) -> AsyncIterator[Callable[[], Forwarder
 
 
 @pytest.mark.parametrize("opened", [file_forwarder, ncsc_forwarder, webhook_forwarder])
+async def syslog_forwarder(folder: Path) -> AsyncIterator[Callable[[], Forwarder[Any]]]:
+    with receiver(folder) as real:
+        yield lambda: SyslogForwarder(
+            FakeContext(SyslogSettings(host="127.0.0.1", port=real.port, ca=real.ca, timeout_s=5))
+        )
+
+
+# They have no answer by which the destination could tell; it knows repeats by (epoch, seq).
+UNANSWERED: list[Opened] = [syslog_forwarder]
+
+
+@pytest.mark.parametrize("opened", [file_forwarder, ncsc_forwarder, webhook_forwarder, *UNANSWERED])
 async def test_a_forwarder_keeps_its_contract(tmp_path: Path, opened: Opened) -> None:
     async with opened(tmp_path) as make:
         first, second = make(), make()
@@ -84,6 +98,8 @@ async def test_a_forwarder_keeps_its_contract(tmp_path: Path, opened: Opened) ->
 
         assert [(outcome.id, outcome.status) for outcome in sent] == [(1, "accepted"), (2, "accepted")]
         assert [outcome.status for outcome in sent_again] == [repeated, repeated, "accepted"]
+        had = "accepted" if opened in UNANSWERED else "duplicate"
+        assert [outcome.status for outcome in sent_again] == [had, had, "accepted"]
         assert second.render(alert(1), places[0]) == batch[0].body
         assert issubclass(first.settings_type, type(first.settings))
 
@@ -99,6 +115,9 @@ async def test_a_forwarder_keeps_its_contract(tmp_path: Path, opened: Opened) ->
         (webhook_forwarder, {"last_us": 10**19}),
         (kafka_forwarder, {"title": "\ud800"}),
         (kafka_forwarder, {"last_us": 10**19}),
+        (syslog_forwarder, {"level": "mad"}),
+        (syslog_forwarder, {"count": object()}),
+        (syslog_forwarder, {"tags": [7]}),
         (ncsc_forwarder, {"title": "\ud800"}),
         (ncsc_forwarder, {"level": "mad"}),
         (ncsc_forwarder, {"tags": [7]}),

@@ -86,7 +86,7 @@ class Journalctl:
             how = f"by {signal.Signals(-code).name}" if code and code < 0 else f"with {code}"
             said = printable(self._said.decode("utf-8", "replace").strip()) or "it said nothing"
             remedy = "try it by hand as user socmon; to read journals that user must be in group systemd-journal"
-            raise ComponentError(f"{PROGRAM} ended {how}: {said}; {remedy}")
+            raise ComponentError(f"journalctl ended {how}: {said}; {remedy}")
 
     def _split(self, data: bytes) -> list[bytes]:
         *ended, rest = data.split(b"\n")

@@ -41,11 +41,11 @@ def entry(number: int, *, host: str = "web1", **fields: str | bytes | list[str])
     for name, values in whole.items():
         for value in values if isinstance(values, list) else [values]:
             data = value.encode() if isinstance(value, str) else value
-            lines.append(b"%b\n%b%b\n" % (name.encode(), len(data).to_bytes(8, "little"), data))
-    # Times and boot id are not taken in the form for binary data.
-    plain = [f"{name}={whole[name]}\n".encode() for name in whole if name.startswith("__") or name == "_BOOT_ID"]
-    skip = {name for name in whole if name.startswith("__") or name == "_BOOT_ID"}
-    return b"".join(plain + [line for line in lines if line.partition(b"\n")[0].decode() not in skip]) + b"\n"
+            # Times and boot id are not taken in the form for binary data.
+            is_plain = name.startswith("__") or name == "_BOOT_ID"
+            size = b"=" if is_plain else b"\n%b" % len(data).to_bytes(8, "little")
+            lines.append(b"%b%b%b\n" % (name.encode(), size, data))
+    return b"".join(lines) + b"\n"
 
 
 def failure(number: int, *, host: str = "web1", address: str = "203.0.113.7") -> bytes:

@@ -88,7 +88,8 @@ def cef_of(message: str) -> str:
 
 def read_cef(text: str) -> tuple[list[str], dict[str, str]]:
     """Header fields and extension, escapes undone, character by character."""
-    fields, field, at = [], "", 0
+    fields: list[str] = []
+    field, at = "", 0
     while len(fields) < 7:
         if text[at] == "\\":
             assert text[at + 1] in "\\|", f"no such escape in a header: {text[at : at + 2]!r}"

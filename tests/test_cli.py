@@ -258,6 +258,7 @@ def test_kinds_are_listed_in_every_form() -> None:
         {"role": "collector", "kind": "pcap", "package": "socmon"},
         {"role": "collector", "kind": "netflow", "package": "socmon"},
         {"role": "collector", "kind": "mqtt", "package": "socmon"},
+        {"role": "collector", "kind": "journald", "package": "socmon"},
         {"role": "collector", "kind": "syslog_tcp", "package": "socmon"},
         {"role": "collector", "kind": "syslog_udp", "package": "socmon"},
         {"role": "forwarder", "kind": "file", "package": "socmon"},
@@ -268,6 +269,7 @@ def test_kinds_are_listed_in_every_form() -> None:
         {"role": "forwarder", "kind": "file", "package": "socmon"},
         {"role": "forwarder", "kind": "kafka", "package": "socmon"},
         {"role": "forwarder", "kind": "ncsc", "package": "socmon"},
+        {"role": "forwarder", "kind": "syslog", "package": "socmon"},
         {"role": "forwarder", "kind": "webhook", "package": "socmon"},
     ]
 
@@ -285,6 +287,7 @@ def test_kinds_are_listed_in_every_form() -> None:
         *["nơi nhận"] * 4,
         *["nguồn thu"] * sum(row["role"] == "collector" for row in rows),
         *["nơi nhận"] * sum(row["role"] == "forwarder" for row in rows),
+        *["nơi nhận"] * 4,
     ]
     assert [json.loads(line) for line in socmon("kinds", "-o", "ndjson").stdout.splitlines()] == rows
     assert list(csv.DictReader(io.StringIO(socmon("kinds", "-o", "csv").stdout))) == rows

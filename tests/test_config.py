@@ -22,6 +22,7 @@ KINDS = "file, packets, pcap, pigeon, syslog_tcp, syslog_udp"
 KINDS = "file, netflow, pigeon, syslog_tcp, syslog_udp"
 KINDS = "file, mqtt, pigeon, syslog_tcp, syslog_udp"
 KINDS = "file, kafka, pigeon, syslog_tcp, syslog_udp"
+KINDS = "file, journald, pigeon, syslog_tcp, syslog_udp"
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +62,7 @@ def test_shipped_example_loads_and_shows_the_defaults() -> None:
         ("flows", "netflow"),
         ("sensors", "mqtt"),
         ("bus", "kafka"),
+        ("systemd", "journald"),
     ]
     assert [(each.name, each.kind) for each in config.forwarders] == [
         ("alerts_file", "file"),
@@ -68,6 +70,7 @@ def test_shipped_example_loads_and_shows_the_defaults() -> None:
         ("portal", "webhook"),
         ("bus", "mqtt"),
         ("stream", "kafka"),
+        ("siem", "syslog"),
     ]
     assert config == Config(
         config.path, Path("/var/lib/socmon"), config.collectors, config.forwarders, sources=config.sources

@@ -22,6 +22,8 @@ def test_kinds_are_listed_without_importing_them(tmp_path: Path, monkeypatch: py
     assert registry.kinds("socmon.forwarders") == ["file", "mqtt", "ncsc", "webhook"]
     assert registry.kinds("socmon.collectors") == ["file", "kafka", "pigeon", "syslog_tcp", "syslog_udp"]
     assert registry.kinds("socmon.forwarders") == ["file", "kafka", "ncsc", "webhook"]
+    assert registry.kinds("socmon.collectors") == ["file", "journald", "pigeon", "syslog_tcp", "syslog_udp"]
+    assert registry.kinds("socmon.forwarders") == ["file", "ncsc", "syslog", "webhook"]
     assert "pigeons" not in sys.modules
 
 

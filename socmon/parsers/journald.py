@@ -39,7 +39,9 @@ def parse(record: Record, *, year: int | None, undated: bool) -> Event:  # noqa:
     entry = decoded(record.data)
     if not isinstance(entry.get("__CURSOR"), str):
         raise ParseError(f"no entry of a journal, it has no cursor: {record.data[:80]!r}")
-    fields = {name: _plain(value) for name, value in list(entry.items())[:_MOST_FIELDS] if _NAME.fullmatch(name)}
+    fields: dict[str, Any] = {
+        name: _plain(value) for name, value in list(entry.items())[:_MOST_FIELDS] if _NAME.fullmatch(name)
+    }
     message = _one(fields.pop("MESSAGE", ""))
     tag = _one(fields.get("SYSLOG_IDENTIFIER")) or _one(fields.get("_COMM"))
     logsource, said, repeat = programs.read(tag, message)

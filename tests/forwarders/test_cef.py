@@ -12,7 +12,7 @@ from syslog_kit import read_cef
 from forwarders._cef import cef
 from socmon.event import LEVELS
 
-ANY = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+ANY = st.text(st.characters(codec="utf-8"), max_size=40)
 HOSTILE = st.text(st.sampled_from("\\|= \n\r\t\x1b\x00\u202e\u2028ầ😀nr"), max_size=30)
 TEXT = ANY | HOSTILE
 WHOLE = 65_536

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
+from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -16,6 +18,11 @@ EXCUSED = ("root may ", "only root can", "SOCMON_DATA")
 os.environ.pop("SOCMON_FAILPOINT", None)
 # Hundreds of processes are started: each would compile all of socmon anew, a fifth of what the start of a daemon costs.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Nor need each read the system's authorities, which aiohttp does when it is imported: the tests have their own.
+os.environ["SSL_CERT_FILE"] = os.devnull
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(Path(__file__).with_name("installed")), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
 
 # The same examples in every run; SOCMON_EXPLORE=1 looks for new ones.
 settings.register_profile("fixed", derandomize=True, deadline=None)

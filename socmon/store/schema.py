@@ -1,210 +1,9 @@
-"""The tables of the store, as numbered migrations: a file of any earlier version is brought up to date when opened."""
+"""A store's file is made ready when it is opened: one of any earlier version is brought up to date."""
 
 import sqlite3
-from collections.abc import Callable
-
-import sqlite_utils
-from sqlite_utils.db import DescIndex, Table
 
 from socmon.errors import StoreError
-
-
-def _table(db: sqlite_utils.Database, name: str) -> Table:
-    return db.table(name)
-
-
-def _first(db: sqlite_utils.Database) -> None:
-    _create_alerts(db)
-    _create_outbox(db)
-    _create_checkpoint(db)
-
-
-def _create_alerts(db: sqlite_utils.Database) -> None:
-    _table(db, "alert").create(
-        {
-            "id": str,
-            "rule_id": str,
-            "title": str,
-            "level": str,
-            "tags": str,
-            "grouped": str,  # {field: value}; "group" is a word of SQL
-            "first_us": int,
-            "last_us": int,
-            "count": int,
-            "revision": int,
-            "opened_seq": int,
-            "approximate": int,
-            "host": str,
-            "agency": str,
-            "entities": str,
-            "status": str,
-            "analyst_revision": int,
-            "stored_us": int,
-        },
-        pk="id",
-        not_null={"rule_id", "level", "revision"},
-    )
-    _table(db, "alert").create_index(["last_us"])
-    _table(db, "evidence").create(
-        {
-            "alert_id": str,
-            "seq": int,
-            "time_us": int,
-            "host": str,
-            "collector": str,
-            "peer": str,
-            "raw": str,
-            "sha256": str,
-            "fields": str,
-            "cut": int,
-        },
-        pk=("alert_id", "seq"),
-    )
-
-
-def _create_outbox(db: sqlite_utils.Database) -> None:
-    # At most one row a destination and alert: a newer revision overwrites it until it is released.
-    _table(db, "pending").create(
-        {"destination": str, "alert_id": str, "urgency": int, "since_us": int, "error": str},
-        pk=("destination", "alert_id"),
-    )
-    _table(db, "pending").create_index(["destination", DescIndex("urgency"), "since_us"])
-    # A released row never changes, but for what became of it.
-    _table(db, "released").create(
-        {
-            "id": int,
-            "destination": str,
-            "stream": str,
-            "epoch": str,
-            "seq": int,
-            "alert_id": str,
-            "revision": int,
-            "level": str,
-            "urgency": int,
-            "status": str,
-            "released_us": int,
-            "body": bytes,
-            "sha256": str,
-            "state": str,  # waiting, acknowledged, dead, or retried: a dead letter that a person released again
-            "code": str,
-            "settled_us": int,
-        },
-        pk="id",
-    )
-    _table(db, "released").create_index(["destination", "stream", "epoch", "seq"], unique=True)
-    _table(db, "released").create_index(["destination", "state", "id"])
-    _table(db, "released").create_index(["destination", "alert_id", "id"])
-    _table(db, "stream").create(
-        {"destination": str, "stream": str, "epoch": str, "next_seq": int}, pk=("destination", "stream")
-    )
-
-
-def _create_checkpoint(db: sqlite_utils.Database) -> None:
-    _table(db, "checkpoint").create(
-        {"id": int, "incarnation": str, "number": int, "ledger": bytes, "taken_us": int}, pk="id"
-    )
-    _table(db, "state").create({"key": bytes, "value": bytes}, pk="key")
-
-
-def _retried(db: sqlite_utils.Database) -> None:
-    _table(db, "released").add_column("retried_us", int)
-    _table(db, "released").add_column("retried_by", str)
-
-
-def _add_system(db: sqlite_utils.Database) -> None:
-    _table(db, "alert").add_column("system", str, not_null_default="")
-    _table(db, "alert").add_column("system_level", int)
-
-
-_COUNT = """
-begin
-    delete from change where alert_id = new.id;
-    insert into change (alert_id) values (new.id);
-end
-"""
-_COUNT_HISTORY = _COUNT.replace("new.id", "new.alert_id")
-
-
-def _follow_alerts(db: sqlite_utils.Database) -> None:
-    """Each alert's last change gets a number that only grows: whoever follows alerts asks for those after the last.
-
-    By triggers, so that no writer can forget it. One thread writes, so a number is never seen before a lower one;
-    AUTOINCREMENT, so that none is given twice.
-    """
-    db.execute("create table change (number integer primary key autoincrement, alert_id text not null unique)")
-    db.execute("insert into change (alert_id) select id from alert order by stored_us, opened_seq, id")
-    db.execute("create index idx_alert_level_status on alert (level, status)")  # `socmon status` counts them
-    db.execute(f"create trigger alert_added after insert on alert {_COUNT}")
-    db.execute(f"create trigger alert_changed after update on alert {_COUNT}")
-
-
-def _add_triage(db: sqlite_utils.Database) -> None:
-    """What analysts do with an alert: what it is by that in columns of the alert's, each change in `history`."""
-    alerts = _table(db, "alert")
-    alerts.add_column("opened_us", int)  # null for alerts of before: nobody wrote it down
-    alerts.add_column("reason", str, not_null_default="")
-    alerts.add_column("status_by", str, not_null_default="")
-    alerts.add_column("closed_revision", int)  # detection's, when it was closed: a greater one tells of matches since
-    _table(db, "history").create(
-        {
-            "id": int,
-            "alert_id": str,
-            "time_us": int,
-            "actor": str,
-            "verb": str,
-            "status_before": str,
-            "status_after": str,
-            "reason": str,
-            "text": str,
-            "analyst_revision": int,
-        },
-        pk="id",
-        not_null={"alert_id", "time_us", "actor", "verb"},
-    )
-    _table(db, "history").create_index(["alert_id", "id"])
-    # A comment leaves the alert as it is; who follows alerts hears of it all the same.
-    db.execute(f"create trigger history_added after insert on history {_COUNT_HISTORY}")
-
-
-def _add_received(db: sqlite_utils.Database) -> None:
-    _table(db, "alert").add_column("received_us", int)  # null: stored before this column was, or the journal lost it
-
-
-def _add_sources(db: sqlite_utils.Database) -> None:
-    _table(db, "source").create(
-        {
-            "collector": str,
-            "peer": str,
-            "host": str,
-            "format": str,
-            "authenticated": int,
-            "records": int,
-            "first_us": int,
-            "last_us": int,
-            "last_event_us": int,
-            "skew_us": int,  # of the two below, for who reads the table
-            "frame": int,
-            "period": int,
-            "least_us": int,
-            "before_us": int,
-        },
-        pk=("collector", "peer", "host"),
-    )
-    _table(db, "silence").create({"name": str, "state": str, "since_us": int, "silent_s": int, "frame": int}, pk="name")
-    _table(db, "alert").create_index(
-        ["rule_id"]
-    )  # when a source is heard again, the alert of its silence is looked for
-
-
-MIGRATIONS: tuple[Callable[[sqlite_utils.Database], None], ...] = (
-    _first,
-    _retried,
-    _add_system,
-    _follow_alerts,
-    _add_triage,
-    _add_received,
-    _add_sources,
-)
+from socmon.store.reading import SCHEMA
 
 
 def prepare(connection: sqlite3.Connection, name: str) -> None:
@@ -218,12 +17,16 @@ def prepare(connection: sqlite3.Connection, name: str) -> None:
     connection.execute("pragma foreign_keys = on")
     connection.execute("pragma busy_timeout = 5000")
     (version,) = connection.execute("pragma user_version").fetchone()
-    if version > len(MIGRATIONS):
+    if version > SCHEMA:
         raise StoreError(
-            f"{name}: written by a newer socmon (schema {version}, this one knows {len(MIGRATIONS)}); upgrade socmon"
+            f"{name}: written by a newer socmon (schema {version}, this one knows {SCHEMA}); upgrade socmon"
         )
-    if version == len(MIGRATIONS):
+    if version == SCHEMA:
         return
+    import sqlite_utils  # noqa: PLC0415  a tenth of a daemon's start, needed only for a store that is new or old
+
+    from socmon.store.migrations import MIGRATIONS  # noqa: PLC0415
+
     db = sqlite_utils.Database(connection, use_counts_table=False)
     # All or none, so that nobody who reads meanwhile meets a store of a version in between.
     with connection:
@@ -231,4 +34,4 @@ def prepare(connection: sqlite3.Connection, name: str) -> None:
         for migrate in MIGRATIONS[version:]:
             migrate(db)
         # A pragma takes no parameters; the number is ours.
-        connection.execute(f"pragma user_version = {len(MIGRATIONS)}")
+        connection.execute(f"pragma user_version = {SCHEMA}")

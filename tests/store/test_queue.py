@@ -12,7 +12,8 @@ from socmon.errors import StoreError
 from socmon.event import Alert, Level
 from socmon.store import Routing, Store
 from socmon.store.queue import Row, State, destinations, opened, rows
-from socmon.store.schema import MIGRATIONS, prepare
+from socmon.store.migrations import MIGRATIONS
+from socmon.store.schema import prepare
 
 S = 1_000_000
 ROUTING = Routing("up", lambda _: "normal", lambda alert, release: f"{alert.id} {release.seq}".encode())

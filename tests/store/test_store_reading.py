@@ -21,7 +21,7 @@ from socmon.errors import NotFoundError, StoreError
 from socmon.event import LEVELS, Alert
 from socmon.store import Store
 from socmon.store.reading import _CHANGES, _LAST_CHANGES, SCHEMA, Filter, Reader, consult
-from socmon.store.schema import MIGRATIONS
+from socmon.store.migrations import MIGRATIONS
 
 NOBODY = 65_534
 

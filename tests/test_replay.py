@@ -283,8 +283,8 @@ def test_output_is_the_same_bytes_whatever_the_hash_seed(tmp_path: Path) -> None
         for part in range(3)
     ]
 
-    outputs = {run(*files, "-o", "ndjson", seed=seed).stdout for seed in "123"}
-    matches = {run(*files, "--matches", "-o", "ndjson", seed=seed).stdout for seed in "123"}
+    outputs = {run(*files, "-o", "ndjson", seed=seed).stdout for seed in "12"}
+    matches = {run(*files, "--matches", "-o", "ndjson", seed=seed).stdout for seed in "12"}
 
     assert (len(outputs), len(matches)) == (1, 1)
     assert outputs.pop().count(b"\n") >= 40

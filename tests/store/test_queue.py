@@ -11,8 +11,8 @@ from socmon.component import Outcome, OutcomeStatus
 from socmon.errors import StoreError
 from socmon.event import Alert, Level
 from socmon.store import Routing, Store
-from socmon.store.queue import Row, State, destinations, opened, rows
 from socmon.store.migrations import MIGRATIONS
+from socmon.store.queue import Row, State, destinations, opened, rows
 from socmon.store.schema import prepare
 
 S = 1_000_000

@@ -20,8 +20,8 @@ from store_kit import START_US, S, alert, put
 from socmon.errors import NotFoundError, StoreError
 from socmon.event import LEVELS, Alert
 from socmon.store import Store
-from socmon.store.reading import _CHANGES, _LAST_CHANGES, SCHEMA, Filter, Reader, consult
 from socmon.store.migrations import MIGRATIONS
+from socmon.store.reading import _CHANGES, _LAST_CHANGES, SCHEMA, Filter, Reader, consult
 
 NOBODY = 65_534
 

@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -29,6 +29,8 @@ from socmon.event import Alert, rfc3339
 from socmon.secrets import SecretRef
 from socmon.text import printable
 from socmon.tls import Renewed, authority_expiry, client_of_others, expiry
+
+T = TypeVar("T")
 
 _STREAM = "alerts"
 Facility = Literal[
@@ -211,28 +213,36 @@ class SyslogForwarder(Forwarder[SyslogSettings]):
                     plain.shutdown(socket.SHUT_WR)
                     self._until_closed(plain)
                     return
-                with tls.wrap_socket(plain, server_hostname=settings.host) as connection:
-                    connection.sendall(data)
-                    self._end(connection)
+                session = _Session(tls, plain, settings.host)
+                session.send(data)
+                self._end(session)
         except OSError as error:
             raise self._failure(error) from error
 
-    def _end(self, connection: ssl.SSLSocket) -> None:
+    def _end(self, session: "_Session") -> None:
         """Send our end of TLS and wait for the receiver's."""
+        session.say_goodbye()
         try:
-            connection.unwrap().close()
+            for _ in range(_MOST_READ_BYTES // _READ_BYTES):
+                if not session.read():
+                    return
         except ssl.SSLEOFError as error:
-            if self.settings.close_notify:
-                remedy = "it may have died; if it never sends one, set close_notify: false"
-                raise ComponentError(
-                    f"{self.settings.place} closed without an end of TLS, so what it has read is not known; {remedy}"
-                ) from error
+            if not self.settings.close_notify:
+                return
+            remedy = "it may have died; if it never sends one, set close_notify: false"
+            raise ComponentError(
+                f"{self.settings.place} closed without an end of TLS, so what it has read is not known; {remedy}"
+            ) from error
+        raise self._talks()
+
+    def _talks(self) -> ComponentError:
+        return ComponentError(f"{self.settings.place} talks instead of closing; is it a receiver of syslog?")
 
     def _until_closed(self, connection: socket.socket) -> None:
         for _ in range(_MOST_READ_BYTES // _READ_BYTES):
             if not connection.recv(_READ_BYTES):
                 return
-        raise ComponentError(f"{self.settings.place} talks instead of closing; is it a receiver of syslog?")
+        raise self._talks()
 
     def _failure(self, error: OSError) -> ComponentError:
         place = self.settings.place
@@ -253,6 +263,53 @@ class SyslogForwarder(Forwarder[SyslogSettings]):
             text = f"cannot deliver to {place}: no answer, or no end, within {self.settings.timeout_s:g} s"
             return ComponentError(f"{text}; look at the link and at the receiver")
         return ComponentError(f"cannot deliver to {place}: {shown((error.strerror or str(error)).lower())}")
+
+
+class _Session:
+    """TLS over a blocking socket.
+
+    Not SSLSocket: after some failures its `unwrap` returns as it does when the other side has ended in order.
+    """
+
+    def __init__(self, tls: ssl.SSLContext, plain: socket.socket, host: str) -> None:
+        self._plain = plain
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = tls.wrap_bio(self._in, self._out, server_hostname=host)
+        self._do(self._tls.do_handshake)
+
+    def send(self, data: bytes) -> None:
+        self._do(partial(self._tls.write, data))
+
+    def say_goodbye(self) -> None:
+        """Send close_notify."""
+        with suppress(ssl.SSLWantReadError):
+            self._tls.unwrap()
+        self._plain.sendall(self._out.read())
+
+    def read(self) -> bytes:
+        """What comes; b"" at the other side's close_notify.
+
+        Raises:
+            SSLEOFError: it has closed without one.
+        """
+        try:
+            return self._do(partial(self._tls.read, _READ_BYTES))
+        except ssl.SSLZeroReturnError:
+            return b""
+
+    def _do(self, step: Callable[[], T]) -> T:
+        while True:
+            try:
+                done = step()
+            except ssl.SSLWantReadError:
+                self._plain.sendall(self._out.read())
+                if data := self._plain.recv(65_536):
+                    self._in.write(data)
+                else:
+                    self._in.write_eof()
+            else:
+                self._plain.sendall(self._out.read())
+                return done
 
 
 def _parameters(alert: Alert, release: Release) -> list[tuple[str, str]]:

@@ -200,6 +200,7 @@ def test_check_of_the_shipped_example_finds_no_mistake_in_it() -> None:
     assert found["collectors"] == ["auth", "network", "equipment", "flows"]
     assert found["collectors"] == ["auth", "network", "equipment", "sensors"]
     assert found["collectors"] == ["auth", "network", "equipment", "bus"]
+    assert found["collectors"] == ["auth", "network", "equipment", "systemd"]
     assert code in {0, 78}
 
 

@@ -52,9 +52,9 @@ def command(
 ) -> int:
     """Run a daemon and a national centre with throw-away keys, play a break-in, and break things.
 
-    Seven logs of a province come in through files, over TCP and UDP, with an attack in them from the first scan to the
-    cleared history. The link is cut, a reply is lost, the daemon is killed; then everything is counted anew. Exit
-    status 1 when something was lost, came twice, or was not detected.
+    The logs of a province come in through files, over TCP, UDP and MQTT, and what a sensor saw, with an attack in them
+    from the first scan to the cleared history. The link is cut, a reply is lost, the daemon is killed; then everything
+    is counted anew. Exit status 1 when something was lost, came twice, or was not detected.
     """
     import msgspec
 

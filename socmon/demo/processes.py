@@ -42,6 +42,7 @@ class Child:
         self._arguments = arguments
         self._log = log
         self._process: Process | None = None
+        self._begins = 0  # where in the log its last start is
 
     async def __aenter__(self) -> Self:
         return self
@@ -67,7 +68,7 @@ class Child:
             environment["SOCMON_FAILPOINT"] = failpoint
         program = [sys.executable, "-m", "socmon", *self._arguments]
         with await asyncio.to_thread(self._log.open, "ab") as log:
-            begins = log.tell()
+            self._begins = log.tell()
             self._process = await asyncio.create_subprocess_exec(
                 *(handover.command(self.sockets, program) if self.sockets else program),
                 stdin=DEVNULL,
@@ -76,11 +77,19 @@ class Child:
                 env=environment,
                 pass_fds=tuple(self.sockets.values()),
                 start_new_session=True,  # Ctrl-C on the terminal is for the demonstration, which stops it in order
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
+        return await self.heard(ready)
+
+    async def heard(self, ready: str) -> dict[str, Any]:
+        """The first JSON object since its start that has the key `ready`; it is waited for.
+
+        Raises:
+            SocmonError: it ended instead, or took longer than 30 s.
+        """
         try:
             async with asyncio.timeout(_READY_S):
-                while (said := await asyncio.to_thread(_said, self._log, begins, ready)) is None:
+                while (said := await asyncio.to_thread(_said, self._log, self._begins, ready)) is None:
                     self.check()
                     await asyncio.sleep(_LOOK_S)
         except TimeoutError as error:
@@ -124,7 +133,7 @@ class Child:
         return f"the end of {self._log.name}: {said}"
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Runs in the child: it is killed when the demonstration is gone, even by SIGKILL."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -2,13 +2,15 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 
 from msgspec import Struct
 
+from socmon.demo import capture
 from socmon.demo.centre import Held
-from socmon.demo.sample import BY_NAME, STREAMS, Stream, number_of
+from socmon.demo.sample import Stream, number_of
 from socmon.demo.scene import DESTINATION, Scene
 from socmon.event import Alert
 from socmon.journal import Journal
@@ -18,6 +20,7 @@ from socmon.resources import shipped
 from socmon.sigma import load_rules
 from socmon.store import Reading, read
 
+LOSSLESS = frozenset({"file", "mqtt", "capture"})  # transports
 _RELEASED = "select count(distinct alert_id) from released where destination = ?"
 
 
@@ -39,7 +42,7 @@ class Counts(Struct, frozen=True):
     """One number a stage, and the two verdicts.
 
     Attributes:
-        sent: messages written to logs and sent over TCP and UDP.
+        sent: messages written to logs and sent over TCP, UDP and MQTT, and events of captures.
         lost_in_kill: of these, neither in the journal nor dropped; only what comes over the network can be lost, when
             the daemon is killed with it in its hands.
         received: records in the journal, and those dropped before it.
@@ -98,7 +101,7 @@ def recount(scene: Scene, sent: Mapping[str, Sent], held: Held, wanted: Iterable
     journalled, matches = _journalled(scene)
     reading = read(scene.store)
     unbalanced: list[str] = []
-    for stream in STREAMS:
+    for stream in scene.streams:
         found = journalled[stream.name]
         unbalanced += _numbering(stream, sent[stream.name], found)
         unbalanced += _bookkeeping(stream.name, reading.ledger.account(stream.name), found)
@@ -130,7 +133,8 @@ def recount(scene: Scene, sent: Mapping[str, Sent], held: Held, wanted: Iterable
 def _journalled(scene: Scene) -> tuple[dict[str, Journalled], int]:
     """By stream; and how many (event, rule) pairs match."""
     matcher = Matcher(load_rules([shipped("rules")]))
-    found = {stream.name: Journalled() for stream in STREAMS}
+    found = {stream.name: Journalled() for stream in scene.streams}
+    numbers = _numbers(scene)
     matches = 0
     journal = Journal.open(scene.journal, read_only=True)
     for batch in journal.read_after(0):
@@ -138,7 +142,7 @@ def _journalled(scene: Scene) -> tuple[dict[str, Journalled], int]:
         matches += sum(len(match.rules) for match in matched.matches)
         for record in batch.records:
             name = record.source.collector
-            found[name].numbers.append(number_of(BY_NAME[name], record.data))
+            found[name].numbers.append(numbers[name](record.data))
         for drop in batch.drops:
             found[drop.collector].dropped += drop.count
         for name, each in found.items():
@@ -146,6 +150,21 @@ def _journalled(scene: Scene) -> tuple[dict[str, Journalled], int]:
             each.unparsed += matched.unparsed.get(name, 0)
     journal.close()
     return found, matches
+
+
+def _numbers(scene: Scene) -> dict[str, Callable[[bytes], int]]:
+    """By stream, what says which message a record is; 0 of one that was never sent.
+
+    What the sensor told is what its capture files give when they are decoded anew, one after the other.
+    """
+    told = [line for file in sorted(scene.captures.glob("*.pcap")) for line in capture.events(file.read_bytes())]
+    of_sensor = {line: number for number, line in enumerate(told, 1)}
+    return {
+        stream.name: (lambda data: of_sensor.get(data, 0))
+        if stream.transport == "capture"
+        else partial(number_of, stream)
+        for stream in scene.streams
+    }
 
 
 def _absent(sent: Sent, found: Journalled) -> list[int]:
@@ -168,10 +187,11 @@ def _numbering(stream: Stream, sent: Sent, found: Journalled) -> list[str]:
 def _unexplained(stream: Stream, sent: Sent, ends: Sequence[int]) -> list[int]:
     """Of the last numbers of absent runs, those that should not be.
 
-    A file loses nothing, not even by a kill. Over TCP a run may be absent at the end of each connection. Over UDP a
-    kill takes one run along, of messages that the daemon had read; what it had not read waits in the kernel.
+    A file loses nothing, not even by a kill, be it a log or a capture; nor does MQTT at QoS 1. Over TCP a run may be
+    absent at the end of each connection. Over UDP a kill takes one run along, of messages that the daemon had read;
+    what it had not read waits in the kernel.
     """
-    if stream.transport == "file":
+    if stream.transport in LOSSLESS:
         return list(ends)
     if stream.transport != "datagram":
         return [last for last in ends if last + 1 not in sent.resumed]

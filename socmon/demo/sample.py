@@ -1,13 +1,14 @@
 """The sample logs, made for the demonstration: ten minutes of a province, and how their lines are numbered.
 
 The lines are as the programs write them that stand in a province's systems: OpenSSH, sudo and systemd over rsyslog (RFC
-3164), nginx, postfix and dovecot, a document system and a gateway that write JSON, the routers of communes (RFC 5424),
-and a firewall that knows nothing but UDP. Addresses of strangers are those for documentation (RFC 5737, RFC 3849). Each
-line carries its message number where its program has a number anyway, so that lost = numbers that are absent from the
-journal.
+3164), nginx, postfix and dovecot, a document system, a gateway and a finance department that write JSON, the routers of
+communes (RFC 5424), and a firewall that knows nothing but UDP. Addresses of strangers are those for documentation (RFC
+5737, RFC 3849). Each line carries its message number where its program has a number anyway, so that lost = numbers that
+are absent from the journal. What a sensor tells is made in socmon.demo.capture.
 """
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from importlib.resources import files
 from typing import Literal
@@ -17,6 +18,8 @@ from msgspec import Struct
 # Both trip the rule SSH brute force; 198.51.100.23, which tries four times in all, must not.
 ATTACKERS = ("203.0.113.7", "2001:db8:1:7::c0de")
 _INTRUDER = ATTACKERS[0]
+SCANNER, TUNNELLER = "198.51.100.141", "10.50.2.33"
+_BY_MQTT = ("Application login brute force", "10.13.9.66")
 
 # What must be told, from the scan to the break-in: title of an alert, and a value of its group or an address in it.
 STORY = (
@@ -37,9 +40,12 @@ STORY = (
     ("Application login brute force", "10.20.3.77"),
     ("Web scan", "10.40.17.66"),
     ("Port scan", "198.51.100.140"),  # met by the firewall only, so it shows that datagrams arrive
+    ("Port scan on the network", SCANNER),  # these two by the sensor only
+    ("DNS tunnel", TUNNELLER),
+    _BY_MQTT,
 )
 
-Transport = Literal["file", "newline", "octets", "datagram"]
+Transport = Literal["file", "newline", "octets", "datagram", "mqtt", "capture"]
 
 _FIRST = 1_000_000  # no number of the samples is as long
 _NUMBER = rb"([0-9]{7,10})"
@@ -54,7 +60,7 @@ class Stream(Struct, frozen=True):
         name: of its collector and, where there is one, of its log file.
         file: the sample.
         transport: written to a file, sent over TCP with newlines or with octet counts (RFC 6587), or over UDP, each
-            line a datagram (RFC 5426).
+            line a datagram (RFC 5426), published over MQTT; or told by a sensor's capture files, which have no sample.
         line: what a line of the sample looks like; its groups are the stamp and the number, with all that lies between.
         stamp: of strftime(3), in UTC.
         number: finds the message number in a written line.
@@ -73,6 +79,8 @@ _JSON = re.compile(r'(?P<head>\{"time":")(?P<stamp>[^"]+)(?P<middle>","id":)(?P<
 _JSON_STAMP = "%FT%TZ"
 _JSON_NUMBER = re.compile(rb'"id":' + _NUMBER)
 
+# Its lines are not numbered: what a capture gives is known, and each line of it is another one.
+SENSOR = Stream("sensor", "", "capture", re.compile(r"(?!)"), "", re.compile(rb"(?!)"))
 STREAMS = (
     Stream(
         "servers",
@@ -117,8 +125,16 @@ STREAMS = (
         "%b %e %H:%M:%S",
         re.compile(rb" kernel: \[" + _NUMBER + rb"\."),
     ),
+    Stream("finance", "finance.ndjson", "mqtt", _JSON, _JSON_STAMP, _JSON_NUMBER),
+    SENSOR,
 )
 BY_NAME = {stream.name: stream for stream in STREAMS}
+
+
+def story(streams: Sequence[Stream]) -> list[tuple[str, str]]:
+    """What must be told where these streams are there."""
+    over_mqtt = any(stream.transport == "mqtt" for stream in streams)
+    return [each for each in STORY if over_mqtt or each != _BY_MQTT]
 
 
 class Line(Struct, frozen=True):

@@ -1,7 +1,7 @@
 """What the demonstration stands on: one folder with keys, configuration, logs, and the state of province and centre."""
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,35 @@ from socmon.resources import shipped
 DESTINATION = "centre"
 HTTP = "http"  # among the ports: where the daemon shows its metrics
 ORG_ID = "000.00.00.H07"
+TOPIC = "tinh"  # below it the agencies publish
 
 _NAME = "Provincial data centre"
 _SEGMENT_BYTES = 1024 * 1024
 
 
 class Scene(Struct, frozen=True):
-    """Where what is, below `folder`."""
+    """Where what is, below `folder`.
+
+    Attributes:
+        streams: that come in: without a broker, none over MQTT.
+    """
 
     folder: Path
+    streams: tuple[Stream, ...] = STREAMS
 
     def log(self, stream: Stream) -> Path:
         """The log that the hosts write and the daemon follows."""
         return self.folder / f"{stream.name}.log"
+
+    @property
+    def captures(self) -> Path:
+        """The folder of the sensor's capture files, whose names sort as they were made."""
+        return self.folder / "captures"
+
+    @property
+    def broker(self) -> Path:
+        """The folder of the broker."""
+        return self.folder / "broker"
 
     @property
     def journal(self) -> Path:
@@ -42,7 +58,7 @@ class Scene(Struct, frozen=True):
     @property
     def run(self) -> list[str]:
         """Arguments of `socmon` for the daemon."""
-        return ["-c", str(self._config), "run"]
+        return ["-c", str(self.config), "run"]
 
     @property
     def ncsc(self) -> list[str]:
@@ -53,7 +69,8 @@ class Scene(Struct, frozen=True):
         return ["ncsc", "--listen", anywhere, "--admin", anywhere, *files, *who]
 
     @property
-    def _config(self) -> Path:
+    def config(self) -> Path:
+        """The daemon's configuration."""
         return self.folder / "config.yaml"
 
     @property
@@ -68,7 +85,8 @@ class Scene(Struct, frozen=True):
         """Make the keys, the inventory and empty logs."""
         generate(self._keys, ORG_ID, name=_NAME)
         self._assets.write_text(yaml.safe_dump(self._inventory(), allow_unicode=True), encoding="utf-8")
-        for stream in STREAMS:
+        self.captures.mkdir(mode=0o750)
+        for stream in self.streams:
             if stream.transport == "file":
                 self.log(stream).touch(mode=0o640)
 
@@ -83,11 +101,17 @@ class Scene(Struct, frozen=True):
     def configure(self, feed_url: str, ports: Mapping[str, int]) -> None:
         """Write the daemon's configuration; `ports` are those of the streams that come over the network, and `HTTP`."""
         text = yaml.safe_dump(self._configuration(feed_url, ports), sort_keys=False, allow_unicode=True)
-        self._config.write_text(text, encoding="utf-8")
+        self.config.write_text(text, encoding="utf-8")
 
     def _collector(self, stream: Stream, ports: Mapping[str, int]) -> dict[str, Any]:
         if stream.transport == "file":
             return {"kind": "file", "paths": [str(self.log(stream).absolute())], "start": "beginning"}
+        if stream.transport == "mqtt":
+            place = {"host": "127.0.0.1", "port": ports[stream.name], "tls": False}
+            return {"kind": "mqtt", **place, "client_id": "socmon-demo", "topics": [f"{TOPIC}/#"]}
+        if stream.transport == "capture":
+            at_once = {"settle_s": 0, "poll_s": 0.2}
+            return {"kind": "pcap", "paths": [str(self.captures.absolute() / "*.pcap")], **at_once}
         kind = "syslog_udp" if stream.transport == "datagram" else "syslog_tcp"
         return {"kind": kind, "port": ports[stream.name]}
 
@@ -103,7 +127,7 @@ class Scene(Struct, frozen=True):
         }
         return {
             "state_dir": str(self.journal.parent.absolute()),
-            "collectors": {stream.name: self._collector(stream, ports) for stream in STREAMS},
+            "collectors": {stream.name: self._collector(stream, ports) for stream in self.streams},
             "forwarders": {
                 DESTINATION: centre,
                 "alerts_file": {"kind": "file", "path": str(self.folder.absolute() / "alerts.ndjson")},
@@ -117,14 +141,14 @@ class Scene(Struct, frozen=True):
         }
 
 
-def doors() -> tuple[dict[str, int], dict[str, socket.socket]]:
+def doors(streams: Sequence[Stream]) -> tuple[dict[str, int], dict[str, socket.socket]]:
     """A port for each stream that comes over the network, and for `HTTP`; and the sockets of those that come over UDP.
 
     They stay the same when the daemon is started again. The sockets are held open, as systemd holds those of a socket
     unit: what is sent while the daemon is down waits in the kernel.
     """
-    held = {each.name: _bound(socket.SOCK_DGRAM) for each in STREAMS if each.transport == "datagram"}
-    names = [HTTP, *(each.name for each in STREAMS if each.transport in {"newline", "octets"})]
+    held = {each.name: _bound(socket.SOCK_DGRAM) for each in streams if each.transport == "datagram"}
+    names = [HTTP, *(each.name for each in streams if each.transport in {"newline", "octets", "mqtt"})]
     free = {name: _bound(socket.SOCK_STREAM) for name in names}
     ports = {name: int(each.getsockname()[1]) for name, each in (free | held).items()}
     for each in free.values():

@@ -12,12 +12,13 @@ from typing import Literal
 from msgspec import Struct
 
 from socmon.demo import sample
+from socmon.demo.broker import Broker, MqttWay, mosquitto
 from socmon.demo.centre import Pages
 from socmon.demo.processes import Child
-from socmon.demo.recount import Recount, Sent, recount
-from socmon.demo.scene import HTTP, Scene, doors
+from socmon.demo.recount import LOSSLESS, Recount, Sent, recount
+from socmon.demo.scene import HTTP, TOPIC, Scene, doors
 from socmon.demo.watching import Watcher
-from socmon.demo.writer import FileWay, TcpWay, UdpWay, Way, Writer
+from socmon.demo.writer import FileWay, Sensor, TcpWay, UdpWay, Way, Writer
 from socmon.errors import JournalError, StoreError
 from socmon.intake import until
 from socmon.journal import Journal
@@ -53,11 +54,14 @@ class Story:
     def __init__(self, plan: Plan, say: Callable[[str], None]) -> None:
         self._plan = plan
         self._say = say
-        self._scene = Scene(plan.folder)
+        program = mosquitto()
+        streams = tuple(each for each in sample.STREAMS if program or each.transport != "mqtt")
+        self._scene = Scene(plan.folder, streams)
+        self._broker = Broker(program, self._scene.broker) if program else None
         self._stop = asyncio.Event()
         self._ports: dict[str, int] = {}
         self._killed: list[dict[str, int]] = []  # for each kill, how many messages of each stream were sent before it
-        self._writers = [Writer(stream, partial(self._way, stream), self._stop) for stream in sample.STREAMS]
+        self._writers: list[Writer | Sensor] = [self._writer(stream) for stream in streams]
         self._seen = 0  # the journal's next sequence, when it was last looked at
         self._watcher = Watcher(self._scene.store)
         self._centre = Child("centre", self._scene.ncsc, plan.folder / "centre.log")
@@ -77,15 +81,16 @@ class Story:
             await held.enter_async_context(self._centre)
             await held.enter_async_context(self._daemon)
             await self._set_up(held)
+            for writer in self._writers:
+                held.push_async_callback(writer.close)
             spent_s = loop.time() - began_s
             await self._run(spent_s)
             await self._daemon.stop()
             at_centre = await self._pages.held()
             await self._centre.stop()
         self._say(f"stopped; of what was sent again the centre recognised {at_centre.sent_again}; counting anew")
-        wanted = [
-            (title, sample.fresh(who, turn)) for turn in range(max(1, self._turns)) for title, who in sample.STORY
-        ]
+        story = sample.story(self._scene.streams)
+        wanted = [(title, sample.fresh(who, turn)) for turn in range(max(1, self._turns)) for title, who in story]
         return await asyncio.to_thread(recount, self._scene, self._sent(), at_centre, wanted)
 
     @property
@@ -93,7 +98,14 @@ class Story:
         """How often all samples were written to their end."""
         return min(writer.turns for writer in self._writers)
 
+    def _writer(self, stream: sample.Stream) -> Writer | Sensor:
+        if stream.transport == "capture":
+            return Sensor(self._scene.captures, self._stop)
+        return Writer(stream, partial(self._way, stream), self._stop)
+
     def _way(self, stream: sample.Stream) -> Way:
+        if stream.transport == "mqtt":
+            return MqttWay(self._ports[stream.name], f"{TOPIC}/{stream.name}")
         if stream.transport == "file":
             return FileWay(self._scene.log(stream))
         if stream.transport == "datagram":
@@ -104,7 +116,7 @@ class Story:
         return {
             writer.stream.name: Sent(
                 writer.sent,
-                resumed=writer.way.resumed if isinstance(writer.way, TcpWay) else [],
+                resumed=_resumed(writer),
                 killed=[sent[writer.stream.name] for sent in self._killed],
             )
             for writer in self._writers
@@ -127,13 +139,26 @@ class Story:
         ready = await self._centre.start("admin")
         self._pages = Pages(ready["admin"])
         self._say(f"the national centre runs: feed {ready['feed']}, what it holds {ready['admin']}/stats")
-        self._ports, sockets = doors()
+        self._ports, sockets = doors(self._scene.streams)
         for each in sockets.values():
             held.callback(each.close)
         self._daemon.sockets = {name: each.fileno() for name, each in sockets.items()}
         await asyncio.to_thread(self._scene.configure, ready["feed"], self._ports)
+        await self._start_broker(held)
         await self._start_daemon()
+        if self._broker is not None:
+            await self._daemon.heard("topics")  # the broker keeps nothing for a session that it does not know yet
         self._point_at(f"127.0.0.1:{self._ports[HTTP]}")
+
+    async def _start_broker(self, held: AsyncExitStack) -> None:
+        over_mqtt = [each for each in self._scene.streams if each.transport == "mqtt"]
+        if self._broker is None:
+            self._say("no agency comes in over MQTT: mosquitto is not here; apt install mosquitto")
+            return
+        await held.enter_async_context(self._broker)
+        for each in over_mqtt:
+            await self._broker.start(self._ports[each.name])
+            self._say(f"the broker runs: {each.name} is published at 127.0.0.1:{self._ports[each.name]}, at QoS 1")
 
     def _point_at(self, target: str) -> None:
         """Say how Prometheus and Grafana find what there is to see."""
@@ -161,13 +186,13 @@ class Story:
 
     async def _play_turns(self, group: asyncio.TaskGroup, spent_s: float) -> None:
         if self._plan.duration_s is None:
-            self._say("seven logs are being written; Ctrl-C ends it")
+            self._say(f"{len(self._writers)} sources are at work; Ctrl-C ends it")
             turns, length_s = sys.maxsize, _TURN_S
         else:
             left_s = max(_LEAST_TURN_S, self._plan.duration_s - spent_s - _FINISH_S)
             turns = max(1, round(left_s / _TURN_S))
             length_s = left_s / turns
-            self._say(f"seven logs are being written, for {left_s:.0f} s")
+            self._say(f"{len(self._writers)} sources are at work, for {left_s:.0f} s")
         while self._turns < turns and not self._stop.is_set():
             await self._play_turn(group, length_s)
 
@@ -211,6 +236,8 @@ class Story:
             self._tell_news(await asyncio.to_thread(self._watcher.news))
             self._centre.check()
             self._daemon.check()
+            if self._broker is not None:
+                self._broker.check()
             await asyncio.sleep(_LOOK_S)
 
     def _tell_news(self, news: list[str]) -> None:
@@ -231,7 +258,7 @@ class Story:
 
     async def _sent_on(self) -> bool:
         """Send what the senders still hold; whether they hold nothing any more."""
-        ways = [writer.way for writer in self._writers]
+        ways = [writer.way for writer in self._writers if isinstance(writer, Writer)]
         return all([await way.flushed() for way in ways if isinstance(way, TcpWay)])
 
     def _is_settled(self) -> bool:
@@ -242,10 +269,14 @@ class Story:
         except (JournalError, StoreError):
             return False  # a daemon that starts is just recovering them
         grown, self._seen = journal.next_seq != self._seen, journal.next_seq
-        files = sum(writer.sent for writer in self._writers if writer.stream.transport == "file")
+        never_lost = [writer for writer in self._writers if writer.stream.transport in LOSSLESS]
         return (
             not grown
-            and journal.next_seq > files
+            and all(reading.ledger.account(each.stream.name).journalled >= each.sent for each in never_lost)
             and reading.number >= journal.last_number
             and not any(backlog.pending or backlog.waiting for backlog in reading.backlogs.values())
         )
+
+
+def _resumed(writer: Writer | Sensor) -> list[int]:
+    return writer.way.resumed if isinstance(writer, Writer) and isinstance(writer.way, TcpWay) else []

@@ -1,18 +1,24 @@
-"""Writes the sample logs live: line by line, dated now, numbered, to files, over TCP and UDP as syslog senders do."""
+"""Writes the sample logs live: line by line, dated now, numbered, to files, over TCP and UDP as syslog senders do.
+
+The sensor's capture files too, each whole: as when `tcpdump -G` has gone on to the next one.
+"""
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from socmon.demo.sample import Line, Stream, lines, written
+from socmon.demo.capture import capture, events
+from socmon.demo.sample import SENSOR, Line, Stream, lines, written
 from socmon.intake import until
 
 _PAUSE_S = 0.05
 _CONNECT_S = 2.0
+_SENSOR_SHARE = 0.5
 
 
 class Way(Protocol):
@@ -156,8 +162,46 @@ class Writer:
         if done == count:
             self.turns += 1
 
+    async def close(self) -> None:
+        """Nothing more comes."""
+        if self._way is not None:
+            await self._way.close()
+
     async def _put(self, batch: Sequence[Line]) -> None:
         now, first = datetime.now(UTC), self.sent + 1
         data = [written(self.stream, line, number, self.turns, now) for number, line in enumerate(batch, first)]
         self.sent += len(batch)
         await self.way.put(first, data)
+
+
+class Sensor:
+    """Leaves a capture file in each turn, in the middle of it.
+
+    Attributes:
+        sent: events that its files give.
+        turns: how many files it has left.
+    """
+
+    def __init__(self, folder: Path, stop: asyncio.Event) -> None:
+        self.stream = SENSOR
+        self.sent = 0
+        self.turns = 0
+        self._folder = folder
+        self._stop = stop
+
+    async def write_turn(self, length_s: float) -> None:
+        """Leave the file of this turn shortly before the daemon is killed, so that it is being read then."""
+        if await until(self._stop, _SENSOR_SHARE * length_s):
+            return
+        self.sent += await asyncio.to_thread(self._leave, self.turns)
+        self.turns += 1
+
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
+    def _leave(self, turn: int) -> int:
+        data = capture(turn, time.time_ns() // 1000)
+        unfinished = self._folder / "unfinished"
+        unfinished.write_bytes(data)
+        unfinished.rename(self._folder / f"{turn:06}.pcap")
+        return len(events(data))

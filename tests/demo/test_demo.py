@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,16 @@ def is_free(lock: Path) -> bool:
     return True
 
 
+def broker_port(folder: Path) -> int:
+    config = (folder / "broker" / "mosquitto.conf").read_text("utf-8")
+    return int(next(line.split()[1] for line in config.splitlines() if line.startswith("listener ")))
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def test_through_all_faults_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path) -> None:
     done = run_demo(tmp_path, "-o", "json")
 
@@ -75,6 +86,7 @@ def test_through_all_faults_nothing_is_lost_and_nothing_comes_twice(tmp_path: Pa
     for title in {title for title, _ in STORY}:
         assert f"  {title}  " in done.stderr
     assert done.stderr.count("  FAULT  ") == 3
+    assert "finance is published" in done.stderr
     assert "src_ip=198.51.100.23" not in done.stderr, "the slow client is no attack"
     assert "recognised 0" not in done.stderr, "the reply that was lost makes the daemon send again"
     assert list(tmp_path.iterdir()) == []
@@ -140,6 +152,7 @@ async def test_a_killed_demonstration_leaves_no_process_behind(tmp_path: Path) -
         demo.wait()
 
     await until(lambda: is_free(folder / "state" / "lock") and is_free(folder / "centre" / "lock"))
+    await until(lambda: not listens(broker_port(folder)))
 
 
 def test_a_folder_that_holds_something_is_not_used(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from socmon.demo import sample
+from socmon.demo.capture import capture, events
 from socmon.event import Record, Source
 from socmon.parsers import detect, parse
 from socmon.replaying import Replay
@@ -25,12 +26,17 @@ FORMATS = {
     "mail": "rfc3164",
     "communes": "rfc5424",
     "firewall": "rfc3164",
+    "finance": "json",
 }
-each_stream = pytest.mark.parametrize("stream", sample.STREAMS, ids=lambda stream: stream.name)
+OF_LINES = [stream for stream in sample.STREAMS if stream.transport != "capture"]
+NOW_US = int(NOW.timestamp()) * 1_000_000
+each_stream = pytest.mark.parametrize("stream", OF_LINES, ids=lambda stream: stream.name)
 
 
 def test_the_samples_tell_the_story_and_nothing_else(tmp_path: Path) -> None:
-    logs = [str(SAMPLES / stream.file) for stream in sample.STREAMS]
+    told_by_sensor = tmp_path / "sensor.ndjson"
+    told_by_sensor.write_bytes(b"".join(line + b"\n" for line in events(capture(0, NOW_US))))
+    logs = [*(str(SAMPLES / stream.file) for stream in OF_LINES), str(told_by_sensor)]
 
     replay = Replay(logs, load_rules([shipped("rules")]), year=2026)
     told = Counter(
@@ -86,6 +92,23 @@ def test_a_written_line_is_syslog() -> None:
 
 def test_a_line_of_someone_else_has_no_number() -> None:
     assert sample.number_of(SERVERS, b"Nov  3 08:00:07 mail-01 sshd[812]: Connection closed [1000017]") == 0
+
+
+def test_a_capture_gives_the_same_events_each_time_and_none_of_them_twice() -> None:
+    first, again, next_turn = events(capture(0, NOW_US)), events(capture(0, NOW_US)), events(capture(1, NOW_US + 60))
+
+    assert first == again
+    assert detect(first[:20]) == "zeek"
+    assert len(first) == len(set(first)) > 150
+    assert set(first).isdisjoint(next_turn)
+    assert max(parse(Record(line, Source("c", "p", "zeek"), 0)).time_us or 0 for line in first) <= NOW_US
+
+
+def test_without_a_broker_the_story_is_told_without_the_agency_that_publishes() -> None:
+    others = [stream for stream in sample.STREAMS if stream.transport != "mqtt"]
+
+    assert sample.story(sample.STREAMS) == list(sample.STORY)
+    assert set(sample.STORY) - set(sample.story(others)) == {("Application login brute force", "10.13.9.66")}
 
 
 def test_each_turn_has_attackers_of_its_own() -> None:

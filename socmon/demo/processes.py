@@ -104,10 +104,10 @@ class Child:
     async def kill(self) -> None:
         """End it with SIGKILL: no clean-up of its own. Raises SocmonError if it has ended by itself before."""
         self.check()
-        if self._process is not None:
-            self._process.kill()
-            await self._process.wait()
-            self._process = None
+        process, self._process = self._process, None  # before it ends: who watches must not take it for a failure
+        if process is not None:
+            process.kill()
+            await process.wait()
 
     async def stop(self) -> None:
         """End it with SIGTERM.

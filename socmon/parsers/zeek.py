@@ -24,6 +24,7 @@ _SENSOR_KEYS = ("_system_name", "@system")
 _HEAD = re.compile(rb'"(?:_path|@stream|ts)"\s*:')
 _HEAD_BYTES = 512
 _MOST_SECONDS = 100_000_000_000  # beyond it a number is in milliseconds (JSON::TS_MILLIS)
+_MOST_DURATION_S = 366 * 86_400
 _MOST_MESSAGE = 512
 
 # A log's path → fields that lines of no other log have together; the first that fits counts.
@@ -113,6 +114,8 @@ def parse(record: Record, *, year: int | None, undated: bool) -> Event:  # noqa:
         if type(value) is str and (found := address(value)):
             fields[name] = found
     stated_us = _time_us(fields.get("ts"), record.source.zone)
+    if path == "conn" and stated_us is not None:
+        stated_us += _duration_us(fields.get("duration"))
     time_us: int | None = stated_us
     time_known: TimeKnown = "stated"
     if stated_us is None:
@@ -143,6 +146,16 @@ def _time_us(value: Any, zone: str) -> int | None:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < _MOST_SECONDS:
         return round(value * SECOND_US)
     return json_time.moment_us(value, zone)
+
+
+def _duration_us(value: Any) -> int:
+    """How long a connection lasted; 0 where it is not known.
+
+    `ts` is its beginning, and the line is written at its end: by its beginning it would be late against what the same
+    sensor has told since, and not be correlated.
+    """
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return round(value * SECOND_US) if is_number and 0 <= value < _MOST_DURATION_S else 0
 
 
 def _sensor(fields: Mapping[str, Any]) -> str:

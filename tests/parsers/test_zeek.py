@@ -52,6 +52,23 @@ def test_the_time_is_that_of_ts_in_each_form_that_zeek_writes(ts: object, time: 
     assert (rfc3339(found.time_us), found.time_known) == (time, "stated")
 
 
+@pytest.mark.parametrize(
+    ("path", "duration", "time"),
+    [
+        ("conn", 3600.25, "2026-11-23T04:00:00.75Z"),
+        ("conn", "3600", "2026-11-23T03:00:00.5Z"),
+        ("conn", -1, "2026-11-23T03:00:00.5Z"),
+        ("conn", 1e300, "2026-11-23T03:00:00.5Z"),
+        ("files", 3600.25, "2026-11-23T03:00:00.5Z"),
+    ],
+)
+def test_a_connection_is_of_its_end_when_it_is_told_of(path: str, duration: object, time: str) -> None:
+    found = read(_path=path, duration=duration)
+
+    assert found.time_us is not None
+    assert rfc3339(found.time_us) == time
+
+
 @pytest.mark.parametrize("ts", [True, None, -1.5, 1e300, "soon", [1795402800.5]])
 def test_what_is_no_time_leaves_the_event_of_when_it_came(ts: object) -> None:
     found = read(_path="conn", ts=ts)

@@ -2,9 +2,8 @@
 
 import os
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING
-from collections.abc import Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings

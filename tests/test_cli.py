@@ -254,20 +254,17 @@ def test_kinds_are_listed_in_every_form() -> None:
     rows = [
         {"role": "collector", "kind": "file", "package": "socmon"},
         {"role": "collector", "kind": "http", "package": "socmon"},
+        {"role": "collector", "kind": "journald", "package": "socmon"},
+        {"role": "collector", "kind": "kafka", "package": "socmon"},
+        {"role": "collector", "kind": "mqtt", "package": "socmon"},
+        {"role": "collector", "kind": "netflow", "package": "socmon"},
         {"role": "collector", "kind": "packets", "package": "socmon"},
         {"role": "collector", "kind": "pcap", "package": "socmon"},
-        {"role": "collector", "kind": "netflow", "package": "socmon"},
-        {"role": "collector", "kind": "mqtt", "package": "socmon"},
-        {"role": "collector", "kind": "journald", "package": "socmon"},
-        {"role": "collector", "kind": "syslog_tcp", "package": "socmon"},
-        {"role": "collector", "kind": "syslog_udp", "package": "socmon"},
-        {"role": "forwarder", "kind": "file", "package": "socmon"},
-        {"role": "forwarder", "kind": "mqtt", "package": "socmon"},
-        {"role": "collector", "kind": "kafka", "package": "socmon"},
         {"role": "collector", "kind": "syslog_tcp", "package": "socmon"},
         {"role": "collector", "kind": "syslog_udp", "package": "socmon"},
         {"role": "forwarder", "kind": "file", "package": "socmon"},
         {"role": "forwarder", "kind": "kafka", "package": "socmon"},
+        {"role": "forwarder", "kind": "mqtt", "package": "socmon"},
         {"role": "forwarder", "kind": "ncsc", "package": "socmon"},
         {"role": "forwarder", "kind": "syslog", "package": "socmon"},
         {"role": "forwarder", "kind": "webhook", "package": "socmon"},
@@ -281,13 +278,8 @@ def test_kinds_are_listed_in_every_form() -> None:
     assert valid(json.loads(socmon("kinds", "-o", "json").stdout), "kinds.v1")
     assert [line.split("  ")[0] for line in socmon("kinds", "--lang", "vi").stdout.splitlines()] == [
         "VAI TRÒ",
-        *["nguồn thu"] * 4,
-        *["nguồn thu"] * 5,
-        *["nơi nhận"] * 3,
-        *["nơi nhận"] * 4,
         *["nguồn thu"] * sum(row["role"] == "collector" for row in rows),
         *["nơi nhận"] * sum(row["role"] == "forwarder" for row in rows),
-        *["nơi nhận"] * 4,
     ]
     assert [json.loads(line) for line in socmon("kinds", "-o", "ndjson").stdout.splitlines()] == rows
     assert list(csv.DictReader(io.StringIO(socmon("kinds", "-o", "csv").stdout))) == rows

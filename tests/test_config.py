@@ -17,12 +17,7 @@ from socmon.yamlfile import read
 _NAMED = {"path", "state_dir", "collectors", "forwarders", "sources"}
 SECTIONS = [each.name for each in fields(Config) if each.name not in _NAMED]
 
-KINDS = "file, http, pigeon, syslog_tcp, syslog_udp"
-KINDS = "file, packets, pcap, pigeon, syslog_tcp, syslog_udp"
-KINDS = "file, netflow, pigeon, syslog_tcp, syslog_udp"
-KINDS = "file, mqtt, pigeon, syslog_tcp, syslog_udp"
-KINDS = "file, kafka, pigeon, syslog_tcp, syslog_udp"
-KINDS = "file, journald, pigeon, syslog_tcp, syslog_udp"
+KINDS = "file, http, journald, kafka, mqtt, netflow, packets, pcap, pigeon, syslog_tcp, syslog_udp"
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +63,7 @@ def test_shipped_example_loads_and_shows_the_defaults() -> None:
         ("alerts_file", "file"),
         ("centre", "ncsc"),
         ("portal", "webhook"),
-        ("bus", "mqtt"),
+        ("broker", "mqtt"),
         ("stream", "kafka"),
         ("siem", "syslog"),
     ]

@@ -14,16 +14,22 @@ from socmon.errors import ConfigError
 def test_kinds_are_listed_without_importing_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     standin.install(tmp_path, monkeypatch)
 
-    assert registry.kinds("socmon.collectors") == ["file", "http", "pigeon", "syslog_tcp", "syslog_udp"]
-    assert registry.kinds("socmon.collectors") == ["file", "packets", "pcap", "pigeon", "syslog_tcp", "syslog_udp"]
-    assert registry.kinds("socmon.collectors") == ["file", "netflow", "pigeon", "syslog_tcp", "syslog_udp"]
-    assert registry.kinds("socmon.forwarders") == ["file", "ncsc", "webhook"]
-    assert registry.kinds("socmon.collectors") == ["file", "mqtt", "pigeon", "syslog_tcp", "syslog_udp"]
-    assert registry.kinds("socmon.forwarders") == ["file", "mqtt", "ncsc", "webhook"]
-    assert registry.kinds("socmon.collectors") == ["file", "kafka", "pigeon", "syslog_tcp", "syslog_udp"]
-    assert registry.kinds("socmon.forwarders") == ["file", "kafka", "ncsc", "webhook"]
-    assert registry.kinds("socmon.collectors") == ["file", "journald", "pigeon", "syslog_tcp", "syslog_udp"]
-    assert registry.kinds("socmon.forwarders") == ["file", "ncsc", "syslog", "webhook"]
+    assert registry.kinds("socmon.collectors") == [
+        *(
+            "file",
+            "http",
+            "journald",
+            "kafka",
+            "mqtt",
+            "netflow",
+            "packets",
+            "pcap",
+            "pigeon",
+            "syslog_tcp",
+            "syslog_udp",
+        ),
+    ]
+    assert registry.kinds("socmon.forwarders") == ["file", "kafka", "mqtt", "ncsc", "syslog", "webhook"]
     assert "pigeons" not in sys.modules
 
 

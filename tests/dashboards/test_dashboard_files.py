@@ -29,7 +29,7 @@ from socmon import metrics
 ROOT = Path(__file__).parents[2]
 OPERATIONS = ROOT / "docs" / "operations.md"
 # "Standard options, Unit" of Grafana; none is for 0 and 1.
-UNITS = {"none", "short", "cps", "Bps", "bytes", "s", "percentunit", "dtdurations", "dateTimeFromNow"}
+UNITS = {"none", "short", "cps", "Bps", "pps", "bytes", "s", "percentunit", "dtdurations", "dateTimeFromNow"}
 each_dashboard = pytest.mark.parametrize("dashboard", dashboards().values(), ids=list(dashboards()))
 
 

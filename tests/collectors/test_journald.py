@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,11 @@ def entries(first: int, last: int, **fields: Any) -> list[bytes]:
 
 
 def children() -> list[int]:
-    return [int(pid) for each in Path("/proc/self/task").iterdir() for pid in (each / "children").read_text().split()]
+    found: list[int] = []
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError):  # a thread that has just ended
+            found += map(int, (thread / "children").read_text().split())
+    return found
 
 
 async def collected(folder: Path, count: int, **options: Any) -> Context:

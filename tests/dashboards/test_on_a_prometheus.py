@@ -9,9 +9,11 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from field import Field, failure_line, field_in, wait_for
+from packets_kit import socket_path
 from prometheus_kit import (
     Prometheus,
     alerts,
@@ -20,6 +22,8 @@ from prometheus_kit import (
     queries_of_all,
     rules,
 )
+
+from socmon.capture.told import Told
 
 # One source writes, with stamps of two hours ago; another one is never heard.
 EXPECTED = {
@@ -48,12 +52,23 @@ class Incident:
     lost: set[str]
 
 
-def narrow(place: Field) -> None:
-    """Let the kernel keep as few datagrams as it can be told to."""
+def change(place: Field, sensor: Path) -> None:
+    """Let the kernel keep as few datagrams as it can be told to, and a sensor speak to the socket at `sensor`."""
     path = place.root / "config.yaml"
     config = json.loads(path.read_text())
     config["collectors"]["devices"]["receive_buffer_bytes"] = 64 * 1024
+    config["collectors"]["wire"] = {"kind": "packets", "socket": str(sensor)}
     path.write_text(json.dumps(config))
+
+
+def sense(sensor: Path) -> None:
+    """Say what a sensor says that has read most of what the kernel saw."""
+    told = Told(sensor="net1", run="1", kernel_packets=1000, packets=990, kernel_dropped=10, bad=2, evicted=1)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(10)
+        connection.connect(str(sensor))
+        connection.sendall(told.line())
+        assert connection.recv(1000)  # it is answered, so it is counted
 
 
 def http_of(place: Field) -> str | None:
@@ -107,16 +122,17 @@ def away(place: Field) -> None:
 @pytest.fixture(scope="module")
 def incident(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Incident]:
     root = tmp_path_factory.mktemp("incident")
-    with field_in(root / "province") as place:
+    with field_in(root / "province") as place, socket_path() as sensor:
         place.start_centre()
         place.configure(["auth"], tcp=["edge"], udp=["devices"], **EXPECTED)
-        narrow(place)
+        change(place, sensor)
         place.start_daemon()
         wait_for(lambda: http_of(place) and place.port("edge") and place.port("devices"), "start")
         address = str(http_of(place))
         with prometheus_in(root / "prometheus", address.removeprefix("http://")) as prometheus:
             wait_for(lambda: prometheus.values("socmon_daemon_ready") == [1], "the first scrape")
             attack(place, 0)
+            sense(sensor)
             wait_for(place.settled, "the first alerts delivered")
             away(place)
             attack(place, 300)

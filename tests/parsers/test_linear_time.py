@@ -52,6 +52,7 @@ HEADS = {
     "nginx_error": ["", "2026/11/23 10:00:02 [error] 28#28: ", '2026/11/23 10:00:02 [error] 28#28: *6 user "'],
     "apache_error": ["", "[Mon Nov 23 10:00:02 2026] [error] ", "[Mon Nov 23 10:00:02 2026] [error] [client 1.1.1.1] "],
     "zeek": ["", '{"_path":"conn","ts":1,"uid":"', '{"ts":1,"uid":"C1","answers":[', '{"_path":"'],
+    "journald": ["", '{"__REALTIME_TIMESTAMP":"1","SYSLOG_IDENTIFIER":"sshd","MESSAGE":"', '{"MESSAGE":['],
     "json": ["", '{"message":"', '{"a":'],
     "dovecot": ["", "Nov 23 10:00:02 imap-login: Info: ", "Nov 23 10:00:02 auth: Info: passwd("],
 }  # fmt: skip

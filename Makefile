@@ -52,7 +52,6 @@ run: venv
 	$(BIN)/socmon -c "$(CONFIG)" run
 
 docs: venv
-	$(BIN)/python -m socmon.metrics > docs/metrics.md
 	$(BIN)/python docs/generate.py
 	$(BIN)/python dashboards/generate.py
 

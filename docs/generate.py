@@ -11,13 +11,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from socmon import registry
+from socmon import metrics, registry
 from socmon.component import CollectorSettings, ForwarderSettings, Settings
 from socmon.config import Config
 from socmon.secrets import SecretRef
 from socmon.sections import SourceSettings, TopSettings
 
 PAGE = Path(__file__).with_name("configuration.md")
+METRICS_PAGE = Path(__file__).with_name("metrics.md")
 SOURCES_PAGE = Path(__file__).with_name("sources.md")
 
 _HEAD = """\
@@ -32,6 +33,19 @@ names. Sections are merged; nothing may be set twice. Relative paths count from 
 takes effect at a reload, any other at the next start.
 
 A *reference to a secret* is `file:PATH`, a file that socmon can read, or `credential:NAME`, a systemd credential.
+"""
+_METRICS_HEAD = """\
+# Metrics
+
+Served at `/metrics` (section `http` of the configuration). Written by `docs/generate.py`; do not edit.
+
+A `component` is the name of a collector or forwarder in the configuration, a `forwarder` that of a forwarder, a
+`source` a name of section `sources`, a `rule` the id of a rule; `reason`, `level` and `status` are of fixed lists. The
+usual `process_…` metrics (CPU, memory, open files) are served too. Dashboards and alerts over all of them:
+[operations.md](operations.md#grafana-and-prometheus).
+
+| Metric | Type | Labels | Meaning |
+|---|---|---|---|
 """
 _COLLECTORS = """\
 A block a source: a name of your own (1 to 40 of a-z, 0-9, _ and -; no forwarder may have the same), its `kind`, and the
@@ -182,6 +196,16 @@ def _default(value: Any) -> str:
     return f"`{value}`" if value not in ("", [], {}) else "empty"
 
 
+def metrics_page() -> str:
+    """Every metric, in the order in which they are declared."""
+    rows = [
+        f"| `{each.name}` | {each.kind} | {' '.join(f'`{label}`' for label in each.labels) or '-'} | {each.help} |\n"
+        for each in metrics.declared()
+    ]
+    return _METRICS_HEAD + "".join(rows)
+
+
 if __name__ == "__main__":
     PAGE.write_text(reference(), encoding="utf-8")
+    METRICS_PAGE.write_text(metrics_page(), encoding="utf-8")
     SOURCES_PAGE.write_text(sources(), encoding="utf-8")

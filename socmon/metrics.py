@@ -1,11 +1,9 @@
 """Every metric of socmon, declared once: name, what it says, labels (Prometheus text format 0.0.4).
 
-Labels are bounded: values come from the configuration, from fixed lists, or are capped. `python -m socmon.metrics`
-prints the reference page docs/metrics.md.
+Labels are bounded: values come from the configuration, from fixed lists, or are capped.
 """
 
 import platform
-import sys
 import time
 from collections.abc import Iterable, Mapping
 
@@ -384,31 +382,3 @@ def rendered() -> bytes:
 def declared() -> list[Declared]:
     """Every metric of ours, in the order of the reference page."""
     return list(DECLARED)
-
-
-_PAGE_HEAD = """\
-# Metrics
-
-Served at `/metrics` (section `http` of the configuration). Written by `python -m socmon.metrics`; do not edit.
-
-A `component` is the name of a collector or forwarder in the configuration, a `forwarder` that of a forwarder, a
-`source` a name of section `sources`, a `rule` the id of a rule; `reason`, `level` and `status` are of fixed lists. The
-usual `process_…` metrics (CPU, memory, open files) are served too. Dashboards and alerts over all of them:
-[operations.md](operations.md#grafana-and-prometheus).
-
-| Metric | Type | Labels | Meaning |
-|---|---|---|---|
-"""
-
-
-def reference() -> str:
-    """The page docs/metrics.md."""
-    rows = [
-        f"| `{each.name}` | {each.kind} | {' '.join(f'`{label}`' for label in each.labels) or '-'} | {each.help} |"
-        for each in declared()
-    ]
-    return _PAGE_HEAD + "".join(f"{row}\n" for row in rows)
-
-
-if __name__ == "__main__":
-    sys.stdout.write(reference())

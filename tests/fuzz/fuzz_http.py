@@ -33,7 +33,7 @@ def _records(media: str, body: bytes) -> None:
     assert len(records) <= MAX_RECORDS
     at = 0
     for record in records:
-        assert record.strip()
+        assert record.strip(b" \t\r\0")
         at = body.index(record, at) + len(record)
     if media != JSON or not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
         return

@@ -1,26 +1,17 @@
 """What a request that failed means in the operator's words, whose move it is, and what to do about it."""
 
-import re
 from pathlib import Path
 from ssl import SSLCertVerificationError
 
 import aiohttp
 from msgspec import Struct
 
+from socmon import tls
 from socmon.errors import BlockedError, ComponentError
 from socmon.text import printable
-from socmon.tls import EXPIRED, NOT_YET_VALID, OTHER_NAME
 
 _FORBIDDEN = 403
 _SENDERS_FAULT = 4  # the class of statuses that say so (RFC 9110, section 15.5)
-# What the other side says of our certificate (RFC 8446, section 6.2), as OpenSSL names it.
-_ALERT = re.compile(r"ALERT_(UNKNOWN_CA|\w*CERTIFICATE\w*|ACCESS_DENIED|DECRYPT_ERROR)")
-_ALERTS = {
-    "UNKNOWN_CA": "refused_untrusted",
-    "CERTIFICATE_EXPIRED": "refused_expired",
-    "CERTIFICATE_REVOKED": "refused_revoked",
-    "CERTIFICATE_REQUIRED": "refused_missing",
-}
 
 
 class Advisor(Struct, frozen=True):
@@ -34,11 +25,11 @@ class Advisor(Struct, frozen=True):
         """For a request that got no answer."""
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
             return untrusted(error.certificate_error, self.url, self.ca, whose="the centre's")
-        if alert := _ALERT.search(str(error)):
-            said = alert[1].lower().replace("_", " ")
+        if refusal := tls.refused_ours(error):
+            reason, said = refusal
             return BlockedError(
                 f"cannot deliver to {self.url}: the centre does not accept our certificate (it says: {said})",
-                reason=_ALERTS.get(alert[1], "refused_certificate"),
+                reason=reason,
                 remedy=f"send the centre what `socmon keys show {self.cert}` prints, or renew that file",
             )
         return ComponentError(f"cannot deliver to {self.url}: {self._meaning(error)}")
@@ -74,22 +65,10 @@ def untrusted(error: Exception, url: str, ca: Path | None, *, whose: str, name_i
         whose: the certificate, as in "the centre's".
         name_in: the option that holds the server's name.
     """
-    where = f"cannot deliver to {url}: {whose}"
+    where = f"cannot deliver to {url}"
     if not isinstance(error, SSLCertVerificationError):
-        return ComponentError(f"cannot deliver to {url}: {shown(error)}")
-    said = f"(reason: {shown(error.verify_message.rstrip('.'))})"
-    if error.verify_code in OTHER_NAME:
-        what, reason = f"{where} certificate is for another name {said}", "server_name"
-        return BlockedError(what, reason=reason, remedy=f"write in {name_in} a name that it holds")
-    if error.verify_code in {EXPIRED, NOT_YET_VALID}:
-        what, remedy = (
-            f"{where} certificate is not valid today {said}",
-            "see this machine's clock, or tell those who run it",
-        )
-        reason = "server_expired" if error.verify_code == EXPIRED else "server_not_yet_valid"
-        return BlockedError(what, reason=reason, remedy=remedy)
-    what = f"{where} certificate is not signed by {ca or 'an authority of this system'} {said}"
-    return BlockedError(what, reason="server_untrusted", remedy="set ca to the authority that signed it")
+        return ComponentError(f"{where}: {shown(error)}")
+    return tls.untrusted(error, f"{where}: {whose} certificate", ca, name_in=name_in)
 
 
 def shown(said: object) -> str:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from socmon.errors import BlockedError, ComponentError, ConfigError
 from socmon.secrets import SecretRef
 from socmon.text import printable
-from socmon.tls import EXPIRED, NOT_YET_VALID, OTHER_NAME, Renewed, authority_expiry, client_of_others, expiry
+from socmon.tls import Renewed, authority_expiry, client_of_others, expiry, refused_ours, untrusted
 
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 TOPIC = r"[A-Za-z0-9._-]{1,249}"
@@ -168,7 +168,7 @@ def trouble(cluster: Cluster, error: Exception) -> ComponentError:
     if isinstance(error, ComponentError):
         return error
     if isinstance(error, SSLError):
-        return _untrusted(cluster, error)
+        return _no_tls(cluster, error)
     for kinds, reason, what, remedy in _REFUSALS:
         if isinstance(error, kinds):
             by = f" by {cluster.mechanism}" if kinds is _LOGIN else ""
@@ -223,20 +223,14 @@ def shown(error: object) -> str:
     return text if name in text or isinstance(error, OSError) else f"{name}: {text}" if text else name
 
 
-def _untrusted(cluster: Cluster, error: SSLError) -> ComponentError:
+def _no_tls(cluster: Cluster, error: SSLError) -> ComponentError:
     at = f"Kafka at {cluster.where}"
-    if not isinstance(error, SSLCertVerificationError):
-        return ComponentError(f"cannot speak TLS with {at}: {shown(error)}; is it a port with TLS?")
-    said = f"(reason: {shown(error.verify_message.rstrip('.'))})" if error.verify_message else ""
-    if error.verify_code in OTHER_NAME:
-        what, remedy = f"the certificate of {at} is for another name {said}", "write in servers a name that it holds"
-        return BlockedError(what, reason="server_name", remedy=remedy)
-    if error.verify_code in {EXPIRED, NOT_YET_VALID}:
-        reason = "server_expired" if error.verify_code == EXPIRED else "server_not_yet_valid"
-        what = f"the certificate of {at} is not valid today {said}"
-        return BlockedError(what, reason=reason, remedy="see this machine's clock, or tell those who run it")
-    what = f"the certificate of {at} is not signed by {cluster.ca or 'an authority of this system'} {said}"
-    return BlockedError(what, reason="server_untrusted", remedy="set ca to the authority that signed it")
+    if isinstance(error, SSLCertVerificationError):
+        return untrusted(error, f"the certificate of {at}", cluster.ca, name_in="servers")
+    if refusal := refused_ours(error):
+        what = f"{at} does not accept our certificate (it says: {refusal[1]})"
+        return BlockedError(what, reason=refusal[0], remedy="see which one it asks for, and set cert and key")
+    return ComponentError(f"cannot speak TLS with {at}: {shown(error)}; is it a port with TLS?")
 
 
 def _is_loopback(server: str) -> bool:

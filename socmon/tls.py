@@ -3,6 +3,7 @@
 Files may be replaced at any time, as a renewal does: see Renewed.
 """
 
+import re
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,12 +13,21 @@ from pathlib import Path
 from cryptography import x509
 
 from socmon.errors import BlockedError, ConfigError
+from socmon.text import printable
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h; Python's ssl has no names for them.
 NOT_YET_VALID = 9
 EXPIRED = 10
 OTHER_NAME = frozenset({62, 64})
 _RENEWAL = "renew it, no restart is needed"
+# What the other side says of our certificate (RFC 8446, section 6.2), as OpenSSL names it.
+_ALERT = re.compile(r"ALERT_(UNKNOWN_CA|\w*CERTIFICATE\w*|ACCESS_DENIED|DECRYPT_ERROR)")
+_ALERTS = {
+    "UNKNOWN_CA": "refused_untrusted",
+    "CERTIFICATE_EXPIRED": "refused_expired",
+    "CERTIFICATE_REVOKED": "refused_revoked",
+    "CERTIFICATE_REQUIRED": "refused_missing",
+}
 
 
 def client_context(ca: Path, cert: Path, key: Path) -> ssl.SSLContext:
@@ -182,6 +192,34 @@ def uris(cert: Path) -> list[str]:
         names = first.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         return names.get_values_for_type(x509.UniformResourceIdentifier)
     return []
+
+
+def untrusted(error: ssl.SSLCertVerificationError, certificate: str, ca: Path | None, *, name_in: str) -> BlockedError:
+    """For a server that we refused: nothing was sent to it.
+
+    Args:
+        certificate: whose, as in "host:8883: the broker's certificate".
+        ca: what vouches for it; None for the system's authorities.
+        name_in: the option that holds the server's name.
+    """
+    said = f" (reason: {printable(error.verify_message.rstrip('.')[:200])})" if error.verify_message else ""
+    if error.verify_code in OTHER_NAME:
+        remedy = f"write in {name_in} a name that it holds"
+        return BlockedError(f"{certificate} is for another name{said}", reason="server_name", remedy=remedy)
+    if error.verify_code in {EXPIRED, NOT_YET_VALID}:
+        reason = "server_expired" if error.verify_code == EXPIRED else "server_not_yet_valid"
+        remedy = "see this machine's clock, or tell those who run it"
+        return BlockedError(f"{certificate} is not valid today{said}", reason=reason, remedy=remedy)
+    what = f"{certificate} is not signed by {ca or 'an authority of this system'}{said}"
+    return BlockedError(what, reason="server_untrusted", remedy="set ca to the authority that signed it")
+
+
+def refused_ours(error: Exception) -> tuple[str, str] | None:
+    """Reason and words of a server that does not accept our certificate; None where it says nothing of it."""
+    alert = _ALERT.search(str(error))
+    if alert is None:
+        return None
+    return _ALERTS.get(alert[1], "refused_certificate"), alert[1].lower().replace("_", " ")
 
 
 class _UnusableError(Exception):

@@ -33,18 +33,23 @@ class Broker:
     Attributes:
         port: without TLS, for whoever comes.
         tls_port: with TLS and a password.
+        cert_port: with TLS, for whoever shows a certificate such as `cert`.
     """
 
     def __init__(self, folder: Path, **options: str | int) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.port, self.tls_port = free_port(), free_port()
+        self.port, self.tls_port, self.cert_port = free_port(), free_port(), free_port()
         self.process: subprocess.Popen[bytes] | None = None
         authority = trustme.CA()
         certificate = authority.issue_cert("127.0.0.1")
         self.ca = folder / "ca.pem"
         authority.cert_pem.write_to_path(str(self.ca))
         certificate.private_key_and_cert_chain_pem.write_to_path(str(folder / "broker.pem"))
+        self.cert, self.key = folder / "client.pem", folder / "client.key"
+        ours = authority.issue_cert(f"{USER}.example", common_name=USER)
+        ours.cert_chain_pems[0].write_to_path(str(self.cert))
+        ours.private_key_pem.write_to_path(str(self.key))
         self.password = folder / "password"
         self.password.write_text(f"{PASSWORD}\n")
         self._config(options)
@@ -56,6 +61,7 @@ class Broker:
         subprocess.run(["mosquitto_passwd", "-U", str(users)], check=True, timeout=10)
         acl = options.pop("acl_file", None)  # belongs to a listener
         told = {"max_queued_messages": 0, "log_dest": f"file {self.folder}/log"} | options
+        tls = [f"cafile {self.ca}", f"certfile {self.folder}/broker.pem", f"keyfile {self.folder}/broker.pem"]
         lines = [
             "per_listener_settings true",
             *(["user root"] if os.geteuid() == 0 else []),  # another one could not enter the folders of a test
@@ -68,9 +74,11 @@ class Broker:
             f"listener {self.tls_port} 127.0.0.1",
             "allow_anonymous false",
             f"password_file {users}",
-            f"cafile {self.ca}",
-            f"certfile {self.folder}/broker.pem",
-            f"keyfile {self.folder}/broker.pem",
+            *tls,
+            f"listener {self.cert_port} 127.0.0.1",
+            "require_certificate true",
+            "use_identity_as_username true",
+            *tls,
         ]
         (self.folder / "mosquitto.conf").write_text("".join(f"{line}\n" for line in lines))
 
@@ -95,7 +103,7 @@ class Broker:
     def _listens(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, (self.folder / "stderr").read_text()
-        for port in (self.port, self.tls_port):
+        for port in (self.port, self.tls_port, self.cert_port):
             with closing(socket.socket()) as probe:
                 if probe.connect_ex(("127.0.0.1", port)):
                     return False

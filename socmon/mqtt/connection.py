@@ -24,8 +24,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from socmon.errors import BlockedError, ComponentError
 from socmon.mqtt.settings import BrokerSettings
-from socmon.text import printable
-from socmon.tls import EXPIRED, NOT_YET_VALID, OTHER_NAME
+from socmon.mqtt.trouble import trouble
 from socmon.worker import Worker
 
 NEVER_SUBSCRIBED = "socmon/never-subscribed"  # to unsubscribe from it changes nothing, and is answered
@@ -39,15 +38,6 @@ _silent = logging.getLogger("socmon.mqtt.silent")
 _silent.disabled = True
 # They outlive connections: whoever connects anew finds the thread that a hung attempt was left to.
 _workers: dict[str, Worker] = {}
-
-_REMEDIES = {
-    0x84: ("protocol", "it must speak MQTT 5: update the broker"),
-    0x85: ("client_id", "choose another client_id"),
-    0x86: ("credentials", "correct username and password"),
-    0x87: ("credentials", "correct username and password, or ask those who run the broker for the right to connect"),
-    0x8A: ("credentials", "ask those who run the broker why this client is banned"),
-    0x8E: ("client_id", "another client has the same client_id; give each its own"),
-}
 
 
 class Message(Struct, frozen=True):
@@ -64,6 +54,21 @@ class Message(Struct, frozen=True):
     number: int
     repeated: bool
     received_us: int
+
+
+class _TlsSocket(ssl.SSLSocket):
+    """Keeps what the broker said: in TLS 1.3 it looks at our certificate after the handshake, and paho tells nobody."""
+
+    said: ssl.SSLError | None = None
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        try:
+            return super().recv(buflen, flags)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            self.said = error
+            raise
 
 
 class Connection(aiomqtt.Client):
@@ -144,7 +149,7 @@ class Connection(aiomqtt.Client):
         except TimeoutError as error:
             raise ComponentError(f"{place} did not answer within {timeout_s:g} s; is it an MQTT broker?") from error
         except (OSError, ValueError, aiomqtt.MqttError) as error:
-            raise self._meaning(error) from error
+            raise trouble(self._settings, error) from error
 
     def shut(self) -> None:
         """Close, at once; the broker is told, and keeps the session."""
@@ -169,7 +174,7 @@ class Connection(aiomqtt.Client):
         error = self._disconnected.exception() if known else None
         if error is None:
             return ComponentError(f"{self._settings.place} ended the connection")
-        return self._meaning(error)
+        return trouble(self._settings, error)
 
     # ── the collector's side ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -190,7 +195,7 @@ class Connection(aiomqtt.Client):
                 raise self.failure()
             codes = asked.result()
         except aiomqtt.MqttError as error:
-            raise self._meaning(error) from error
+            raise trouble(self._settings, error) from error
         finally:
             asked.cancel()
         answers: list[Any] = list(codes)  # of reason codes, as MQTT 5 is spoken
@@ -307,7 +312,12 @@ class Connection(aiomqtt.Client):
         reason_code: ReasonCode,
         properties: Properties | None = None,
     ) -> None:
-        if not self._connected.done():  # aiomqtt would wait for an answer all the same
+        said = getattr(self._socket, "said", None)
+        if said is not None:
+            for future in (self._connected, self._disconnected):
+                if not future.done():
+                    future.set_exception(said)
+        elif not self._connected.done():  # aiomqtt would wait for an answer all the same
             hint = "it may want a certificate or a user, or speak no TLS or no MQTT 5"
             self._connected.set_exception(aiomqtt.MqttError(f"it ended without a word; {hint}"))
         elif not flags.is_disconnect_packet_from_server and not self._disconnected.done():
@@ -364,6 +374,7 @@ class Connection(aiomqtt.Client):
         made = socket.create_connection((settings.host, settings.port), timeout=timeout_s)
         try:
             if context is not None:
+                context.sslsocket_class = _TlsSocket
                 made = context.wrap_socket(made, server_hostname=settings.host)
         except BaseException:
             made.close()
@@ -377,46 +388,3 @@ class Connection(aiomqtt.Client):
         if settings.username is not None:
             self._client.username_pw_set(settings.username, secret)
         self._client._create_socket = lambda: made  # type: ignore[method-assign]  # noqa: SLF001  paho's own blocks the loop
-
-    def _meaning(self, error: BaseException) -> ComponentError:
-        """What went wrong, for a person."""
-        place = self._settings.place
-        match error:
-            case ComponentError():
-                return error
-            case ssl.SSLCertVerificationError():
-                return self._untrusted(error)
-            case aiomqtt.MqttCodeError(rc=ReasonCode() as code):
-                return _refusal(f"{place} refuses us: {str(code).lower()}", code)
-            case ConnectionRefusedError():
-                what = f"nothing listens at {place}; is the broker up, are host and port right?"
-            case ssl.SSLError():
-                what = f"no TLS with {place}: {_text(error.reason or error)}; does that port speak TLS?"
-            case OSError(strerror=str(reason)):
-                what = f"no connection with {place}: {_text(reason.lower())}"
-            case _:
-                what = f"no connection with {place}: {_text(str(error) or type(error).__name__)}"
-        return ComponentError(what)
-
-    def _untrusted(self, error: ssl.SSLCertVerificationError) -> BlockedError:
-        where, ca = f"{self._settings.place}: the broker's certificate", self._settings.ca
-        said = f"(reason: {_text(error.verify_message.rstrip('.'))})"
-        if error.verify_code in OTHER_NAME:
-            remedy = "write in host a name that it holds"
-            return BlockedError(f"{where} is for another name {said}", reason="server_name", remedy=remedy)
-        if error.verify_code in {EXPIRED, NOT_YET_VALID}:
-            reason = "server_expired" if error.verify_code == EXPIRED else "server_not_yet_valid"
-            remedy = "see this machine's clock, or tell those who run it"
-            return BlockedError(f"{where} is not valid today {said}", reason=reason, remedy=remedy)
-        what = f"{where} is not signed by {ca or 'an authority of this system'} {said}"
-        return BlockedError(what, reason="server_untrusted", remedy="set ca to the authority that signed it")
-
-
-def _refusal(what: str, code: ReasonCode) -> ComponentError:
-    if known := _REMEDIES.get(code.value):
-        return BlockedError(what, reason=known[0], remedy=known[1])
-    return ComponentError(what)
-
-
-def _text(said: object) -> str:
-    return printable(str(said)[:200])

@@ -14,7 +14,7 @@ from mqtt_kit import PASSWORD, USER, Broker, broker_in, needs_mosquitto, strange
 
 from collectors import mqtt
 from collectors.mqtt import MqttCollector, MqttSettings
-from socmon.errors import ComponentError
+from socmon.errors import BlockedError, ComponentError
 
 pytestmark = needs_mosquitto
 SUBACK = b"\x90\x04\x00\x01\x00\x01"
@@ -252,6 +252,26 @@ async def test_a_broker_with_tls_and_a_password_is_used(broker: Broker, settled:
         await until(lambda: context.records)
     assert context.lines == [b"through"]
     assert PASSWORD not in str(context.logged)
+
+
+async def test_a_broker_that_asks_for_a_certificate_is_shown_ours(
+    broker: Broker, settled: Settled, tmp_path: Path
+) -> None:
+    secure = {"port": broker.cert_port, "tls": True, "ca": broker.ca}
+    context = settled(**secure, cert=broker.cert, key=f"file:{broker.key}")
+    async with subscribed(context):
+        await broker.publish(topic_of(context), b"through")
+        await until(lambda: context.records)
+    assert context.lines == [b"through"]
+
+    stranger = trustme.CA().issue_cert("socmon.example")
+    cert, key = tmp_path / "stranger.pem", tmp_path / "stranger.key"
+    stranger.cert_chain_pems[0].write_to_path(str(cert))
+    stranger.private_key_pem.write_to_path(str(key))
+    for shown, reason in ({}, "refused_missing"), ({"cert": cert, "key": f"file:{key}"}, "refused_untrusted"):
+        with pytest.raises(BlockedError, match=r"does not accept our certificate.*set cert and key") as caught:
+            await MqttCollector(settled(**secure, **shown)).run()
+        assert caught.value.reason == reason
 
 
 async def test_who_is_refused_or_not_trusted_is_told_why(broker: Broker, settled: Settled, tmp_path: Path) -> None:

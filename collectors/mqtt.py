@@ -157,12 +157,15 @@ class MqttCollector(Collector[MqttSettings]):
                     await task
             raise connection.failure()
         finally:
-            self._hand_in()
             for task in tasks:
                 task.cancel()
-            if tasks:  # whether what was being journalled is in the journal must be known before another run begins
-                await asyncio.wait(tasks, timeout=_STOP_S)
-            connection.shut()
+            try:
+                with beating(context):
+                    if tasks:  # another run must know whether what was being journalled is in the journal
+                        await asyncio.wait(tasks, timeout=_STOP_S)
+            finally:
+                connection.shut()
+                self._hand_in()  # what has come meanwhile too
 
     def _tell(self, connection: Connection) -> None:
         settings, log = self.settings, self.context.log

@@ -164,6 +164,32 @@ async def test_qos_0_is_taken_and_counted_as_such(broker: Broker, settled: Settl
     assert [entry["topic"] for entry in context.logged if "QoS 0" in entry["event"]] == [topic_of(context)]
 
 
+async def test_what_comes_at_qos_0_while_the_run_ends_is_kept(
+    broker: Broker, settled: Settled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt, "GATHER_S", 600)
+    context, written = settled(), asyncio.Event()
+
+    async def emit(batch: object) -> None:
+        context.waiting += 1
+        try:
+            await written.wait()
+        except asyncio.CancelledError:  # what is being written already is written
+            await written.wait()
+            raise
+
+    monkeypatch.setattr(context, "emit", emit)
+    async with running(MqttCollector(context)) as run:
+        await until(lambda: any(entry["event"] == "subscribed" for entry in context.logged))
+        await broker.publish(topic_of(context), b"sure")
+        await until(lambda: context.waiting)
+        run.cancel()
+        await broker.publish(topic_of(context), b"late", qos=0)
+        await until(lambda: context.counts["error.qos_0"])
+        written.set()
+    assert context.lines == [b"late"]
+
+
 @pytest.mark.parametrize("wanted", [False, True])
 async def test_what_the_broker_retains_comes_only_if_it_is_wanted_and_once(
     broker: Broker, settled: Settled, wanted: bool

@@ -21,6 +21,7 @@ from socmon.network.services import Services
 from socmon.network.streams import Stream
 from socmon.network.zeek import Output
 
+_ethernet_ipv4_head = Struct("!12xHBxHxxHxB").unpack_from
 _ipv4_head = Struct("!BxHxxHxB").unpack_from
 _ipv6_head = Struct("!4xHB").unpack_from
 _tcp_head = Struct("!4xI4xH").unpack_from
@@ -33,6 +34,7 @@ _SPECIAL = FIN | SYN | RST
 _SEEN_DATA, _SEEN_ACK = tcp.SEEN_DATA, tcp.SEEN_ACK
 _MASK = 0xFFFFFFFF
 _FURTHEST_AHEAD = 1 << 31
+_SHORTEST = 34  # an Ethernet and an IPv4 header
 
 # A clock may be a little behind the others of a capture. One that is more behind than this was set anew, in seconds.
 _CLOCK_WAS_SET_S = 60.0
@@ -85,8 +87,14 @@ class Analysis:
             self.advance(ts)
             ts = self._now
         try:
-            if link == ETHERNET and frame[12:14] == b"\x08\0":
-                self._ipv4(frame, 14, ts)
+            if link == ETHERNET and len(frame) >= _SHORTEST:
+                ethertype, version, total, fragment, protocol = _ethernet_ipv4_head(frame)
+                if ethertype != IP4:
+                    self._linked(frame, link, ts)
+                elif version == 0x45 and protocol == TCP and total >= 20 and not fragment & _MORE_OR_OFFSET:
+                    self._tcp(frame, frame[26:38], 34, 14 + total, total, ts)
+                else:
+                    self._ipv4(frame, 14, ts)
             else:
                 self._linked(frame, link, ts)
         except (IndexError, struct.error):

@@ -54,6 +54,9 @@ class _Source:
     def read_or_end(self, size: int, what: str) -> bytes:
         """Exactly `size` bytes, or none when the file ends here."""
         data = self._stream.read(size)
+        if len(data) == size:
+            self.offset += size
+            return data
         while 0 < len(data) < size and (more := self._stream.read(size - len(data))):
             data += more
         if 0 < len(data) < size:
@@ -65,9 +68,9 @@ class _Source:
 def _pcap(source: _Source, order: str, units: int) -> Iterator[tuple[float, int, bytes]]:
     *_, link = Struct(f"{order}HHiIII").unpack(source.read(20, "the header of the file"))
     link &= 0xFFFF  # above stand the length of a checksum, and flags
-    head = Struct(f"{order}IIII")
-    while data := source.read_or_end(16, "the header of a packet"):
-        seconds, fraction, size, _ = head.unpack(data)
+    unpack, read = Struct(f"{order}IIII").unpack, source.read_or_end
+    while data := read(16, "the header of a packet"):
+        seconds, fraction, size, _ = unpack(data)
         if size > _LARGEST_PACKET:
             raise ParseError(f"the packet at byte {source.offset - 16} is said to have {size} bytes")
         yield seconds + fraction / units, link, source.read(size, "a packet")

@@ -103,7 +103,7 @@ class DnsReader(Reader):
             self._questions.left += 1
             line.rtt = stamp(ts - asked)
         rcode = flags & 15
-        line.rcode, line.rcode_name = rcode, RCODES.get(rcode, f"rcode-{rcode}")
+        line.rcode, line.rcode_name = rcode, RCODES.get(rcode) or f"rcode-{rcode}"
         line.AA, line.TC = bool(flags & 0x400), bool(flags & 0x200)
         line.RA, line.rejected = bool(flags & 0x80), rcode == _REFUSED
         known = [(value, ttl) for _, value, ttl in answers if value is not None]
@@ -127,9 +127,9 @@ class DnsReader(Reader):
             trans_id=number,
             query=query,
             qtype=qtype,
-            qtype_name=None if qtype is None else QTYPES.get(qtype, f"query-{qtype}"),
+            qtype_name=None if qtype is None else QTYPES.get(qtype) or f"query-{qtype}",
             qclass=qclass,
-            qclass_name=None if qclass is None else QCLASSES.get(qclass, f"qclass-{qclass}"),
+            qclass_name=None if qclass is None else QCLASSES.get(qclass) or f"qclass-{qclass}",
             AA=bool(flags & 0x400),
             TC=bool(flags & 0x200),
             RD=bool(flags & 0x100),
@@ -137,7 +137,7 @@ class DnsReader(Reader):
             Z=flags >> 4 & 7,
             rejected=False,
             opcode=opcode,
-            opcode_name=OPCODES.get(opcode, f"opcode-{opcode}"),
+            opcode_name=OPCODES.get(opcode) or f"opcode-{opcode}",
         )
 
 

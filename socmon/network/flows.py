@@ -7,9 +7,10 @@ push out its own kind only.
 
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import blake2b
 from socket import AF_INET, AF_INET6, inet_ntop
-from struct import pack, unpack
+from struct import Struct, pack
 from typing import Protocol
 
 from socmon.network.limits import Counts, Limits
@@ -23,6 +24,9 @@ FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 # Marks, in a flow's key, the code of an ICMP message that nobody answers: no answer may seem to fit.
 ONE_WAY = 0x8000
 
+
+Ends = tuple[str, int, str, int]
+_ports = Struct("!HH").unpack_from
 
 UNREAD = Reader()  # until there is payload
 IGNORED = Reader()
@@ -78,6 +82,7 @@ class Flow:
     """One conversation; `key` is source, destination and both ports as its originator's packets have them."""
 
     __slots__ = (
+        "_ends",
         "_uid",
         "app",
         "history",
@@ -102,6 +107,7 @@ class Flow:
         self.app: Reader = UNREAD
         self.over = False
         self._uid = ""
+        self._ends: Ends | None = None
         self.orig = Half(self, orig=True)
         self.resp = Half(self, orig=False)
         self.orig.peer = self.resp
@@ -111,10 +117,11 @@ class Flow:
         """Read no more of its payload."""
         self.app.drop()
         self.app = IGNORED
-        for half in (self.orig, self.resp):
-            if half.stream is not None:
-                half.stream.drop()
-                half.stream = None
+        if self.protocol == TCP:
+            for half in (self.orig, self.resp):
+                if half.stream is not None:
+                    half.stream.drop()
+                    half.stream = None
 
     @property
     def uid(self) -> str:
@@ -124,17 +131,26 @@ class Flow:
         return self._uid
 
     @property
-    def ends(self) -> tuple[str, int, str, int]:
+    def ends(self) -> Ends:
         """Originator's address and port, responder's address and port."""
+        if self._ends is None:
+            self._ends = self._spelled()
+        return self._ends
+
+    def _spelled(self) -> Ends:
         key = self.key
         size = (len(key) - 4) // 2
-        family = AF_INET if size == 4 else AF_INET6
-        orig_p, resp_p = unpack("!HH", key[-4:])
+        orig_p, resp_p = _ports(key, 2 * size)
         if self.protocol in (ICMP, ICMP6):
             resp_p &= ~ONE_WAY
         elif self.protocol not in (TCP, UDP):
             orig_p = resp_p = 0
-        return inet_ntop(family, key[:size]), orig_p, inet_ntop(family, key[size : 2 * size]), resp_p
+        return _address(key[:size]), orig_p, _address(key[size : 2 * size]), resp_p
+
+
+@lru_cache(maxsize=65_536)
+def _address(packed: bytes) -> str:
+    return inet_ntop(AF_INET if len(packed) == 4 else AF_INET6, packed)
 
 
 def reverse(key: bytes) -> bytes:
@@ -214,7 +230,7 @@ class Flows:
         if flow is None:
             return self._new(table, protocol, key, ts, flags)
         self._answer(table, flow)
-        return table.halves[key]
+        return flow.orig if flow.key == key else flow.resp
 
     def _new(self, table: Table, protocol: int, key: bytes, ts: float, flags: int) -> Half:
         """A flow that begins with this packet; its sender is the originator unless it is known to answer."""
@@ -281,8 +297,10 @@ class Flows:
             else:
                 self._wheel.add(flow, due)
         for table in (self.tcp, self.udp, self.rest):
-            self._expire(table.attempts, lambda flow: flow.start + self._limits.attempt_s <= ts)
-            self._expire(table.unanswered, lambda flow: flow.last + flow.timeout <= ts)
+            if table.attempts:
+                self._expire(table.attempts, lambda flow: flow.start + self._limits.attempt_s <= ts)
+            if table.unanswered:
+                self._expire(table.unanswered, lambda flow: flow.last + flow.timeout <= ts)
 
     def _expire(self, waiting: OrderedDict[bytes, Flow], late: Callable[[Flow], bool]) -> None:
         while waiting and late(next(iter(waiting.values()))):

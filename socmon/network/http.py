@@ -67,6 +67,13 @@ class _Messages:
         if self.lost:
             self.buffer = b""
 
+    def passes_over(self, size: int) -> bool:
+        """Pass over the next bytes if all of them are body, as most are: nothing else changes then."""
+        if self.skip < size or self.buffer or self.lost:
+            return False
+        self._pass_over(size)
+        return True
+
     def _pass_over(self, size: int) -> int:
         passed = min(self.skip, size)
         self.skip -= passed
@@ -193,6 +200,8 @@ class HttpReader(Reader):
         side = self._sides[from_originator]
         request = from_originator == self._client
         if side.endless:
+            return
+        if side.passes_over(len(data)):
             return
         if side.lost:
             if not (is_request(data) if request else data.startswith(b"HTTP/1.")):

@@ -19,13 +19,16 @@ from socmon.network import Analysis, Limits
 from socmon.notify import Manager
 
 TURN_PACKETS = 500  # then the loop has its turn: answers, counters, signals
+TURN_FLOWS = 500  # the same, at the end
 TICK_S = 1.0
 FINISH_S = 10.0  # of the 15 that its unit gives it
 _ROUNDS = 20  # of RETIRE_MS and more, in which the last block must come
 _ROUND_S = 0.05
 _RUN_BYTES = 8
 
-_LIMITS = Limits(rare_s=0.1)  # of each second, for what scapy reads: the ring holds the rest meanwhile
+# What scapy reads gets a part of each second: the ring holds the rest meanwhile. A connection that fell silent is dated
+# by its last packet; told of after Zeek's 300 s, it would be too late to be correlated (`detection.lateness_s`).
+LIMITS = Limits(rare_s=0.1, tcp_s=240.0)
 
 _log = log.get("capture")
 
@@ -58,7 +61,7 @@ class Capture:
         self._clock = clock
         self._run_id = os.urandom(_RUN_BYTES).hex()
         self._sending = Sending(how.socket, how.queue_bytes, self._told)
-        self._analysis = Analysis(self._sending.put, limits=_LIMITS)
+        self._analysis = Analysis(self._sending.put, limits=LIMITS)
         self._packets = 0
         self._kernel_packets = 0
         self._kernel_dropped = 0
@@ -179,14 +182,26 @@ class Capture:
             if self._packets + self._kernel_dropped >= self._kernel_packets:
                 break
             await asyncio.sleep(_ROUND_S)
-        self._analysis.finish()
-        left = await self._sending.finish(FINISH_S)
+        ends_s = time.monotonic() + FINISH_S
+        await self._end_flows(ends_s)
+        left = await self._sending.finish(max(0.0, ends_s - time.monotonic()))
         self._sending.tell()
         if left:
             _log.warning("events are lost, the daemon did not take them before the stop", events=left)
         told = self._told(0)
         counts = ("packets", "kernel_packets", "kernel_dropped", "events", "events_dropped")
         _log.info("stopped", **{name: getattr(told, name) for name in counts}, events_left=left)
+
+    async def _end_flows(self, ends_s: float) -> None:
+        """End all flows, no faster than the daemon takes what that gives, as long as there is time for it."""
+        for number, _ in enumerate(self._analysis.finishing(), 1):
+            if number % TURN_FLOWS:
+                continue
+            self._sending.flush()
+            await asyncio.sleep(0)
+            while self._sending.crowded and time.monotonic() < ends_s:  # noqa: ASYNC110  a look now and then is enough
+                await asyncio.sleep(_ROUND_S)
+        self._sending.flush()
 
 
 async def capture(ring: Ring, how: Live) -> None:

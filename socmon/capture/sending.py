@@ -55,6 +55,11 @@ class Sending:
         """Whether the daemon takes lines."""
         return self._link is not None and self._link.answered
 
+    @property
+    def crowded(self) -> bool:
+        """Whether what waits takes more than half of its room."""
+        return 2 * self._bytes > self._limit_bytes
+
     def put(self, line: bytes) -> None:
         """Let `line` wait, without its end; never waits itself. `flush` sends it."""
         size_bytes = len(line) + LINE_BYTES

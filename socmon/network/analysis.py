@@ -5,7 +5,8 @@ run for every packet, so they keep to local variables, and leave what is seldom 
 """
 
 import struct
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from math import floor
 from struct import Struct
 
@@ -118,7 +119,11 @@ class Analysis:
 
     def finish(self) -> None:
         """End all flows. What comes later begins anew."""
-        self._flows.finish()
+        deque(self.finishing(), maxlen=0)
+
+    def finishing(self) -> Iterator[None]:
+        """As `finish`, flow by flow; to be taken to its end, with no packet meanwhile."""
+        yield from self._flows.finishing()
         self._fragments.finish()
         self._begun = False
         self._now = self._next_tick = 0.0

@@ -6,7 +6,7 @@ push out its own kind only.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from hashlib import blake2b
 from socket import AF_INET, AF_INET6, inet_ntop
@@ -306,8 +306,8 @@ class Flows:
         while waiting and late(next(iter(waiting.values()))):
             self._close(waiting.popitem(last=False)[1])
 
-    def finish(self) -> None:
-        """End all, in the order in which they began."""
+    def finishing(self) -> Iterator[None]:
+        """End all, in the order in which they began, one by one."""
         flows = [flow for table in (self.tcp, self.udp, self.rest) for flow in table.flows()]
         for table in (self.tcp, self.udp, self.rest):
             table.clear()
@@ -315,6 +315,7 @@ class Flows:
         self._answered = 0
         for flow in sorted(flows, key=lambda flow: flow.start):
             self._close(flow)
+            yield
 
 
 def _looks_like_an_answer(protocol: int, key: bytes) -> bool:

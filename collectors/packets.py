@@ -246,6 +246,8 @@ def _listening(path: Path) -> Iterator[socket.socket]:
         if _in_use(path):
             raise ComponentError(f"cannot listen on {path}: another program does; stop it, or set another socket")
         try:
+            if path.exists() and not path.is_socket():  # a slip in the configuration must not remove somebody's file
+                raise ComponentError(f"cannot listen on {path}: it is no socket; set another one")
             path.unlink(missing_ok=True)
             listener.bind(str(path))
             path.chmod(_MODE)  # before anyone can connect, for that takes a listen

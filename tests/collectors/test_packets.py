@@ -211,6 +211,16 @@ async def test_a_user_that_is_not_named_is_refused(users: list[str], answered: b
     assert context.counts["error.not_allowed"] == (not answered)
 
 
+async def test_a_file_that_is_no_socket_is_left_alone() -> None:
+    with socket_path() as path:
+        path.write_text("mine")
+
+        with pytest.raises(ComponentError, match="it is no socket; set another one"):
+            await PacketsCollector(packets_context(path)).run()
+
+        assert path.read_text() == "mine"
+
+
 async def test_a_socket_of_a_daemon_that_is_gone_is_taken_over_and_of_one_that_lives_is_not() -> None:
     with socket_path() as path:
         first = packets_context(path)
@@ -218,7 +228,8 @@ async def test_a_socket_of_a_daemon_that_is_gone_is_taken_over_and_of_one_that_l
             with pytest.raises(ComponentError, match="another program does; stop it, or set another socket"):
                 await PacketsCollector(packets_context(path)).run()
         assert not path.exists()
-        path.touch()
+        with socket.socket(socket.AF_UNIX) as left:  # as a killed one leaves it
+            left.bind(str(path))
         async with hearing(packets_context(path)):
             pass
 

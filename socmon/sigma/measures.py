@@ -110,11 +110,28 @@ class Steps(Measure):
         if not fact:
             return
         starts = self.starts
+        if fact == 1:
+            starts[0] = time_us
+            return
         for position in range(min(len(starts), fact.bit_length()) - 1, 0, -1):  # downwards: one step for an event
             if fact >> position & 1 and starts[position - 1] > starts[position]:
                 starts[position] = starts[position - 1]
         if fact & 1:
             starts[0] = time_us
+
+    def enter_all(self, facts: Iterable[int | None], times_us: Iterable[int]) -> None:
+        """First steps one after another, of which an attack has hundreds, come to the last of them."""
+        first_us = None
+        for fact, time_us in zip(facts, times_us, strict=True):
+            if fact == 1:
+                first_us = time_us
+            elif fact:
+                if first_us is not None:
+                    self.starts[0] = first_us
+                    first_us = None
+                self.enter(fact, time_us)
+        if first_us is not None:
+            self.starts[0] = first_us
 
     def leave(self, fact: int | None) -> None:
         """Nothing: a run that began before the window is told by its start."""

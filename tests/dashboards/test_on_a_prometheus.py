@@ -7,7 +7,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,12 +52,12 @@ class Incident:
     lost: set[str]
 
 
-def change(place: Field, sensor: Path) -> None:
-    """Let the kernel keep as few datagrams as it can be told to, and a sensor speak to the socket at `sensor`."""
+def change_collectors(place: Field, sensors: Path) -> None:
+    """Let the kernel keep as few datagrams as it can be told to; and hear sensors at `sensors`."""
     path = place.root / "config.yaml"
     config = json.loads(path.read_text())
     config["collectors"]["devices"]["receive_buffer_bytes"] = 64 * 1024
-    config["collectors"]["wire"] = {"kind": "packets", "socket": str(sensor)}
+    config["collectors"]["sensor"] = {"kind": "packets", "socket": str(sensors)}
     path.write_text(json.dumps(config))
 
 
@@ -74,6 +74,18 @@ def sense(sensor: Path) -> None:
 def http_of(place: Field) -> str | None:
     started = place.events("daemon.log", "started")
     return str(started[0]["http"]) if started else None
+
+
+@contextmanager
+def a_sensor(path: Path) -> Iterator[None]:
+    """A sensor that says once what it has counted, and stays."""
+    told = Told(sensor="uplink", packets=5, kernel_packets=6, kernel_dropped=1)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sender:
+        sender.settimeout(10)
+        sender.connect(str(path))
+        sender.sendall(told.line())
+        assert sender.recv(100)  # the answer: it has been counted
+        yield
 
 
 def over_tcp(place: Field, data: bytes) -> None:
@@ -122,14 +134,15 @@ def away(place: Field) -> None:
 @pytest.fixture(scope="module")
 def incident(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Incident]:
     root = tmp_path_factory.mktemp("incident")
-    with field_in(root / "province") as place, socket_path() as sensor:
+    with field_in(root / "province") as place, socket_path() as sensors:
         place.start_centre()
         place.configure(["auth"], tcp=["edge"], udp=["devices"], **EXPECTED)
-        change(place, sensor)
+        change_collectors(place, sensors)
         place.start_daemon()
         wait_for(lambda: http_of(place) and place.port("edge") and place.port("devices"), "start")
         address = str(http_of(place))
-        with prometheus_in(root / "prometheus", address.removeprefix("http://")) as prometheus:
+        wait_for(sensors.exists, "a socket for sensors")
+        with a_sensor(sensors), prometheus_in(root / "prometheus", address.removeprefix("http://")) as prometheus:
             wait_for(lambda: prometheus.values("socmon_daemon_ready") == [1], "the first scrape")
             attack(place, 0)
             sense(sensor)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from command_kit import text_here
 from field import Field, wait_for
 
 NOBODY = 65534
@@ -19,9 +20,7 @@ def command(place: Field, *words: str) -> list[str]:
 
 
 def socmon(place: Field, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(place, *words), capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL
-    )
+    return text_here("-c", str(place.root / "config.yaml"), *words)
 
 
 def to_file(path: Path) -> dict[str, Any]:

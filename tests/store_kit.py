@@ -1,4 +1,4 @@
-"""A store with alerts of one's own choice, made by the store itself, and `socmon` as a process over it."""
+"""A store with alerts of one's own choice, made by the store itself, and `socmon` over it."""
 
 import asyncio
 import fcntl
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
+from command_kit import CHOOSING, text_here
 
 from socmon.event import Alert, Evidence, Level
 from socmon.store import Checkpoint, Store
@@ -82,6 +83,9 @@ class Place:
         return [sys.executable, "-m", "socmon", "-c", str(self.config), *args]
 
     def socmon(self, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run it in this process; with an `environment` of its own, in another one."""
+        if not environment:
+            return text_here("-c", str(self.config), *args)
         return subprocess.run(
             self.command(*args), capture_output=True, encoding="utf-8", errors="replace", timeout=60, check=False,
             env=clean() | environment,
@@ -102,8 +106,7 @@ def in_use(place: Place) -> Iterator[None]:
 
 def clean() -> dict[str, str]:
     """The environment without what would choose a language, a zone or colours."""
-    chosen = {"LC_ALL", "LC_MESSAGES", "LANG", "TZ", "NO_COLOR", "SOCMON_CONFIG", "COLUMNS"}
-    return {name: value for name, value in os.environ.items() if name not in chosen}
+    return {name: value for name, value in os.environ.items() if name not in CHOOSING}
 
 
 def valid(document: Any, name: str, *, row: bool = False) -> Any:

@@ -92,7 +92,7 @@ def compare(events: list[Seen], specs: list[Spec]) -> None:
     assert found == wanted
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(logs(), simple("top", grouped=(("ip",), ("ip", "user"), ())))
 def test_alerts_of_each_type_hold_exactly_the_events_of_every_window_that_fulfils_the_condition(
     events: list[Seen], spec: Spec
@@ -100,13 +100,13 @@ def test_alerts_of_each_type_hold_exactly_the_events_of_every_window_that_fulfil
     compare(events, [spec])
 
 
-@settings(max_examples=160, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(logs(), chain())
 def test_chains_hold_exactly_what_every_window_made_from_scratch_holds(events: list[Seen], specs: list[Spec]) -> None:
     compare(events, specs)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(logs(), chain(), st.data())
 def test_a_chain_cut_at_any_batch_and_restored_continues_identically(
     events: list[Seen], specs: list[Spec], data: st.DataObject

@@ -210,6 +210,15 @@ def test_every_message_that_operations_explains_is_one_of_ours() -> None:
     assert [row for row in rows if not any(row in source for source in sources)] == []
 
 
+def test_operations_says_nothing_twice() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    told = re.findall(r"^(?:#+ .+|\| `[^`]+` \|(?=[^|]{40,}\|))", page, re.MULTILINE)
+
+    assert len(told) > 100
+    assert sorted({each for each in told if told.count(each) > 1}) == []
+    assert re.findall(r"(?<!\n)\n#{2,} .+", re.sub(r"```.*?```", "", page, flags=re.DOTALL)) == []
+
+
 def test_operations_explains_every_trouble_that_is_logged() -> None:
     page = (ROOT / "docs" / "operations.md").read_text("utf-8")
     centre = {"ncsc", "feed"}  # the simulated centre's log is its own

@@ -43,6 +43,7 @@ class Sending:
         self._link: _Link | None = None
         self._empty = asyncio.Event()
         self._reached = False
+        self._away = False  # and that was told
         self.dropped = 0
 
     @property
@@ -87,8 +88,11 @@ class Sending:
         wait_s = FIRST_S
         while True:
             self._reached = False
-            await self._once()
+            why = await self._once()
             wait_s = FIRST_S if self._reached else min(2 * wait_s, LIMIT_S)
+            if wait_s == LIMIT_S and not self._away:  # longer than a restart of the daemon takes
+                self._away = True
+                _log.warning("the daemon takes no events, they wait for it", socket=str(self._path), error=why)
             await asyncio.sleep(wait_s)
 
     async def finish(self, timeout_s: float) -> int:
@@ -101,21 +105,22 @@ class Sending:
                     await self._empty.wait()
         return self.waiting
 
-    async def _once(self) -> None:
+    async def _once(self) -> str:
+        """Be connected as long as that goes; why it did not."""
         loop = asyncio.get_running_loop()
         link = _Link(self)
         try:
             async with asyncio.timeout(ANSWER_S):
                 await loop.create_unix_connection(lambda: link, str(self._path))
         except OSError as error:  # TimeoutError is one
-            _log.debug("cannot reach the daemon", path=str(self._path), error=str(error))
-            return
+            return str(error) or f"nobody answers within {ANSWER_S:.0f} s"
         try:
             await asyncio.wait([link.lost], timeout=ANSWER_S)
             if link.answered:
                 await asyncio.wait([link.lost])
         finally:
             link.abort()
+        return "it ended the connection; its log says whether it refuses us"
 
     # ── called by the connection ─────────────────────────────────────────────────────────────────────────────────
 
@@ -131,6 +136,9 @@ class Sending:
         if wanted > self._first + self.waiting:
             raise ParseError(f"an answer for line {wanted}, which was never sent")
         self._reached = True
+        if self._away:
+            self._away = False
+            _log.info("the daemon takes events again")
         for _ in range(wanted - self._first):  # fewer than none where an old journal was restored
             line = (self._sent or self._unsent).popleft()
             self._bytes -= len(line) + LINE_BYTES

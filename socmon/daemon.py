@@ -103,6 +103,7 @@ class Daemon:
         self._config = config
         self._stop = stop
         self._given_up: list[str] = []
+        self._not_collecting: dict[str, str] = {}  # collector whose last run failed → why
         detection = load_detection(config)
         tell_refused(detection)
         journal = config.journal
@@ -156,7 +157,7 @@ class Daemon:
             deliverings=self._deliverings,
             rules=lambda: self._correlating.detection.rules,
             incarnation=self._journal.incarnation,
-            unready=self._unready,
+            status=self._status,
             reloading=self._reloading,
         )
         self._control = Control(config.state_dir, verbs.table)
@@ -271,7 +272,12 @@ class Daemon:
             with door.running():
                 await cast("Collector[Any]", wiring.cls(cast("Any", door))).run()
 
-        await supervise(wiring.name, run, backoff=Backoff(), log=door.log)
+        def told(why: str) -> None:
+            self._not_collecting.pop(wiring.name, None)
+            if why:
+                self._not_collecting[wiring.name] = why
+
+        await supervise(wiring.name, run, backoff=Backoff(), log=door.log, told=told)
         self._given_up.append(wiring.name)
 
     async def _tidy(self) -> None:
@@ -320,6 +326,10 @@ class Daemon:
         failing_now = failing(self._deliverings).items()
         reasons = self._unready()
         return not reasons, reasons + [f"forwarder {name} does not deliver: {why}" for name, why in failing_now]
+
+    def _status(self) -> object:
+        failing_now = failing(self._deliverings)
+        return {"reasons": self._unready(), "failing": failing_now, "not_collecting": self._not_collecting}
 
     def _unready(self) -> list[str]:
         reasons = [reason for reason in (self._intake.failing, self._correlating.failing) if reason]

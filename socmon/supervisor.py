@@ -10,6 +10,8 @@ from structlog.typing import FilteringBoundLogger
 from socmon import metrics
 from socmon.errors import ComponentError, SocmonError
 
+_WELL_S = 5.0  # a run that lasts so long is no failure any more
+
 
 class Backoff:
     """Waits of `first_s`, doubled up to `limit_s`, each cut by up to half so that not all clients come back at once."""
@@ -45,12 +47,18 @@ class Backoff:
 
 
 async def supervise(
-    name: str, run: Callable[[], Awaitable[None]], *, backoff: Backoff, log: FilteringBoundLogger
+    name: str,
+    run: Callable[[], Awaitable[None]],
+    *,
+    backoff: Backoff,
+    log: FilteringBoundLogger,
+    told: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Run `run` again each time it fails, until it returns, is cancelled, or raises ComponentError(retry=False).
 
     A run that lasted longer than the longest wait starts the waits over; `run` itself may reset `backoff` when it has
-    made progress. This is the one place where any exception is caught: one component never takes the daemon down.
+    made progress. `told` is called with the reason of each failure, and with "" when a run after it goes well. This is
+    the one place where any exception is caught: one component never takes the daemon down.
     """
     loop = asyncio.get_running_loop()
     up, restarts = metrics.COMPONENT_UP[name], metrics.COMPONENT_RESTARTS[name]
@@ -58,12 +66,14 @@ async def supervise(
         began_s = loop.time()
         at_least_s = 0.0
         up.set(1)
+        well = loop.call_later(_WELL_S, told, "")
         try:
             await run()
             log.info("component ended")
             return
         except ComponentError as error:
             if not error.retry:
+                told("")  # whoever gave up is told of otherwise
                 log.error("component gave up, a person is needed", error=str(error))  # noqa: TRY400  no traceback: the message says it
                 return
             at_least_s = error.wait_s
@@ -74,10 +84,12 @@ async def supervise(
             log.exception("component crashed, this is a bug")
             reason = repr(error)
         finally:
+            well.cancel()
             up.set(0)
         if loop.time() - began_s > backoff.limit_s:
             backoff.reset()
         wait_s = backoff.take(at_least_s)
         restarts.inc()
+        told(reason)
         log.warning("component failed, will restart", error=reason, wait_s=round(wait_s, 1))
         await backoff.rest(wait_s, at_least_s)

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from socmon import metrics
 from socmon.control.protocol import RefusedError
 from socmon.control.server import Actor, Verb
-from socmon.delivering import Delivering, failing
+from socmon.delivering import Delivering
 from socmon.event import SECOND_US
 from socmon.own import Own
 from socmon.reloading import Reloaded, Reloading
@@ -74,6 +74,7 @@ class Verbs:
 
     Args:
         rules: those in force.
+        status: the answer to `status`.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Verbs:
         deliverings: Sequence[Delivering],
         rules: Callable[[], RuleSet],
         incarnation: uuid.UUID,
-        unready: Callable[[], list[str]],
+        status: Callable[[], object],
         reloading: Reloading,
     ) -> None:
         self._own = own
@@ -92,7 +93,7 @@ class Verbs:
         self._deliverings = {each.name: each for each in deliverings}
         self._rules = rules
         self._incarnation = incarnation
-        self._unready = unready
+        self._say = status
         self._reloading = reloading
         self._reloads: dict[int, Future[Reloaded]] = {}
         self._last_reload = 0
@@ -111,7 +112,7 @@ class Verbs:
         }
 
     async def _status(self, _actor: Actor, _asked: StatusArguments) -> object:
-        return {"reasons": self._unready(), "failing": failing(self._deliverings.values())}
+        return self._say()
 
     async def _change(self, actor: Actor, asked: ChangeArguments) -> object:
         """Done, and on the disk, when this answers."""

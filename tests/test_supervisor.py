@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from socmon import log
+from socmon import log, supervisor
 from socmon.errors import ComponentError, StoreError
 from socmon.supervisor import Backoff, supervise
 
@@ -31,6 +31,23 @@ async def test_a_failed_component_is_restarted_until_it_ends() -> None:
     await supervise("one", run, backoff=Backoff(0.001, 0.002), log=LOG)
 
     assert len(runs) == 3
+
+
+async def test_why_it_fails_is_told_until_a_run_goes_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "_WELL_S", 0.001)
+    told: list[str] = []
+    runs = iter([ComponentError("down"), ValueError("a bug")])
+
+    async def run() -> None:
+        if error := next(runs, None):
+            raise error
+        while told[-1]:
+            await asyncio.sleep(0.001)
+
+    await supervise("one", run, backoff=Backoff(0.001, 0.002), log=LOG, told=told.append)
+
+    assert [each for each in told if each] == ["down", "ValueError('a bug')"]
+    assert told[-1] == ""
 
 
 async def test_a_component_that_only_a_person_can_help_is_given_up() -> None:

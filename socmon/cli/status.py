@@ -71,10 +71,12 @@ class Said(Struct, frozen=True):
     Attributes:
         reasons: why it is not ready, as /readyz says; [] if it is.
         failing: destinations whose last try failed → why.
+        not_collecting: collectors whose last run failed → why.
     """
 
     reasons: list[str]
     failing: dict[str, str]
+    not_collecting: dict[str, str] = {}
 
 
 def look(options: Options) -> Look:
@@ -106,6 +108,8 @@ def _daemon_warnings(folder: Path) -> Iterator[Warned]:
         return
     for reason in said.reasons:
         yield _warned("not_ready", mark("the daemon is not ready: {reason}"), reason=reason)
+    for name, error_text in said.not_collecting.items():
+        yield _warned("not_collecting", mark("{name}: nothing is collected: {reason}"), name=name, reason=error_text)
     for name, error_text in said.failing.items():
         yield _warned(
             "not_delivering", mark("{name}: alerts are not delivered: {reason}"), name=name, reason=error_text

@@ -126,6 +126,29 @@ def test_a_destination_that_fails_is_told_at_once(tmp_path: Path) -> None:
     assert human.stdout.startswith("warning  ncsc: alerts are not delivered: ")
 
 
+@pytest.mark.timeout(120)
+def test_a_collector_that_fails_is_told_at_once(tmp_path: Path) -> None:
+    with field_in(tmp_path / "p") as place:
+        place.configure(["auth"])
+        away = "{kind: mqtt, host: 127.0.0.1, port: 1, client_id: one, topics: [a]}"
+        (place.root / "conf.d").mkdir()
+        (place.root / "conf.d" / "away.yaml").write_text(f"collectors:\n  away: {away}\n")
+        listening(place)
+        seen = Place(tmp_path / "p")
+        seen.config = place.root / "config.yaml"
+
+        def warned() -> list[dict[str, Any]]:
+            told = valid(json.loads(seen.socmon("-o", "json", "status").stdout), "status.v1")
+            return [each for each in told["warnings"] if each["code"] == "not_collecting"]
+
+        wait_for(lambda: bool(warned()), "the warning")
+        (told,) = warned()
+        human = seen.socmon("status").stdout
+
+    assert told["name"] == "away"
+    assert f"warning  away: nothing is collected: {told['reason']}" in human
+
+
 def test_a_daemon_that_does_not_answer_is_told(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.put(alert(1), now_us=time.time_ns() // 1000, checkpoint=checkpoint(1))

@@ -249,3 +249,12 @@ def test_check_refuses_a_folder_of_alerts_that_is_closed_to_this_user(tmp_path: 
 
     assert code == 78
     assert found["problems"][0].startswith(f"forwarders.out: path: this user may not write {tmp_path}/locked; ")
+
+
+def test_check_misses_no_socket_that_the_daemon_makes_but_the_folder_for_it(tmp_path: Path) -> None:
+    collectors = f"{{here: {{kind: packets, socket: {tmp_path}/s}}, there: {{kind: packets, socket: {tmp_path}/no/s}}}}"
+
+    code, found = checked(configured(tmp_path, collectors=collectors))
+
+    assert (code, found["problems"]) == (0, [])
+    assert found["warnings"] == [f"collectors.there.socket: {tmp_path}/no/s does not exist (yet)"]

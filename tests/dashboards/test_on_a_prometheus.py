@@ -61,16 +61,6 @@ def change_collectors(place: Field, sensors: Path) -> None:
     path.write_text(json.dumps(config))
 
 
-def sense(sensor: Path) -> None:
-    """Say what a sensor says that has read most of what the kernel saw."""
-    told = Told(sensor="net1", run="1", kernel_packets=1000, packets=990, kernel_dropped=10, bad=2, evicted=1)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(10)
-        connection.connect(str(sensor))
-        connection.sendall(told.line())
-        assert connection.recv(1000)  # it is answered, so it is counted
-
-
 def http_of(place: Field) -> str | None:
     started = place.events("daemon.log", "started")
     return str(started[0]["http"]) if started else None
@@ -145,7 +135,6 @@ def incident(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Incident]:
         with a_sensor(sensors), prometheus_in(root / "prometheus", address.removeprefix("http://")) as prometheus:
             wait_for(lambda: prometheus.values("socmon_daemon_ready") == [1], "the first scrape")
             attack(place, 0)
-            sense(sensor)
             wait_for(place.settled, "the first alerts delivered")
             away(place)
             attack(place, 300)

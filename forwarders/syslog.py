@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
@@ -26,9 +25,9 @@ from forwarders._rendering import rendering
 from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, Release, Released
 from socmon.errors import BlockedError, ComponentError, ConfigError
 from socmon.event import Alert, rfc3339
-from socmon.secrets import SecretRef
+from socmon.secrets import SecretRef, unreadable
 from socmon.text import printable
-from socmon.tls import Renewed, authority_expiry, client_of_others, expiry
+from socmon.tls import Renewed, authority_expiry, client_of_others, expiry, is_loopback
 
 T = TypeVar("T")
 
@@ -94,7 +93,7 @@ class SyslogSettings(ForwarderSettings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if not self.tls and not self.allow_plain and not _is_loopback(self.host):
+        if not self.tls and not self.allow_plain and not is_loopback(self.host):
             raise ValueError("alerts would be readable for everybody on the way; set tls, or allow_plain")
         if (self.cert is None) != (self.key is None):
             raise ValueError("cert and key go together; set both or neither")
@@ -114,8 +113,7 @@ class SyslogSettings(ForwarderSettings):
         try:
             key = self.key.path() if self.key else None
         except ConfigError as error:
-            what, _, remedy = str(error).partition("; ")
-            raise BlockedError(what, reason="own_unreadable", remedy=remedy) from error
+            raise unreadable(error) from error
         return client_of_others(self.ca, self.cert, key)
 
     def own_files(self) -> list[Path]:
@@ -327,9 +325,3 @@ def _parameters(alert: Alert, release: Release) -> list[tuple[str, str]]:
 def _value(text: str) -> str:
     """Of a parameter, escaped (RFC 5424, section 6.3.3)."""
     return _NOT_IN_VALUE.sub(r"\\\g<0>", printable(text[:128]))
-
-
-def _is_loopback(host: str) -> bool:
-    with suppress(ValueError):
-        return ip_address(host).is_loopback
-    return host == "localhost"

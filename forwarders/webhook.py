@@ -10,7 +10,6 @@ from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
 from io import BytesIO
-from ipaddress import ip_address
 from pathlib import Path
 from ssl import SSLContext
 from typing import Self
@@ -27,8 +26,8 @@ from forwarders._own_thread import in_own_thread
 from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, OutcomeStatus, Release, Released
 from socmon.errors import BlockedError, ComponentError, ConfigError
 from socmon.event import Alert
-from socmon.secrets import SecretRef
-from socmon.tls import Renewed, authority_expiry, https_context
+from socmon.secrets import SecretRef, unreadable
+from socmon.tls import Renewed, authority_expiry, https_context, is_loopback
 
 _STREAM = "alerts"
 _PREFIX = b"whsec_"
@@ -97,7 +96,7 @@ class WebhookSettings(ForwarderSettings):
     @model_validator(mode="after")
     def _is_private(self) -> Self:
         parts = urlsplit(self.url)
-        if parts.scheme == "http" and not self.allow_plain and not _is_loopback(parts.hostname or ""):
+        if parts.scheme == "http" and not self.allow_plain and not is_loopback(parts.hostname or ""):
             raise ValueError("url would send alerts readable for everybody on the way; use https, or set allow_plain")
         return self
 
@@ -304,18 +303,11 @@ def webhook_id(release: Release) -> str:
     return f"{release.destination}_{release.epoch}_{release.seq}"
 
 
-def _is_loopback(host: str) -> bool:
-    with suppress(ValueError):
-        return ip_address(host).is_loopback
-    return host == "localhost"
-
-
 def _content(reference: SecretRef) -> bytes:
     try:
         return reference.read().rstrip(b"\r\n")
     except ConfigError as error:
-        what, _, remedy = str(error).partition("; ")
-        raise BlockedError(what, reason="own_unreadable", remedy=remedy) from error
+        raise unreadable(error) from error
 
 
 def _key(reference: SecretRef) -> bytes:

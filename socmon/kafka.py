@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
-from ipaddress import ip_address
 from pathlib import Path
 from ssl import SSLCertVerificationError, SSLContext, SSLError
 from typing import Any, Literal, Self
@@ -16,9 +15,9 @@ from aiokafka import errors
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from socmon.errors import BlockedError, ComponentError, ConfigError
-from socmon.secrets import SecretRef
+from socmon.secrets import SecretRef, unreadable
 from socmon.text import printable
-from socmon.tls import Renewed, authority_expiry, client_of_others, expiry, refused_ours, untrusted
+from socmon.tls import Renewed, authority_expiry, client_of_others, expiry, is_loopback, refused_ours, untrusted
 
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 TOPIC = r"[A-Za-z0-9._-]{1,249}"
@@ -104,7 +103,7 @@ class Cluster(BaseModel):
     @property
     def exposes_password(self) -> bool:
         """Whether who listens on the way learns the account, or may try passwords on what it hears."""
-        return self.password is not None and not self.tls and not all(map(_is_loopback, self.servers))
+        return self.password is not None and not self.tls and not all(map(_is_here, self.servers))
 
     def tls_context(self) -> SSLContext:
         """For the connections; reads the files.
@@ -233,33 +232,25 @@ def _no_tls(cluster: Cluster, error: SSLError) -> ComponentError:
     return ComponentError(f"cannot speak TLS with {at}: {shown(error)}; is it a port with TLS?")
 
 
-def _is_loopback(server: str) -> bool:
-    host = server.rpartition(":")[0].strip("[]")
-    with suppress(ValueError):
-        return ip_address(host).is_loopback
-    return host == "localhost"
+def _is_here(server: str) -> bool:
+    return is_loopback(server.rpartition(":")[0].strip("[]"))
 
 
 def _path(reference: SecretRef) -> Path:
     try:
         return reference.path()
     except ConfigError as error:
-        raise _unreadable(error) from error
+        raise unreadable(error) from error
 
 
 def _text(reference: SecretRef) -> str:
     try:
         text = reference.read().rstrip(b"\r\n").decode()
     except ConfigError as error:
-        raise _unreadable(error) from error
+        raise unreadable(error) from error
     except UnicodeDecodeError:
         text = ""
     if not text or "\0" in text:
         remedy = "write the password alone into it, UTF-8"
         raise BlockedError(f"{reference} holds no password", reason="own_unusable", remedy=remedy)
     return text
-
-
-def _unreadable(error: ConfigError) -> BlockedError:
-    what, _, remedy = str(error).partition("; ")
-    return BlockedError(what, reason="own_unreadable", remedy=remedy)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
-from socmon.errors import ConfigError
+from socmon.errors import BlockedError, ConfigError
 
 _CREDENTIAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _REMEDY = (
@@ -95,3 +95,9 @@ class SecretRef:
             return cls.parse(value if isinstance(value, str) else "")
         except ValueError as error:
             raise PydanticCustomError("secret_reference", "{reason}", {"reason": str(error)}) from None
+
+
+def unreadable(error: ConfigError) -> BlockedError:
+    """What a component in use makes of a secret that cannot be read: worth another try, for it may be replaced."""
+    what, _, remedy = str(error).partition("; ")
+    return BlockedError(what, reason="own_unreadable", remedy=remedy)

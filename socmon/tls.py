@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -192,6 +193,13 @@ def uris(cert: Path) -> list[str]:
         names = first.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         return names.get_values_for_type(x509.UniformResourceIdentifier)
     return []
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what is sent to `host`, a name or an address, stays on this machine, so that nobody can read it."""
+    with suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host == "localhost"
 
 
 def untrusted(error: ssl.SSLCertVerificationError, certificate: str, ca: Path | None, *, name_in: str) -> BlockedError:

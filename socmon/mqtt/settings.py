@@ -1,9 +1,7 @@
 """Where a broker is, and what proves to it who we are: the options that collector and forwarder share."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime
-from ipaddress import ip_address
 from pathlib import Path
 from ssl import SSLContext
 from typing import Self
@@ -11,8 +9,8 @@ from typing import Self
 from pydantic import BaseModel, Field, model_validator
 
 from socmon.errors import BlockedError, ConfigError
-from socmon.secrets import SecretRef
-from socmon.tls import authority_expiry, client_of_others, expiry
+from socmon.secrets import SecretRef, unreadable
+from socmon.tls import authority_expiry, client_of_others, expiry, is_loopback
 
 
 class BrokerSettings(BaseModel):
@@ -55,7 +53,7 @@ class BrokerSettings(BaseModel):
     @property
     def exposed(self) -> bool:
         """Whether a password goes over a network that others can read."""
-        return self.password is not None and not self.tls and not _is_loopback(self.host)
+        return self.password is not None and not self.tls and not is_loopback(self.host)
 
     def context(self) -> SSLContext | None:
         """For the connection, of the files as they are now.
@@ -68,7 +66,7 @@ class BrokerSettings(BaseModel):
         try:
             key = self.key.path() if self.key else None
         except ConfigError as error:
-            raise _unreadable(error) from error
+            raise unreadable(error) from error
         return client_of_others(self.ca, self.cert, key)
 
     def secret(self) -> str | None:
@@ -82,7 +80,7 @@ class BrokerSettings(BaseModel):
         try:
             return self.password.read().rstrip(b"\r\n").decode("utf-8", "surrogateescape")
         except ConfigError as error:
-            raise _unreadable(error) from error
+            raise unreadable(error) from error
 
     def expiries(self) -> Mapping[Path, datetime | None]:
         """When the certificates end; reads them."""
@@ -101,14 +99,3 @@ class BrokerSettings(BaseModel):
                 if error.reason != "own_unreadable":
                     found.append(str(error))
         return found
-
-
-def _unreadable(error: ConfigError) -> BlockedError:
-    what, _, remedy = str(error).partition("; ")
-    return BlockedError(what, reason="own_unreadable", remedy=remedy)
-
-
-def _is_loopback(host: str) -> bool:
-    with suppress(ValueError):
-        return ip_address(host).is_loopback
-    return host == "localhost"

@@ -30,34 +30,30 @@ def read_capture(stream: BinaryIO) -> Iterator[tuple[float, int, bytes]]:
     source = _Source(stream)
     magic = source.read(4, "the file's first bytes")
     if magic in _PCAP:
-        yield from _pcap(source, *_PCAP[magic])
-    elif magic == _PCAPNG:
-        yield from _pcapng(source)
-    else:
-        raise ParseError(f"this is no capture file: it begins with {magic.hex()}, neither as pcap nor as pcapng does")
+        return _pcap(source, *_PCAP[magic])
+    if magic == _PCAPNG:
+        return _pcapng(source)
+    raise ParseError(f"this is no capture file: it begins with {magic.hex()}, neither as pcap nor as pcapng does")
 
 
 class _Source:
     """Reads whole pieces, and knows where it is."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
+        self.stream = stream
         self.offset = 0
 
-    def read(self, size: int, what: str) -> bytes:
-        """Exactly `size` bytes."""
-        data = self.read_or_end(size, what)
+    def read(self, size: int, what: str, begun: bytes = b"") -> bytes:
+        """Exactly `size` bytes; `begun` of them have been read."""
+        data = self.read_or_end(size, what, begun)
         if size and not data:
             raise ParseError(f"the file ends at byte {self.offset}, where {what} should be")
         return data
 
-    def read_or_end(self, size: int, what: str) -> bytes:
-        """Exactly `size` bytes, or none when the file ends here."""
-        data = self._stream.read(size)
-        if len(data) == size:
-            self.offset += size
-            return data
-        while 0 < len(data) < size and (more := self._stream.read(size - len(data))):
+    def read_or_end(self, size: int, what: str, begun: bytes = b"") -> bytes:
+        """As `read`, or none when the file ends here."""
+        data = begun or self.stream.read(size)
+        while 0 < len(data) < size and (more := self.stream.read(size - len(data))):
             data += more
         if 0 < len(data) < size:
             raise ParseError(f"the file ends at byte {self.offset + len(data)}, in the middle of {what}")
@@ -68,12 +64,22 @@ class _Source:
 def _pcap(source: _Source, order: str, units: int) -> Iterator[tuple[float, int, bytes]]:
     *_, link = Struct(f"{order}HHiIII").unpack(source.read(20, "the header of the file"))
     link &= 0xFFFF  # above stand the length of a checksum, and flags
-    unpack, read = Struct(f"{order}IIII").unpack, source.read_or_end
-    while data := read(16, "the header of a packet"):
-        seconds, fraction, size, _ = unpack(data)
+    # This runs for every packet, so it asks the stream itself, and the source only where the stream gave less.
+    unpack, read = Struct(f"{order}IIII").unpack, source.stream.read
+    begun = source.offset
+    while head := read(16):
+        if len(head) < 16:
+            source.offset = begun
+            head = source.read(16, "the header of a packet", head)
+        seconds, fraction, size, _ = unpack(head)
         if size > _LARGEST_PACKET:
-            raise ParseError(f"the packet at byte {source.offset - 16} is said to have {size} bytes")
-        yield seconds + fraction / units, link, source.read(size, "a packet")
+            raise ParseError(f"the packet at byte {begun} is said to have {size} bytes")
+        frame = read(size)
+        if len(frame) < size:
+            source.offset = begun + 16
+            frame = source.read(size, "a packet", frame)
+        begun += 16 + size
+        yield seconds + fraction / units, link, frame
 
 
 class _Interface:

@@ -5,6 +5,7 @@ A field that is not known is not written, as Zeek does. Text from packets keeps 
 """
 
 from collections.abc import Callable
+from math import floor
 
 import msgspec
 from msgspec import Struct
@@ -14,6 +15,8 @@ _NAMES = {
     for prefix, dotted in (("id_", "id."), ("inner_", "inner."))
     for field in ("orig_h", "orig_p", "resp_h", "resp_p", "proto")
 }
+
+_EXACT = 1 << 51
 
 
 class Line(Struct, kw_only=True, omit_defaults=True, rename=_NAMES, gc=False):
@@ -177,5 +180,12 @@ def text(data: bytes) -> str:
 
 
 def stamp(ts: float) -> float:
-    """A time or a duration with six decimals, as Zeek writes it."""
-    return round(ts, 6)
+    """A time or a duration with six decimals, as Zeek writes it.
+
+    It is always `round(ts, 6)`, which goes by way of text and takes five times as long. Below 2**51 µs, the year 2041,
+    the product is wrong by 1/8 µs at most: a whole number less than 1/4 away from it is the one nearest to `ts` too.
+    And the quotient of numbers this small is the float that is nearest to their true one.
+    """
+    micros = ts * 1e6
+    whole = floor(micros + 0.5)
+    return whole / 1e6 if 0 <= whole < _EXACT and -0.25 < micros - whole < 0.25 else round(ts, 6)

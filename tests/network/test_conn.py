@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from packet_kit import (
     ACK,
     CLIENT,
@@ -23,6 +25,7 @@ from packet_kit import (
 )
 
 from socmon.network import Analysis, Limits
+from socmon.network.zeek import stamp
 
 
 def one(lines: list[dict[str, Any]]) -> dict[str, Any]:
@@ -187,3 +190,8 @@ def test_what_is_too_short_is_counted() -> None:
     lines, analysis = run(spaced([b"", b"short", tcp(*C, *S, SYN)[:40]]))
 
     assert (lines, analysis.counts.bad, analysis.counts.packets) == ([], 3, 3)
+
+
+@given(st.floats(0, 1e12) | st.builds(lambda s, ns: s + ns / 1e9, st.integers(0, 2**32), st.integers(0, 10**9 - 1)))
+def test_a_time_is_written_as_round_would_have_it(ts: float) -> None:
+    assert repr(stamp(ts)) == repr(round(ts, 6))

@@ -10,6 +10,7 @@ _record = Struct("!HHIH").unpack_from
 _short = Struct("!H").unpack_from
 
 _LONGEST_NAME = 255
+_LONGEST_LABEL, _POINTER = 0x3F, 0xC0
 _MOST_POINTERS = 16
 
 
@@ -20,29 +21,30 @@ class Malformed(Exception):  # noqa: N818 - never leaves the readers
 def name(data: bytes, at: int) -> tuple[str, int]:
     """A name, in lower case and without the last dot, and where it ends; pointers are followed backwards only."""
     labels: list[bytes] = []
-    size, end, pointers = 0, 0, 0
+    end, pointers = 0, 0
     bound = len(data)
     for _ in range(_LONGEST_NAME):
         length = data[at]
-        if length >= 0xC0:
-            target = (length & 0x3F) << 8 | data[at + 1]
-            end = end or at + 2
-            pointers += 1
-            # Each pointer leads before the one that led there, so that no name goes round in circles.
-            if target >= min(at, bound) or pointers > _MOST_POINTERS:
-                raise Malformed
-            at = bound = target
-        elif length > 0x3F:
+        if not length:
+            break
+        if length <= _LONGEST_LABEL:
+            at += 1
+            labels.append(data[at : at + length])  # one that is cut off leads behind the data
+            at += length
+            continue
+        target = (length & 0x3F) << 8 | data[at + 1]
+        end = end or at + 2
+        pointers += 1
+        # Each pointer leads before the one that led there, so that no name goes round in circles.
+        if length < _POINTER or target >= min(at, bound) or pointers > _MOST_POINTERS:
             raise Malformed
-        elif length == 0:
-            return text(b".".join(labels).lower()), end or at + 1
-        else:
-            size += length + 1
-            if size > _LONGEST_NAME or at + 1 + length > len(data):
-                raise Malformed
-            labels.append(data[at + 1 : at + 1 + length])
-            at += 1 + length
-    raise Malformed
+        at = bound = target
+    else:
+        raise Malformed
+    plain = b".".join(labels).lower()
+    if len(plain) >= _LONGEST_NAME:  # its dots stand for the lengths of all labels but the first
+        raise Malformed
+    return text(plain), end or at + 1
 
 
 def answers(data: bytes, at: int, count: int) -> list[tuple[str, str | None, float]]:

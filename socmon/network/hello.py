@@ -3,15 +3,17 @@
 Whatever is cut off raises IndexError or struct.error.
 """
 
+from collections.abc import Iterable, Sequence
 from hashlib import md5, sha256
-from struct import Struct, unpack_from
+from itertools import filterfalse
+from struct import Struct, pack, unpack_from
 
 from msgspec import Struct as Fields
 
 _short = Struct("!H").unpack_from
 _pair = Struct("!HH").unpack_from
 
-_GREASE = frozenset(value << 8 | value for value in range(0x0A, 0x100, 0x10))  # RFC 8701
+_is_grease = frozenset(value << 8 | value for value in range(0x0A, 0x100, 0x10)).__contains__  # RFC 8701
 _SERVER_NAME, _GROUPS, _POINT_FORMATS, _SIGNATURES, _ALPN, _VERSIONS, _KEY_SHARE = 0, 10, 11, 13, 16, 43, 51
 
 # Some clients send more of everything than anybody needs; a fingerprint of so many says no more.
@@ -71,8 +73,9 @@ class ServerHello(Fields, frozen=True):
         return md5(plain.encode(), usedforsecurity=False).hexdigest()
 
 
-def _hexes(numbers: list[int]) -> str:
-    return ",".join(f"{number:04x}" for number in numbers)
+def _hexes(numbers: Sequence[int]) -> str:
+    """In four digits each, with commas between."""
+    return pack(f"!{len(numbers)}H", *numbers).hex(",", 2)
 
 
 def _hash(plain: str) -> str:
@@ -105,7 +108,7 @@ def read_client_hello(data: bytes) -> ClientHello:
     return ClientHello(
         version=version,
         ciphers=ciphers,
-        extensions=[kind for kind, _ in extensions if kind not in _GREASE],
+        extensions=_without_grease(kind for kind, _ in extensions),
         groups=_numbers(found.get(_GROUPS, b"")[2:]),
         point_formats=points[1 : 1 + points[0]] if points else b"",
         signatures=_numbers(found.get(_SIGNATURES, b"")[2:]),
@@ -142,16 +145,22 @@ def _extensions(data: bytes, at: int) -> list[tuple[int, bytes]]:
         return found
     end = min(at + 2 + _short(data, at)[0], len(data))
     at += 2
-    while at + 4 <= end and len(found) < _MOST_EXTENSIONS:
+    for _ in range(_MOST_EXTENSIONS):
+        if at + 4 > end:
+            break
         kind, size = _pair(data, at)
-        found.append((kind, data[at + 4 : at + 4 + size]))
-        at += 4 + size
+        at += 4
+        found.append((kind, data[at : at + size]))
+        at += size
     return found
 
 
 def _numbers(data: bytes) -> list[int]:
-    numbers = unpack_from(f"!{len(data) // 2}H", data)
-    return [number for number in numbers if number not in _GREASE]
+    return _without_grease(unpack_from(f"!{len(data) // 2}H", data))
+
+
+def _without_grease(numbers: Iterable[int]) -> list[int]:
+    return list(filterfalse(_is_grease, numbers))
 
 
 def _protocol(alpn: bytes) -> bytes:

@@ -22,7 +22,11 @@ from socmon.network.services import Services
 from socmon.network.streams import Stream
 from socmon.network.zeek import Output
 
-_ethernet_ipv4_head = Struct("!12xHBxHxxHxB").unpack_from
+# Of Ethernet, IPv4 without options and TCP, as most packets are, in one go: EtherType and IP version; total length;
+# place of a fragment, time to live and protocol; addresses and ports; sequence number; length of the header and flags.
+_common_head = Struct("!12x3sxHxxIxx12sI4xH").unpack_from
+_COMMON_IPV4, _COMMON_IPV6 = b"\x08\x00\x45", b"\x86\xdd\x60"
+_NO_FRAGMENT_OF = 0x3FFF00FF  # leaves the protocol only, of what is no fragment
 _ipv4_head = Struct("!BxHxxHxB").unpack_from
 _ipv6_head = Struct("!4xHB").unpack_from
 _tcp_head = Struct("!4xI4xH").unpack_from
@@ -35,7 +39,8 @@ _SPECIAL = FIN | SYN | RST
 _SEEN_DATA, _SEEN_ACK = tcp.SEEN_DATA, tcp.SEEN_ACK
 _MASK = 0xFFFFFFFF
 _FURTHEST_AHEAD = 1 << 31
-_SHORTEST = 34  # an Ethernet and an IPv4 header
+_SHORTEST_HEADER = 0x5000  # of TCP: five words
+_SHORTEST = 48  # of what `_common_head` reads
 
 # A clock may be a little behind the others of a capture. One that is more behind than this was set anew, in seconds.
 _CLOCK_WAS_SET_S = 60.0
@@ -64,10 +69,12 @@ class Analysis:
         self._next_tick = 0.0  # before this second nothing can be due
         self._begun = False
         self._depth = 0
+        self._packets = 0
 
     @property
     def counts(self) -> Counts:
         """What happened so far."""
+        self._counts.packets = self._packets
         self._counts.events = self._output.events
         return self._counts
 
@@ -79,9 +86,7 @@ class Analysis:
             ts: seconds since 1970; one that is a little earlier than the last is taken for the same.
             link: the capture's LINKTYPE_* (tcpdump.org).
         """
-        counts = self._counts
-        counts.packets += 1
-        counts.bytes += len(frame)
+        self._packets += 1
         if self._now <= ts < self._next_tick:
             self._now = ts
         else:
@@ -89,17 +94,23 @@ class Analysis:
             ts = self._now
         try:
             if link == ETHERNET and len(frame) >= _SHORTEST:
-                ethertype, version, total, fragment, protocol = _ethernet_ipv4_head(frame)
-                if ethertype != IP4:
-                    self._linked(frame, link, ts)
-                elif version == 0x45 and protocol == TCP and total >= 20 and not fragment & _MORE_OR_OFFSET:
-                    self._tcp(frame, frame[26:38], 34, 14 + total, total, ts)
+                kind, total, carried, key, seq, flags = _common_head(frame)
+                if kind == _COMMON_IPV4:
+                    carried &= _NO_FRAGMENT_OF
+                    if carried == TCP and total:
+                        self._tcp(frame, key, seq, flags, 34, 14 + total, total, ts)
+                    elif carried == UDP and total:
+                        self._udp(frame, key, 34, 14 + total, total, ts)
+                    else:
+                        self._ipv4(frame, 14, ts)
+                elif kind == _COMMON_IPV6:
+                    self._ipv6(frame, 14, ts)
                 else:
-                    self._ipv4(frame, 14, ts)
+                    self._linked(frame, link, ts)
             else:
                 self._linked(frame, link, ts)
         except (IndexError, struct.error):
-            counts.bad += 1
+            self._counts.bad += 1
 
     def advance(self, ts: float) -> None:
         """Let time pass: end what is due, when no packet comes."""
@@ -111,11 +122,11 @@ class Analysis:
             self._begun = True
             self._now = ts
             self._flows.start(ts)
-        self._now = max(self._now, ts)
-        if self._now >= self._next_tick:
-            self._flows.advance(self._now)
-            self._fragments.advance(self._now)
-        self._next_tick = floor(self._now) + 1.0
+        ts = self._now = max(self._now, ts)
+        if ts >= self._next_tick:
+            self._flows.advance(ts)
+            self._fragments.advance(ts)
+        self._next_tick = floor(ts) + 1.0
 
     def finish(self) -> None:
         """End all flows. What comes later begins anew."""
@@ -166,7 +177,8 @@ class Analysis:
         elif fragment & _MORE_OR_OFFSET:
             self._fragment4(frame, at, payload, total, ts)
         elif version == 0x45 and protocol == TCP:
-            self._tcp(frame, frame[at + 12 : at + 24], payload, at + total, total, ts)
+            seq, flags = _tcp_head(frame, payload)
+            self._tcp(frame, frame[at + 12 : at + 24], seq, flags, payload, at + total, total, ts)
         else:
             key = frame[at + 12 : at + 20] + frame[payload : payload + 4]
             self._transport(frame, key, protocol, payload, at + total, total, ts)
@@ -236,24 +248,26 @@ class Analysis:
         if at > len(frame):
             self._counts.bad += 1
         elif protocol == TCP:
-            self._tcp(frame, key, at, end, total, ts)
+            seq, flags = _tcp_head(frame, at)
+            self._tcp(frame, key, seq, flags, at, end, total, ts)
         elif protocol == UDP:
             self._udp(frame, key, at, end, total, ts)
         else:
             self._other(frame, key, protocol, at, end, total, ts)
 
-    def _tcp(self, frame: bytes, key: bytes, at: int, end: int, total: int, ts: float) -> None:
-        seq, flags = _tcp_head(frame, at)
+    def _tcp(  # noqa: PLR0913, PLR0917 - per packet, by position
+        self, frame: bytes, key: bytes, seq: int, flags: int, at: int, end: int, total: int, ts: float
+    ) -> None:
+        """Read a segment; `flags` stand below the four bits that say how long the header is, in words."""
         data = at + (flags >> 12 << 2)
         size = end - data
-        if size < 0 or data < at + 20:
+        if size < 0 or flags < _SHORTEST_HEADER:
             self._counts.bad += 1
             return
         half = self._tcp_halves.get(key)
         if half is None or flags & SYN:
             half = self._tcp_half(half, key, ts, flags)
-        flow = half.flow
-        flow.last = ts
+        half.flow.last = ts
         half.packets += 1
         half.ip_bytes += total
         if flags & _SPECIAL or not half.seen & (_SEEN_DATA if size else _SEEN_ACK):

@@ -79,11 +79,17 @@ class Stream(Protocol):
 
 
 class Flow:
-    """One conversation; `key` is source, destination and both ports as its originator's packets have them."""
+    """One conversation.
+
+    Attributes:
+        key: source, destination and both ports as its originator's packets have them.
+        answer_key: the same as its responder's packets have them.
+    """
 
     __slots__ = (
         "_ends",
         "_uid",
+        "answer_key",
         "app",
         "history",
         "key",
@@ -97,9 +103,10 @@ class Flow:
         "timeout",
     )
 
-    def __init__(self, protocol: int, key: bytes, ts: float, timeout: float) -> None:
+    def __init__(self, protocol: int, key: bytes, answer_key: bytes, ts: float, timeout: float) -> None:
         self.protocol = protocol
         self.key = key
+        self.answer_key = answer_key
         self.start = self.last = ts
         self.timeout = timeout
         self.history = ""
@@ -197,6 +204,7 @@ class Flows:
         self.tcp = Table(limits.tcp_s)
         self.udp = Table(limits.udp_s)
         self.rest = Table(limits.icmp_s)
+        self._tables = (self.tcp, self.udp, self.rest)
         self._wheel: Wheel[Flow] = Wheel()
         self._closed = closed
         self._limits = limits
@@ -204,8 +212,7 @@ class Flows:
         self._answered = 0
 
     def __len__(self) -> int:
-        tables = (self.tcp, self.udp, self.rest)
-        return self._answered + sum(len(table.attempts) + len(table.unanswered) for table in tables)
+        return self._answered + sum(len(table.attempts) + len(table.unanswered) for table in self._tables)
 
     def start(self, ts: float) -> None:
         """Begin at `ts`; only while there is no flow."""
@@ -228,20 +235,23 @@ class Flows:
         first = reverse(key)
         flow = table.attempts.pop(first, None) or table.unanswered.pop(first, None)
         if flow is None:
-            return self._new(table, protocol, key, ts, flags)
+            return self._new(protocol, key, first, ts, flags)
         self._answer(table, flow)
         return flow.orig if flow.key == key else flow.resp
 
-    def _new(self, table: Table, protocol: int, key: bytes, ts: float, flags: int) -> Half:
+    def _new(self, protocol: int, key: bytes, reverse_key: bytes, ts: float, flags: int) -> Half:
         """A flow that begins with this packet; its sender is the originator unless it is known to answer."""
         attempt = protocol == TCP and flags & (SYN | ACK | FIN | RST) == SYN
         flip = not attempt and (
             (protocol == TCP and flags & (SYN | ACK) == SYN | ACK)
             or (protocol in (TCP, UDP) and _looks_like_an_answer(protocol, key))
         )
-        flow = Flow(protocol, reverse(key) if flip else key, ts, table.timeout)
+        table = self.table(protocol)
         if flip:
+            flow = Flow(protocol, reverse_key, key, ts, table.timeout)
             flow.history = "^"
+        else:
+            flow = Flow(protocol, key, reverse_key, ts, table.timeout)
         waiting = table.attempts if attempt else table.unanswered
         if len(waiting) >= self._limits.half_open:
             self._counts.half_open_evicted += 1
@@ -254,9 +264,9 @@ class Flows:
         if self._answered >= self._limits.flows:
             self._evict()
         table.halves[flow.key] = flow.orig
-        table.halves[reverse(flow.key)] = flow.resp
+        table.halves[flow.answer_key] = flow.resp
         self._answered += 1
-        self._wheel.add(flow, flow.last + flow.timeout)
+        self._wheel.add(flow, _due(flow))
 
     def _evict(self) -> None:
         """End the quietest of the few flows that the wheel will look at next: near enough to the quietest of all."""
@@ -270,7 +280,7 @@ class Flows:
             return
         looked.sort(key=lambda flow: flow.last)
         for flow in looked[1:]:
-            self._wheel.add(flow, flow.last + flow.timeout)
+            self._wheel.add(flow, _due(flow))
         self._counts.evicted += 1
         self.close(looked[0])
 
@@ -278,7 +288,7 @@ class Flows:
         """End a flow of which both sides spoke."""
         halves = self.table(flow.protocol).halves
         del halves[flow.key]
-        del halves[reverse(flow.key)]
+        del halves[flow.answer_key]
         self._answered -= 1
         self._close(flow)
 
@@ -291,31 +301,33 @@ class Flows:
         for flow in self._wheel.advance(ts):
             if flow.over:
                 continue
-            due = flow.last + flow.timeout
+            due = _due(flow)
             if due <= ts:
                 self.close(flow)
             else:
                 self._wheel.add(flow, due)
-        for table in (self.tcp, self.udp, self.rest):
-            if table.attempts:
-                self._expire(table.attempts, lambda flow: flow.start + self._limits.attempt_s <= ts)
-            if table.unanswered:
-                self._expire(table.unanswered, lambda flow: flow.last + flow.timeout <= ts)
-
-    def _expire(self, waiting: OrderedDict[bytes, Flow], late: Callable[[Flow], bool]) -> None:
-        while waiting and late(next(iter(waiting.values()))):
-            self._close(waiting.popitem(last=False)[1])
+        for table in self._tables:
+            attempts, unanswered = table.attempts, table.unanswered
+            while attempts and next(iter(attempts.values())).start + self._limits.attempt_s <= ts:
+                self._close(attempts.popitem(last=False)[1])
+            while unanswered and _due(next(iter(unanswered.values()))) <= ts:
+                self._close(unanswered.popitem(last=False)[1])
 
     def finishing(self) -> Iterator[None]:
         """End all, in the order in which they began, one by one."""
-        flows = [flow for table in (self.tcp, self.udp, self.rest) for flow in table.flows()]
-        for table in (self.tcp, self.udp, self.rest):
+        flows = [flow for table in self._tables for flow in table.flows()]
+        for table in self._tables:
             table.clear()
         self._wheel = Wheel()
         self._answered = 0
         for flow in sorted(flows, key=lambda flow: flow.start):
             self._close(flow)
             yield
+
+
+def _due(flow: Flow) -> float:
+    """When it is over, if it stays silent."""
+    return flow.last + flow.timeout
 
 
 def _looks_like_an_answer(protocol: int, key: bytes) -> bool:

@@ -57,7 +57,6 @@ class Counts(Struct):
     """
 
     packets: int = 0
-    bytes: int = 0
     bad: int = 0
     other: int = 0
     fragments: int = 0

@@ -26,8 +26,9 @@ def repeated(half: Half) -> None:
 
 def observe(half: Half, flags: int, size: int) -> None:
     """A packet that may change the state: it has SYN, FIN or RST, or is this side's first one with data or without."""
+    ends = flags & (FIN | RST)
     if flags & SYN:
-        if flags & (FIN | RST):
+        if ends:
             note(half, _SEEN_ODD, "I" if flags & FIN else "Q")
         elif flags & ACK:
             note(half, _SEEN_SYN_ACK, "H")
@@ -35,18 +36,20 @@ def observe(half: Half, flags: int, size: int) -> None:
             note(half, _SEEN_SYN, "S")
     if size:
         note(half, SEEN_DATA, "D")
-    elif not flags & (SYN | FIN | RST):
+    elif not flags & SYN and not ends:
         note(half, SEEN_ACK, "A")
+    if half.state == _INACTIVE:
+        _first(half, half.peer, flags)
+    if ends:
+        _end(half, half.peer, flags)
+
+
+def _end(half: Half, peer: Half, flags: int) -> None:
+    """What FIN and RST make of an end."""
     if flags & FIN and not flags & SYN:
         note(half, _SEEN_FIN, "F")
     if flags & RST and not flags & SYN:
         note(half, _SEEN_RST, "R")
-    _step(half, half.peer, flags)
-
-
-def _step(half: Half, peer: Half, flags: int) -> None:
-    if half.state == _INACTIVE:
-        _first(half, peer, flags)
     if flags & FIN and not flags & RST and half.state != _RESET:
         half.state = _CLOSED
         if peer.state == _RESET and peer.seen & _WAS_CLOSED:

@@ -27,15 +27,16 @@ class Wheel(Generic[Item]):
         ahead = -floor(-due) - self._tick
         self._slots[(self._tick + min(max(ahead, 1), SLOTS - 1)) % SLOTS].append(item)
 
-    def advance(self, now: float) -> Iterator[Item]:
-        """Hand out what is due by `now`; a jump of years turns the wheel once. Items may be added meanwhile."""
+    def advance(self, now: float) -> list[Item]:
+        """Hand out what is due by `now`; a jump of years turns the wheel once."""
         end = floor(now)
         late: list[Item] = []
         for tick in range(self._tick + 1, min(end, self._tick + SLOTS) + 1):
-            late += self._slots[tick % SLOTS]
-            self._slots[tick % SLOTS] = []
+            if slot := self._slots[tick % SLOTS]:
+                late += slot
+                self._slots[tick % SLOTS] = []
         self._tick = max(self._tick, end)
-        yield from late
+        return late
 
     def next_slots(self) -> Iterator[list[Item]]:
         """The slots, the one that is due next first: where what has been quiet for longest is likely to be."""

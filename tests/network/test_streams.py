@@ -34,7 +34,7 @@ class Sink(Reader):
 
 
 def a_stream(*, budget: int = 1_000_000) -> tuple[Stream, Sink, Budget]:
-    flow = Flow(TCP, bytes(12), 0.0, 1.0)
+    flow = Flow(TCP, bytes(12), bytes(12), 0.0, 1.0)
     sink, room = Sink(), Budget(budget)
     flow.app = sink
     return Stream(flow, room, Counts(), from_originator=True, first=FIRST), sink, room

@@ -235,18 +235,17 @@ class Flows:
         first = reverse(key)
         flow = table.attempts.pop(first, None) or table.unanswered.pop(first, None)
         if flow is None:
-            return self._new(protocol, key, first, ts, flags)
+            return self._new(table, protocol, key, first, ts, flags)
         self._answer(table, flow)
         return flow.orig if flow.key == key else flow.resp
 
-    def _new(self, protocol: int, key: bytes, reverse_key: bytes, ts: float, flags: int) -> Half:
+    def _new(self, table: Table, protocol: int, key: bytes, reverse_key: bytes, ts: float, flags: int) -> Half:
         """A flow that begins with this packet; its sender is the originator unless it is known to answer."""
         attempt = protocol == TCP and flags & (SYN | ACK | FIN | RST) == SYN
         flip = not attempt and (
             (protocol == TCP and flags & (SYN | ACK) == SYN | ACK)
             or (protocol in (TCP, UDP) and _looks_like_an_answer(protocol, key))
         )
-        table = self.table(protocol)
         if flip:
             flow = Flow(protocol, reverse_key, key, ts, table.timeout)
             flow.history = "^"

@@ -4,6 +4,7 @@ Whatever is cut off raises IndexError or struct.error.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from hashlib import md5, sha256
 from itertools import filterfalse
 from struct import Struct, pack, unpack_from
@@ -18,6 +19,9 @@ _SERVER_NAME, _GROUPS, _POINT_FORMATS, _SIGNATURES, _ALPN, _VERSIONS, _KEY_SHARE
 
 # Some clients send more of everything than anybody needs; a fingerprint of so many says no more.
 _MOST_EXTENSIONS = 256
+_MOST_REMEMBERED = 256
+
+Numbers = tuple[int, ...]
 
 _JA4_VERSIONS = {
     0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3", 0x0002: "s2",
@@ -25,18 +29,23 @@ _JA4_VERSIONS = {
 }  # fmt: skip
 
 
-class ClientHello(Fields, frozen=True):
-    """What a client offers, in its order, GREASE taken out."""
+class Offer(Fields, frozen=True):
+    """What a client offers, whomever it asks for; in its order, GREASE taken out."""
 
     version: int
-    ciphers: list[int]
-    extensions: list[int]
-    groups: list[int]
+    ciphers: Numbers
+    extensions: Numbers
+    groups: Numbers
     point_formats: bytes
-    signatures: list[int]
-    versions: list[int]
+    signatures: Numbers
+    versions: Numbers
     alpn: bytes
-    server_name: bytes
+
+    @property
+    def fingerprints(self) -> tuple[str, str]:
+        """JA3 and JA4. Of offers of a usual size they are remembered, as a network has few kinds of clients."""
+        numbers = len(self.ciphers) + len(self.groups) + len(self.signatures) + len(self.versions)
+        return _remembered(self) if numbers <= _MOST_REMEMBERED else (self.ja3(), self.ja4())
 
     def ja3(self) -> str:
         """MD5 of the numbers as they came."""
@@ -55,6 +64,18 @@ class ClientHello(Fields, frozen=True):
             f"{transport}{version}{named}{counts}{_first_and_last(self.alpn)}"
             f"_{_hash(_hexes(sorted(self.ciphers)))}_{_hash(_hexes(sorted(hashed)) + signatures)}"
         )
+
+
+@lru_cache(maxsize=512)
+def _remembered(offer: Offer) -> tuple[str, str]:
+    return offer.ja3(), offer.ja4()
+
+
+class ClientHello(Fields, frozen=True):
+    """What a client offers, and whom it asks for."""
+
+    offer: Offer
+    server_name: bytes
 
 
 class ServerHello(Fields, frozen=True):
@@ -105,7 +126,7 @@ def read_client_hello(data: bytes) -> ClientHello:
     for kind, value in extensions:
         found.setdefault(kind, value)
     points = found.get(_POINT_FORMATS, b"")
-    return ClientHello(
+    offer = Offer(
         version=version,
         ciphers=ciphers,
         extensions=_without_grease(kind for kind, _ in extensions),
@@ -114,8 +135,8 @@ def read_client_hello(data: bytes) -> ClientHello:
         signatures=_numbers(found.get(_SIGNATURES, b"")[2:]),
         versions=_numbers(found.get(_VERSIONS, b"")[1:]),
         alpn=_protocol(found.get(_ALPN, b"")),
-        server_name=_host(found.get(_SERVER_NAME, b"")),
     )
+    return ClientHello(offer, _host(found.get(_SERVER_NAME, b"")))
 
 
 def read_server_hello(data: bytes) -> ServerHello:
@@ -155,12 +176,12 @@ def _extensions(data: bytes, at: int) -> list[tuple[int, bytes]]:
     return found
 
 
-def _numbers(data: bytes) -> list[int]:
+def _numbers(data: bytes) -> Numbers:
     return _without_grease(unpack_from(f"!{len(data) // 2}H", data))
 
 
-def _without_grease(numbers: Iterable[int]) -> list[int]:
-    return list(filterfalse(_is_grease, numbers))
+def _without_grease(numbers: Iterable[int]) -> Numbers:
+    return tuple(filterfalse(_is_grease, numbers))
 
 
 def _protocol(alpn: bytes) -> bytes:

@@ -148,7 +148,7 @@ class TlsReader(Reader):
         )
         if client is not None:
             line.server_name = text(client.server_name) if client.server_name else None
-            line.ja3, line.ja4 = client.ja3(), client.ja4()
+            line.ja3, line.ja4 = client.offer.fingerprints
         if server is not None:
             line.version = TLS_VERSIONS.get(server.version, f"unknown-{server.version}")
             line.cipher = CIPHERS.get(server.cipher, f"unknown-{server.cipher}")

@@ -1,7 +1,7 @@
 """A timer wheel (Varghese and Lauck, 1987): no tick looks at more than what may be due, however much is waiting."""
 
 from collections.abc import Iterator
-from math import floor
+from math import ceil, floor
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -24,8 +24,12 @@ class Wheel(Generic[Item]):
 
     def add(self, item: Item, due: float) -> None:
         """Have `item` handed out in the first second that begins at `due` or later, or earlier when that is far off."""
-        ahead = -floor(-due) - self._tick
-        self._slots[(self._tick + min(max(ahead, 1), SLOTS - 1)) % SLOTS].append(item)
+        tick = ceil(due)
+        if tick <= self._tick:
+            tick = self._tick + 1
+        elif tick >= self._tick + SLOTS:
+            tick = self._tick + SLOTS - 1
+        self._slots[tick % SLOTS].append(item)
 
     def advance(self, now: float) -> list[Item]:
         """Hand out what is due by `now`; a jump of years turns the wheel once."""

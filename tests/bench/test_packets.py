@@ -14,7 +14,12 @@ GOOD = report.Found(
     packets=20_000,
     events=3000,
     differences=dict.fromkeys(answers.KINDS, 0),
-    rates={"ours": [50_000.0, 60_000.0], "scapy": [2000.0, 2000.0], "tshark": [20_000.0, 20_000.0]},
+    rates={
+        "ours": [50_000.0, 60_000.0],
+        "scapy": [2000.0, 2000.0],
+        "scapy_with_layers": [1000.0, 1000.0],
+        "tshark": [20_000.0, 20_000.0],
+    },
     flows={5: [100_000.0]},
 )
 
@@ -50,5 +55,6 @@ def test_the_page_shows_each_reader() -> None:
     page = report.as_markdown(GOOD)
 
     assert "| socmon | 50,000 | 55,000 | 60,000 |  |" in page
-    assert "| scapy | 2,000 | 2,000 | 2,000 | 27.5 |" in page
+    assert "| scapy, without its TLS and HTTP layers | 2,000 | 2,000 | 2,000 | 27.5 |" in page
+    assert "| scapy, with them, as we decode both | 1,000 | 1,000 | 1,000 | 55.0 |" in page
     assert "| NetFlow v5 | 100,000 | 100,000 | 100,000 |" in page

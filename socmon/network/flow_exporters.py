@@ -34,7 +34,7 @@ class Domain:
         sampling: one packet in so many is counted; 0 where it does not say. `samplers`: the same by sampler.
         boot_ms: when its clock of uptimes began, in ms since 1970.
         expected: the number that its next datagram should have.
-        held: by template, the numbers of what waits for it.
+        held: by template, the numbers of what waits for it, oldest first.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Domain:
         self.sampling = 0
         self.boot_ms: int | None = None
         self.expected: int | None = None
-        self.held: dict[int, list[int]] = {}
+        self.held: dict[int, dict[int, None]] = {}
 
     def learn(self, kind: int, template: Template, most: int) -> bool:
         """Take a template as the newest word, and whether it is news; of more than `most` the oldest is forgotten."""
@@ -94,14 +94,14 @@ class Waiting:
         """Keep it, and give up the oldest where there is no room."""
         number = next(self._numbers)
         self._held[number] = held
-        held.domain.held.setdefault(held.kind, []).append(number)
+        held.domain.held.setdefault(held.kind, {})[number] = None
         self._bytes += len(held.body)
         while self._bytes > self._limits.held_bytes:
             self._lose(next(iter(self._held)))
 
     def come(self, domain: Domain, kind: int) -> Iterator[Held]:
         """What waited for this template, which is known now."""
-        for number in domain.held.pop(kind, []):
+        for number in domain.held.pop(kind, ()):
             held = self._held.pop(number)
             self._bytes -= len(held.body)
             yield held
@@ -123,7 +123,7 @@ class Waiting:
     def _lose(self, number: int) -> None:
         held = self._held.pop(number)
         numbers = held.domain.held[held.kind]
-        numbers.remove(number)
+        del numbers[number]
         if not numbers:
             del held.domain.held[held.kind]
         self._bytes -= len(held.body)

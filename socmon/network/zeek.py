@@ -182,9 +182,9 @@ def text(data: bytes) -> str:
 def stamp(ts: float) -> float:
     """A time or a duration with six decimals, as Zeek writes it.
 
-    It is always `round(ts, 6)`, which goes by way of text and takes five times as long. Below 2**51 µs, the year 2041,
-    the product is wrong by 1/8 µs at most: a whole number less than 1/4 away from it is the one nearest to `ts` too.
-    And the quotient of numbers this small is the float that is nearest to their true one.
+    It is always `round(ts, 6)`, which goes by way of text and takes some three times as long. Below 2**51 µs, the year
+    2041, the product is wrong by 1/8 µs at most: a whole number less than 1/4 away from it is the one nearest to `ts`
+    too. And the quotient of numbers this small is the float that is nearest to their true one.
     """
     micros = ts * 1e6
     whole = floor(micros + 0.5)

@@ -31,6 +31,7 @@ from socmon.sigma.always import always_true
 from socmon.sigma.documents import Place, RefusedError
 from socmon.sigma.ir import Not, both, either
 from socmon.sigma.outline import Group, Item, Piece, all_of, any_of, not_of
+from socmon.sigma.placeholders import Filled
 from socmon.sigma.regex import POLICY
 from socmon.sigma.terms import term_of
 from socmon.sigma.values import text_of
@@ -101,19 +102,28 @@ class ConditionReader:
         self._named: dict[str, Group] = {}
 
     def read(self) -> Piece:
-        """What fulfils the rule: any of its conditions.
+        """What fulfils the rule.
 
         Raises:
             RefusedError: something in it is not supported, or cannot be meant.
+        """
+        whole = self.any_condition()
+        if always_true(whole.node):
+            text = "the condition is true for every event; say what the rule looks for"
+            raise RefusedError(text, ("detection", "condition"))
+        return whole
+
+    def any_condition(self) -> Piece:
+        """Any of the conditions, whatever it says.
+
+        Raises:
+            RefusedError: something in it is not supported.
         """
         for name, detection in self._detections.detections.items():
             self._named[name] = self._detection(detection, self._definitions[name], ("detection", name), name)
         place: Place = ("detection", "condition")
         pieces = tuple(self._condition(condition, place) for condition in self._detections.parsed_condition)
-        whole = pieces[0] if len(pieces) == 1 else any_of(pieces)
-        if always_true(whole.node):
-            raise RefusedError("the condition is true for every event; say what the rule looks for", place)
-        return whole
+        return pieces[0] if len(pieces) == 1 else any_of(pieces)
 
     def _detection(self, detection: SigmaDetection, definition: Any, place: Place, name: str = "") -> Group:
         pieces: list[Piece] = []
@@ -135,6 +145,8 @@ class ConditionReader:
         terms = tuple(term_of(value, names, self._names_of) for value in item.value)
         if not terms:
             raise ValueError("an empty list says nothing; remove it, or write null for a missing field")
+        if isinstance(stated, Filled):  # "single, multiple or-linked values" for a placeholder, also under `all`
+            terms = tuple(map(either, stated.grouped(terms)))
         node = both(terms) if item.value_linking is ConditionAND else either(terms)
         values = tuple(map(_written, stated if isinstance(stated, list) else [stated]))
         return Item(key, names, values, Not(node) if item.negated else node)

@@ -39,22 +39,33 @@ class ItemVerdict(Struct, frozen=True, tag="item", tag_field="kind"):
 
 
 class GroupVerdict(Struct, frozen=True, tag="group", tag_field="kind"):
-    """What pieces of a condition came to, together; `name` is that of the detection, "" for a word of the condition."""
+    """What pieces of a condition came to, together.
+
+    Attributes:
+        name: that of the detection, "" for a word of the condition.
+        filter: title of the filter that this is the condition of; "" for all else.
+    """
 
     link: Kind
     name: str
     matched: bool
     parts: tuple["Verdict", ...]
+    filter: str = ""
 
 
 Verdict = ItemVerdict | GroupVerdict
 
 
 class Obstacle(Struct, frozen=True):
-    """A line that keeps a rule from matching: it should hold and does not, or holds and should not."""
+    """A line that keeps a rule from matching: it should hold and does not, or holds and should not.
+
+    Attributes:
+        filter: title of the filter that says so; "" for the rule itself.
+    """
 
     should: bool
     item: ItemVerdict
+    filter: str = ""
 
 
 class Explanation(Struct, frozen=True):
@@ -136,16 +147,17 @@ class Explainer:
             name = next((name for name in piece.names if name in fields), None)
             return ItemVerdict(piece.key, piece.values, matched, name, None if name is None else fields[name])
         parts = tuple(self._verdict(part, fields) for part in piece.parts)
-        return GroupVerdict(piece.kind, piece.name, matched, parts)
+        return GroupVerdict(piece.kind, piece.name, matched, parts, piece.filter)
 
 
-def _obstacles(verdict: Verdict, *, should: bool) -> Sequence[Obstacle]:
-    """The fewest lines that keep a piece from coming out as it should."""
+def _obstacles(verdict: Verdict, *, should: bool, within: str = "") -> Sequence[Obstacle]:
+    """The fewest lines that keep a piece, of the filter `within`, from coming out as it should."""
     if isinstance(verdict, ItemVerdict):
-        return () if verdict.matched is should else (Obstacle(should, verdict),)
+        return () if verdict.matched is should else (Obstacle(should, verdict, within),)
+    within = verdict.filter or within
     if verdict.link == "not":
-        return _obstacles(verdict.parts[0], should=not should)
-    each = [_obstacles(part, should=should) for part in verdict.parts]
+        return _obstacles(verdict.parts[0], should=not should, within=within)
+    each = [_obstacles(part, should=should, within=within) for part in verdict.parts]
     if (verdict.link == "all") is should:
         return [obstacle for obstacles in each for obstacle in obstacles]
     return min(each, key=len)

@@ -14,15 +14,16 @@ from socmon.sigma.chains import Chains
 from socmon.sigma.correlations import for_pysigma
 from socmon.sigma.detection import ConditionReader, refusal
 from socmon.sigma.documents import MAX_BYTES, Document, RefusedError, read_documents
+from socmon.sigma.filters import Filters, read_filter
 from socmon.sigma.logsources import FILE_NAME, LogSources, log_source
 from socmon.sigma.metadata import describe, parse, rule_id
 from socmon.sigma.outline import Piece
+from socmon.sigma.placeholders import NO_PLACEHOLDERS, Filler, Placeholders
 from socmon.sigma.rule import Rule, RuleError
 
 _SUFFIXES = frozenset({".yml", ".yaml"})
 _TEST_SUFFIXES = (".test.yml", ".test.yaml")
-# Documents that are Sigma but not rules, by the key that tells.
-_UNSUPPORTED = {"filter": "Sigma filters are", "action": "rule collections (action: …) are"}
+_INVERTED = "this filter keeps what it names and suppresses all else; to suppress that, write `condition: not …`"
 
 
 def rule_files(path: Path, errors: list[RuleError]) -> Iterator[Path]:
@@ -49,16 +50,23 @@ class Loader:
 
     Attributes:
         errors: what was refused so far.
+        warnings: what loads and may not be meant so; complete once `finish` was called.
         conditions: of the single-event rules, by rule id.
     """
 
-    def __init__(self, sources: LogSources) -> None:
+    def __init__(self, sources: LogSources, placeholders: Placeholders = NO_PLACEHOLDERS) -> None:
         self.errors: list[RuleError] = []
+        self.warnings: list[RuleError] = []
         self.conditions: dict[str, Piece] = {}
         self._sources = sources
+        self._placeholders = placeholders
+        self._filler = Filler(placeholders)
+        self._filters = Filters(sources)
+        self._filtered: dict[str, Rule] = {}
         self._seen_files: set[Path] = set()
         self._entries: list[Rule | tuple[Document, SigmaCorrelationRule]] = []
-        self._known: dict[str, tuple[str, Rule | SigmaCorrelationRule]] = {}  # by id and by name: place, rule
+        # By id and by name: place, and rule; None for a filter, which nothing refers to.
+        self._known: dict[str, tuple[str, Rule | SigmaCorrelationRule | None]] = {}
 
     def add_path(self, path: Path) -> None:
         """Load a file, unless it was loaded before under any name."""
@@ -93,9 +101,11 @@ class Loader:
         self.errors += [document.error(str(error), *error.place) for error in errors]
 
     def _add(self, document: Document) -> None:
-        for key, what in _UNSUPPORTED.items():
-            if key in document.data:
-                raise RefusedError(f"{what} not supported yet", (key,))
+        if "action" in document.data:
+            raise RefusedError("rule collections (action: …) are not supported yet", ("action",))
+        if "filter" in document.data:
+            self._add_filter(self._filler.filled(document, "filter"))
+            return
         if "correlation" in document.data:
             if "detection" in document.data:
                 raise RefusedError("a document has a detection or a correlation; make it two", ("correlation",))
@@ -106,6 +116,7 @@ class Loader:
                 self._remember(document, correlation, correlation)
                 self._entries.append((document, correlation))
             return
+        document = self._filler.filled(document, "detection")
         parsed = parse(document, document.data, SigmaRule)
         if isinstance(parsed, list):
             self._refuse(document, *parsed)
@@ -125,8 +136,16 @@ class Loader:
         self.conditions[rule.id] = condition
         self._entries.append(rule)
 
+    def _add_filter(self, document: Document) -> None:
+        made = read_filter(document, self._sources)
+        if isinstance(made, list):
+            self._refuse(document, *made)
+        else:
+            self._remember(document, made.parsed, None)
+            self._filters.add(made)
+
     def _remember(
-        self, document: Document, parsed: SigmaRule | SigmaCorrelationRule, rule: Rule | SigmaCorrelationRule
+        self, document: Document, parsed: SigmaRule | SigmaCorrelationRule, rule: Rule | SigmaCorrelationRule | None
     ) -> None:
         own = {"id": rule_id(document, parsed)} | ({"name": parsed.name} if parsed.name else {})
         for key, value in own.items():
@@ -138,15 +157,25 @@ class Loader:
 
     def _find(self, reference: str) -> Rule | SigmaCorrelationRule | None:
         _, rule = self._known.get(reference) or self._known.get(reference.lower()) or ("", None)
-        return rule
+        return self._filtered.get(rule.id, rule) if isinstance(rule, Rule) else rule
 
     def finish(self) -> list[Rule]:
-        """All rules in load order; correlations that refer to rules which did not load are refused."""
+        """All rules in load order, as their filters leave them; what refers to rules that did not load is refused."""
+        single = [entry for entry in self._entries if isinstance(entry, Rule)]
+        self._filtered = self._filters.applied(single, self.conditions, self._find)
         chains = Chains([entry for entry in self._entries if not isinstance(entry, Rule)], self._find)
-        for document, error in chains.refused:
+        for document, error in (*self._filters.refused, *chains.refused):
             self._refuse(document, error)
-        rules = [entry if isinstance(entry, Rule) else chains.rule(entry[1]) for entry in self._entries]
+        self.warnings += [document.error(_INVERTED, "filter", "condition") for document in self._filters.inverted()]
+        rules = [
+            self._filtered.get(entry.id, entry) if isinstance(entry, Rule) else chains.rule(entry[1])
+            for entry in self._entries
+        ]
         return _with_alerts([rule for rule in rules if rule])
+
+    def unused(self) -> list[str]:
+        """The placeholders that have values and that no document uses, one that was refused neither."""
+        return [name for name in self._placeholders if name not in self._filler.used]
 
 
 def _with_alerts(rules: list[Rule]) -> list[Rule]:

@@ -34,6 +34,7 @@ class Group(Struct, frozen=True):
 
     Attributes:
         name: of the detection that this is; "" for a word of the condition, or a list within a detection.
+        filter: title of the filter that this is the condition of; "" for all else.
         node: all of it.
     """
 
@@ -41,6 +42,7 @@ class Group(Struct, frozen=True):
     parts: tuple["Piece", ...]
     node: Node
     name: str = ""
+    filter: str = ""
 
 
 Piece = Item | Group
@@ -59,6 +61,11 @@ def any_of(parts: tuple[Piece, ...], name: str = "") -> Group:
 def not_of(part: Piece) -> Group:
     """`part` must not hold."""
     return Group("not", (part,), Not(part.node))
+
+
+def filter_of(part: Piece, title: str) -> Group:
+    """`part` must hold because the filter `title` says so."""
+    return Group("all", (part,), part.node, filter=title)
 
 
 def items(piece: Piece) -> Iterator[Item]:

@@ -66,6 +66,20 @@ class Correlation(Struct, frozen=True):
     fields: tuple[str, ...] = ()
 
 
+class Filter(Struct, frozen=True):
+    """A loaded filter, which suppresses matches of rules (Sigma filters specification 2.1).
+
+    Attributes:
+        id: as it states it, else a UUIDv5 of file name and title.
+        line: where it begins in `path`, from 1.
+    """
+
+    id: str
+    title: str
+    path: str
+    line: int
+
+
 class Rule(Struct, frozen=True):
     """A loaded rule.
 
@@ -74,10 +88,12 @@ class Rule(Struct, frozen=True):
         level: as the rule states it, else medium: a rule without a level must not go unseen.
         tags: such as `attack.t1110`.
         line: where the rule begins in `path`, from 1.
-        hash: sha256 in hex of the rule's content, comments and order of keys aside; a correlation's covers the rules
-            that it refers to, and theirs. State kept for a rule is worthless once this changes.
+        hash: sha256 in hex of the rule's content, comments and order of keys aside, with the values of its placeholders
+            and what its filters ask for; a correlation's covers the rules that it refers to, and theirs. State kept for
+            a rule is worthless once this changes.
         alerts: False for a rule that only feeds correlations.
         correlation: None for a single-event rule.
+        filters: those that apply to it, in load order; a correlation has none.
     """
 
     id: str
@@ -91,3 +107,4 @@ class Rule(Struct, frozen=True):
     hash: str
     alerts: bool = True
     correlation: Correlation | None = None
+    filters: tuple[Filter, ...] = ()

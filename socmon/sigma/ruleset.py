@@ -9,6 +9,7 @@ from socmon.sigma.loading import Loader, rule_files
 from socmon.sigma.logsources import LogSourcePart, LogSources, log_source, shipped_log_sources
 from socmon.sigma.matcher import Compiler, Fields, Test
 from socmon.sigma.outline import Piece
+from socmon.sigma.placeholders import NO_PLACEHOLDERS, Placeholders
 from socmon.sigma.rule import Rule, RuleError
 
 _Plan = list[tuple[str, Test]]
@@ -21,14 +22,25 @@ class RuleSet:
     Attributes:
         rules: in load order, correlations among them.
         errors: why files and rules were refused, by path and line.
+        warnings: what is loaded and may not be meant so, by path and line.
+        unused: names of placeholders that no rule and no filter has.
         by_id: the rules by their id.
     """
 
     def __init__(
-        self, rules: Sequence[Rule], errors: Sequence[RuleError], conditions: Mapping[str, Piece], sources: LogSources
+        self,
+        rules: Sequence[Rule],
+        errors: Sequence[RuleError],
+        conditions: Mapping[str, Piece],
+        sources: LogSources,
+        *,
+        warnings: Sequence[RuleError] = (),
+        unused: Sequence[str] = (),
     ) -> None:
         self.rules = list(rules)
         self.errors = sorted(errors, key=lambda error: (error.path, error.line))
+        self.warnings = sorted(warnings, key=lambda warning: (warning.path, warning.line))
+        self.unused = list(unused)
         self.by_id = {rule.id: rule for rule in self.rules}
         self._sources = sources
         self._conditions = conditions
@@ -104,26 +116,44 @@ def _fields_of(node: Node) -> tuple[str, ...]:
     return tuple(names)
 
 
-def load_rules(paths: Iterable[str | Path]) -> RuleSet:
+def load_rules(
+    paths: Iterable[str | Path],
+    *,
+    placeholders: Placeholders = NO_PLACEHOLDERS,
+    sources: LogSources | None = None,
+) -> RuleSet:
     """Load files and, recursively, the *.yml and *.yaml in directories, in order of path.
 
     `logsources.yml` and `*.test.yml` are not rules and are passed over. Nothing is raised for a rule, file or path that
     cannot be used: each is in `errors`, and the rest loads.
+
+    Args:
+        placeholders: what `%name%` stands for.
+        sources: which rules see which events; None for the table that ships with the rules.
     """
-    loader = Loader(shipped_log_sources())
+    sources = sources or shipped_log_sources()
+    loader = Loader(sources, placeholders)
     for path in paths:
         for file in rule_files(Path(path), loader.errors):
             loader.add_path(file)
-    return _rule_set(loader)
+    return rule_set(loader, sources)
 
 
-def parse_rules(path: str, content: bytes) -> RuleSet:
-    """The rules of one file that is read already; `path` is what errors call it."""
-    loader = Loader(shipped_log_sources())
+def parse_rules(
+    path: str,
+    content: bytes,
+    *,
+    placeholders: Placeholders = NO_PLACEHOLDERS,
+    sources: LogSources | None = None,
+) -> RuleSet:
+    """The rules of one file that is read already; `path` is what errors call it. As `load_rules` else."""
+    sources = sources or shipped_log_sources()
+    loader = Loader(sources, placeholders)
     loader.add(path, content)
-    return _rule_set(loader)
+    return rule_set(loader, sources)
 
 
-def _rule_set(loader: Loader) -> RuleSet:
+def rule_set(loader: Loader, sources: LogSources) -> RuleSet:
+    """What `loader` has collected; it is finished by that."""
     rules = loader.finish()
-    return RuleSet(rules, loader.errors, loader.conditions, shipped_log_sources())
+    return RuleSet(rules, loader.errors, loader.conditions, sources, warnings=loader.warnings, unused=loader.unused())

@@ -307,7 +307,7 @@ def test_timespans(timespan: str, seconds: int) -> None:
             "a: !!timestamp x\n",
             ["1: not valid YAML: 'NoneType' object has no attribute 'groupdict'; correct it there, or just before"],
         ),
-        ("filter: {}\n", ["1: Sigma filters are not supported yet"]),
+        ("filter: {}\n", ["1: a filter has rules, a list of ids or names, or any; not None"]),
         ("title: x\naction: global\n", ["2: rule collections (action: …) are not supported yet"]),
     ],
 )

@@ -177,7 +177,7 @@ def _value(option: Mapping[str, Any]) -> str:
     if option["type"] == "object":
         return f"names and {_value(option['additionalProperties'])}"
     if option["type"] == "array":
-        kind = f"list of {_value(option['items'])}"
+        kind = "list of " + " or ".join(_value(item) for item in option["items"].get("anyOf", [option["items"]]))
     else:
         kind = "path" if option.get("format") == "path" else _TYPES[option["type"]]
     return ", ".join([kind, *_bounds(option)])

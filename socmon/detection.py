@@ -1,6 +1,7 @@
 """What detection runs by, as a configuration says: rules, the inventory of agencies, limits."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,9 +47,14 @@ def rule_paths(config: Config) -> list[Path]:
     return [*([shipped("rules")] if config.rules.shipped else []), *config.rules.paths]
 
 
+def load_configured(config: Config, more: Iterable[Path] = ()) -> RuleSet:
+    """The configuration's rules, and those of `more` paths, with what it says of placeholders."""
+    return load_rules([*rule_paths(config), *more], placeholders=config.detection.placeholders)
+
+
 def load_detection(config: Config) -> Detection:
     """Load it; what cannot be used is among the problems, the others go on. Takes seconds: not for the event loop."""
-    rules = load_rules(rule_paths(config))
+    rules = load_configured(config)
     problems = [str(error) for error in rules.errors]
     assets = None
     if config.assets.paths:
@@ -59,7 +65,7 @@ def load_detection(config: Config) -> Detection:
 
 
 def tell_refused(detection: Detection) -> None:
-    """Log what was refused, and show how much runs."""
+    """Log what was refused, or may not be meant so, and show how much runs."""
     metrics.RULES_LOADED.set(len(detection.rules.rules))
     metrics.RULES_REFUSED.set(len(detection.rules.errors))
     rules = {str(error) for error in detection.rules.errors}
@@ -68,6 +74,8 @@ def tell_refused(detection: Detection) -> None:
             _log.error("rule refused, the others go on", problem=problem)
         else:
             _log.error("asset refused, the others go on", problem=problem)
+    for warning in detection.rules.warnings:
+        _log.warning("rule may not mean what it says", problem=str(warning))
 
 
 def limits(settings: DetectionSettings) -> Limits:

@@ -1,15 +1,31 @@
 """The sections of the configuration: every option with its unit, its default and what it means."""
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from socmon.component import Settings
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
+
+
+_PLACEHOLDER = re.compile(
+    r"[^%\\*?]+"
+)  # what a rule can state (socmon/sigma/placeholders.py, which takes long to load)
+
+
+def _is_comparable(value: object) -> object:
+    if value == "" or isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError("must be a number, or a text that is not empty")
+    return value
+
+
+_PlaceholderValue = Annotated[str | int | float, BeforeValidator(_is_comparable)]
+_Placeholders = dict[str, Annotated[list[_PlaceholderValue], Field(min_length=1)]]
 
 
 class TopSettings(Settings):
@@ -134,6 +150,19 @@ class DetectionSettings(Settings):
         le=1_000_000_000,
         description="Events held by all groups; a full group drops its oldest.",
     )
+    placeholders: _Placeholders = Field(
+        default={},
+        description="What `%name%` stands for in values of rules and filters with the modifier `expand`: any of these, "
+        "`*` and `?` in text are wildcards. A rule with a name that is not here is refused.",
+    )
+
+    @field_validator("placeholders")
+    @classmethod
+    def _rules_can_state(cls, values: _Placeholders) -> _Placeholders:
+        for name in values:
+            if not _PLACEHOLDER.fullmatch(name):
+                raise ValueError(rf"{name[:60]!r} is no name of a placeholder; write it without %, \, * and ?")
+        return values
 
 
 class StoreSettings(Settings):

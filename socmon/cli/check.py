@@ -61,9 +61,8 @@ def inspect(path: Path) -> Findings:
     """Check the configuration file `path` and all that it names."""
     from socmon import registry
     from socmon.config import load
-    from socmon.detection import rule_paths
+    from socmon.detection import load_configured
     from socmon.enrich import load_inventory
-    from socmon.sigma import load_rules
 
     found = Findings(warnings=registry.shadowed())
     try:
@@ -71,10 +70,13 @@ def inspect(path: Path) -> Findings:
     except ConfigError as error:
         found.problems += error.problems
         return found
-    rules = load_rules(rule_paths(config))
+    rules = load_configured(config)
     found.rules = len(rules.rules)
     # One bad rule must not keep the daemon from starting: the others do their work.
     found.warnings += (f"rule refused: {error}" for error in rules.errors)
+    found.warnings += map(str, rules.warnings)
+    unused = "no rule or filter has this placeholder; correct the name, or remove it"
+    found.warnings += (f"detection.placeholders.{name}: {unused}" for name in rules.unused)
     inventory = load_inventory(config.assets.paths)
     found.agencies = len(inventory.agencies)
     found.warnings += (f"asset refused: {problem}" for problem in inventory.problems)

@@ -156,7 +156,7 @@ def _explanation(each: Explanation) -> Row:
 
 
 def _obstacle(obstacle: Obstacle) -> Row:
-    return {"should_match": obstacle.should, **_item(obstacle.item)}
+    return {"should_match": obstacle.should, "filter": obstacle.filter or None, **_item(obstacle.item)}
 
 
 def _item(item: ItemVerdict) -> Row:
@@ -176,6 +176,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
     return {
         "link": verdict.link,
         "name": verdict.name or None,
+        "filter": verdict.filter or None,
         "matched": verdict.matched,
         "parts": [_verdict(part) for part in verdict.parts],
     }

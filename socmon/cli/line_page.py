@@ -189,7 +189,7 @@ def _write_explanation(page: _Page, tr: Translator, told: Explanation) -> None:
 
 def _walked(verdict: Verdict, depth: int = 0) -> Iterator[tuple[int, Verdict]]:
     """Each piece with how deep it stands; a group of one piece without a name of its own says nothing."""
-    if isinstance(verdict, GroupVerdict) and not verdict.name and verdict.link != "not" and len(verdict.parts) == 1:
+    if isinstance(verdict, GroupVerdict) and len(verdict.parts) == 1 and not _says_something(verdict):
         yield from _walked(verdict.parts[0], depth)
         return
     yield depth, verdict
@@ -197,16 +197,23 @@ def _walked(verdict: Verdict, depth: int = 0) -> Iterator[tuple[int, Verdict]]:
         yield from _walked(part, depth + 1)
 
 
+def _says_something(group: GroupVerdict) -> bool:
+    return bool(group.name or group.filter) or group.link == "not"
+
+
 def _piece(tr: Translator, verdict: Verdict) -> str:
     if isinstance(verdict, ItemVerdict):
         return f"{_item(tr, verdict)}  {_found(tr, verdict)}"
+    if verdict.filter:
+        return tr("filter {title}", title=verdict.filter)
     link = "" if len(verdict.parts) == 1 and verdict.link != "not" else tr(_LINKS[verdict.link])
     return f"{verdict.name}: {link}" if verdict.name and link else verdict.name or link
 
 
 def _obstacle(tr: Translator, obstacle: Obstacle) -> str:
     text = mark("it wants {item}") if obstacle.should else mark("it must not have {item}")
-    return f"{tr(text, item=_item(tr, obstacle.item))}; {_found(tr, obstacle.item)}"
+    says = tr("filter {title}", title=obstacle.filter) + ": " if obstacle.filter else ""
+    return f"{says}{tr(text, item=_item(tr, obstacle.item))}; {_found(tr, obstacle.item)}"
 
 
 def _item(tr: Translator, item: ItemVerdict) -> str:

@@ -67,13 +67,13 @@ def command(
     """
     from socmon.cli.configured import configured
     from socmon.cli.line_trial import Session
-    from socmon.detection import limits, rule_paths
+    from socmon.detection import limits, load_configured
     from socmon.enrich import Assets, Inventory, load_inventory
     from socmon.sigma import load_rules
     from socmon.sigma.joining import Limits
 
     config = configured(options)
-    rules = load_rules([*([shipped("rules")] if config is None else rule_paths(config)), *more])
+    rules = load_rules([shipped("rules"), *more]) if config is None else load_configured(config, more)
     tell_refused(options, rules)
     rule = None if wanted is None else _wanted(options, rules, wanted)
     inventory = Inventory() if config is None else load_inventory(config.assets.paths)

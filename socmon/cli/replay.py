@@ -14,6 +14,7 @@ import click
 from socmon.cli import PROBLEMS, Options
 from socmon.cli.output import Form, write_rows
 from socmon.cli.reading import format_option, tell_cut, timezone_option, year_option
+from socmon.cli.shown import tell_refused
 from socmon.errors import ConfigError
 from socmon.event import rfc3339
 from socmon.resources import shipped
@@ -57,6 +58,8 @@ def command(
 ) -> int:
     """Run log files (.gz too) through the rules and show the alerts; needs no daemon, no store and no clock.
 
+    Of the configuration, if there is one, only detection.placeholders is used.
+
     Several files are read side by side, in the order of time, however they are named; alerts come in the order of
     their first event. A stamp without a year gets the latest one that puts it at most a day after FILE was last
     written; standard input (-) needs --year for that. Of a line over 64 KiB only that much is read. With --format pcap
@@ -65,15 +68,18 @@ def command(
     Exits with 1 when the answer may lack something: a rule or asset was refused, a file could not be read to its end,
     or events could not be correlated. What could be used has run all the same.
     """
+    from socmon.cli.configured import configured
     from socmon.enrich import Assets, load_inventory
     from socmon.replaying import Replay
     from socmon.sigma import load_rules
+    from socmon.sigma.placeholders import NO_PLACEHOLDERS
 
     for name in files:
         _check(name)
-    rules = load_rules(rule_paths or [shipped("rules")])
-    for error in rules.errors:
-        click.echo(f"rule refused: {printable(str(error))}", err=True)
+    config = configured(options, needed=False)
+    placeholders = NO_PLACEHOLDERS if config is None else config.detection.placeholders
+    rules = load_rules(rule_paths or [shipped("rules")], placeholders=placeholders)
+    tell_refused(options, rules)
     if not rules.rules:
         raise ConfigError(["no rule could be loaded; name a folder with Sigma rules by --rules"])
     _allow_many_files()

@@ -38,9 +38,7 @@ def list_rules(options: Options) -> int:
 
     Exits with 1 when a rule was refused.
     """
-    from socmon.sigma import load_rules
-
-    rules = load_rules(_paths(options))
+    rules, _ = _loaded(options)
     tell_refused(options, rules)
     form = _RULES._replace(human=partial(_rule_line, options.tr))
     write_rows([_row(rule, rules) for rule in rules.rules], options.output, form, {})
@@ -58,12 +56,10 @@ def test(options: Options, paths: tuple[Path, ...]) -> int:
 
     Exits with 1 when a case fails, or when a rule or a file of cases was refused. A rule without cases is a warning.
     """
-    from socmon.sigma import load_rules
     from socmon.sigma.trying import failure, untried
 
-    always = _paths(options)
+    rules, always = _loaded(options, paths)
     chosen = list(paths) or always
-    rules = load_rules([*always, *paths])
     tell_refused(options, rules)
     cases, problems = _cases(chosen)
     for problem in problems:
@@ -84,17 +80,22 @@ def test(options: Options, paths: tuple[Path, ...]) -> int:
     return PROBLEMS if failures or problems or rules.errors else 0
 
 
-def _paths(options: Options) -> list[Path]:
-    """Where the configuration's rules are; of the shipped ones, if there is none at the default place.
+def _loaded(options: Options, more: Iterable[Path] = ()) -> tuple[RuleSet, list[Path]]:
+    """The configuration's rules with those of `more` paths, and where the former are.
+
+    If there is no configuration at the default place, they are the shipped ones.
 
     Raises:
         ConfigError: the configuration is not valid, or one that was named is not there.
     """
     from socmon.cli.configured import configured
-    from socmon.detection import rule_paths
+    from socmon.detection import load_configured, rule_paths
+    from socmon.sigma import load_rules
 
     config = configured(options)
-    return [shipped("rules")] if config is None else rule_paths(config)
+    if config is None:
+        return load_rules([shipped("rules"), *more]), [shipped("rules")]
+    return load_configured(config, more), rule_paths(config)
 
 
 def _cases(paths: Iterable[Path]) -> tuple[list[Placed], list[str]]:
@@ -135,6 +136,7 @@ def _row(rule: Rule, rules: RuleSet) -> _Row:
         "line": rule.line,
         "alerts": rule.alerts,
         "feeds": [other.id for other in over],
+        "filters": [msgspec.structs.asdict(one) for one in rule.filters],
     }
 
 
@@ -145,7 +147,8 @@ def _stated(logsource: LogSource) -> dict[str, str]:
 def _rule_line(tr: Translator, row: _Row) -> str:
     source = " ".join(f"{name}={value}" for name, value in row["logsource"].items()) or "-"
     feeds = [tr("feeds {rule}", rule=over) for over in row["feeds"]]
-    does = " ".join([*([tr("alerts")] if row["alerts"] else []), *feeds])
+    filters = [tr("filtered by {filter}", filter=one["title"]) for one in row["filters"]]
+    does = " ".join([*([tr("alerts")] if row["alerts"] else []), *feeds, *filters])
     place = f"{row['path']}:{row['line']}"
     return f"{row['id']}  {tr(row['level']):<13}  {row['type']:<16}  {tr(row['title'])}  {source}  {place}  {does}"
 
@@ -159,7 +162,7 @@ def _failure_line(tr: Translator, row: _Row) -> str:
 _RULES = Form(
     "socmon.rules.list/v1",
     "rules",
-    ("id", "level", "type", "title", "logsource", "path", "line", "alerts", "feeds"),
+    ("id", "level", "type", "title", "logsource", "path", "line", "alerts", "feeds", "filters"),
     str,
 )
 _FAILURES = Form("socmon.rules.test/v1", "failures", ("path", "line", "case", "expected", "found"), str)

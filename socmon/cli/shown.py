@@ -121,9 +121,11 @@ def reason_word(reason: str, tr: Translator) -> str:
 
 
 def tell_refused(options: "Options", rules: "RuleSet") -> None:
-    """Say on standard error which rules could not be loaded, and why."""
+    """Say on standard error which rules could not be loaded, and why, and which may not mean what they say."""
     for error in rules.errors:
         click.echo(options.tr("rule refused") + f": {printable(str(error))}", err=True)
+    for warning in [] if options.quiet else rules.warnings:
+        click.echo(options.tr("warning") + f": {printable(str(warning))}", err=True)
 
 
 def about(alert: Alert) -> str:

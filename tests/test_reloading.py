@@ -309,5 +309,30 @@ def test_an_inventory_and_limits_are_reloaded_too(place: Field) -> None:
     assert {alert.title: alert.agency for alert in place.reading().alerts}["Guessing 1"] == "000.00.11.H07"
 
 
+def test_values_of_placeholders_are_reloaded_by_a_signal_too(place: Field) -> None:
+    rule = FAILURE.replace("{outcome: failure}", "{src_ip|expand: '%watched%'}").replace("wrong", "seen")
+    (place.root / "rules" / "seen.yml").write_text(rule.replace("b1a01", "b1a02"))
+    configure(place, detection={"placeholders": {"watched": ["192.0.2.*"]}})
+    with manager_in() as manager:
+        place.start_daemon(environment=manager.environment)
+        number = manager.wait(lambda each: "READY" in each)
+        write(place, 0, 3)
+        before = counts(place)
+        configure(place, detection={"placeholders": {"watched": ["203.0.113.*"]}})
+        assert place.daemon is not None
+        place.daemon.send_signal(signal.SIGHUP)
+        number = manager.wait(lambda each: "RELOADING" in each, number)
+        manager.wait(lambda each: "READY" in each, number)
+        write(place, 3, 2)
+        wait_for(lambda: "A password was seen" in counts(place), "an alert by the new value")
+        place.stop_daemon()
+
+    (told,) = [line for line in logged(place) if line["event"] == "configuration reloaded"]
+    assert (told["rules"], told["changed"]) == (5, 1)
+    assert before == {}
+    assert counts(place)["A password was seen"] == 2
+    assert counts(place)["Guessing 2"] == 5
+
+
 def test_no_daemon_to_reload_is_told_apart(place: Field) -> None:
     assert socmon(place, "config", "reload").returncode == 4

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,12 @@ from store_kit import valid
 from socmon.cli import main
 from socmon.config import load
 from socmon.detection import load_detection, tell_refused
+from socmon.event import Record, Source
+from socmon.parsers import parse
+from socmon.resources import shipped
+from socmon.sigma.loading import Loader
+from socmon.sigma.logsources import shipped_log_sources
+from socmon.sigma.ruleset import rule_set
 
 RULES = """\
 title: Odd word
@@ -208,3 +215,22 @@ def test_the_daemon_logs_a_filter_that_keeps_what_it_names(config: Path, capsys:
     tell_refused(load_detection(load(config)))
 
     assert "rule may not mean what it says" in "".join(capsys.readouterr())
+
+
+def test_the_example_of_the_operations_page_suppresses_what_it_says() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
+    example = next(block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "\nfilter:" in block)
+    folder = shipped("rules") / "linux"
+
+    loader = Loader(shipped_log_sources(), {"BackupAccounts": ["bak-*"]})
+    loader.add_path(folder / "ssh_brute_force.yml")
+    loader.add("example.yml", example.encode())
+    rules = rule_set(loader, shipped_log_sources())
+
+    line = b"Nov 22 10:00:00 web01 sshd[7]: Failed password for USER from 203.0.113.7 port 22 ssh2"
+    events = [
+        parse(Record(line.replace(b"USER", user), Source("c", "p", "rfc3164"), received_us=0, seq=1), year=2026)
+        for user in (b"bak-7", b"root")
+    ]
+    assert (rules.errors, rules.warnings, rules.unused) == ([], [], [])
+    assert [bool(rules.match(event.fields, event.logsource)) for event in events] == [False, True]

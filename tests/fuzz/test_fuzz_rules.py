@@ -22,6 +22,18 @@ detection:
   words: [evil]
   condition: 1 of sel* and not words
 """
+FILTER = (
+    RULE
+    + b"""---
+title: f
+logsource: {product: test}
+filter:
+  rules: any
+  sel: {G|expand: ['%a%-%b%', '\\%c', 5]}
+  words: {'|contains|all|expand': ['%a%', '%b%']}
+  condition: not all of them
+"""
+)
 SEEDS = [
     b"",
     b"\xff\xfe",
@@ -39,7 +51,10 @@ SEEDS = [
     b"title: t\nlogsource: {product: test}\ndetection: {sel: " + b"[" * 90 + b"a" + b"]" * 90 + b", condition: sel}\n",
     b"[" * 300_000,
     b"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c,*c]\n",
+    b"title: t\nlogsource: []\nfilter: []\n",
+    b"title: t\nlogsource: {product: test}\nfilter: {rules: {a: b}, sel: {F: 1}, condition: [sel]}\n",
     RULE,
+    FILTER,
 ]
 
 
@@ -58,7 +73,9 @@ def test_any_bytes(data: bytes) -> None:
 @given(st.randoms(use_true_random=False))
 def test_damaged_rules(chance: random.Random) -> None:
     data = bytearray(
-        (shipped("rules") / "linux" / "ssh_brute_force.yml").read_bytes() if chance.random() < 0.3 else RULE
+        (shipped("rules") / "linux" / "ssh_brute_force.yml").read_bytes()
+        if chance.random() < 0.3
+        else chance.choice([RULE, FILTER])
     )
     for _ in range(chance.randint(1, 6)):
         at = chance.randrange(len(data))

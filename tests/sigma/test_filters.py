@@ -1,9 +1,12 @@
 """Sigma filters: whose matches they suppress, what they never mix with, and how what is wrong with them is told."""
 
 import textwrap
+from itertools import product
 from pathlib import Path
 
 import pytest
+import yaml
+from sigma.collection import SigmaCollection
 from sigma_kit import fires, loaded, refused
 
 from socmon.event import LogSource
@@ -55,6 +58,7 @@ def told(filter_: str, rule: str = RULE) -> list[str]:
 def test_a_filter_suppresses_what_its_condition_excludes(rules: str) -> None:
     found = filtered(filter_text(rules))
 
+    assert [one.title for one in found.rules[0].filters] == ["Administrators"]
     assert fires(found, MADE, WINDOWS)
     assert not fires(found, BY_ADMIN, WINDOWS)
 
@@ -269,3 +273,27 @@ def test_cases_run_with_filters() -> None:
 
     assert matches_of(filtered(), case) == {"Archive made": 2}
     assert matches_of(filtered(filter_text()), case) == {"Archive made": 1}
+
+
+@pytest.mark.parametrize(
+    "detection",
+    [
+        "selection: {User|startswith: adm_}\ncondition: not selection",
+        "selection: {User|startswith: adm_}\ncondition: selection",
+        "selection: [{User: lan}, {Host: build}]\ncondition: not selection",
+        "selection_a: {User: lan}\nselection_b: {Host: build}\ncondition: not 1 of selection_*",
+        "a: {User: lan}\nb: {Host: build}\ncondition: not all of them",
+        "a: {User: lan}\nb: {Host: build}\ncondition: not a or b",
+    ],
+)
+def test_a_filter_means_what_pysigma_makes_of_it(detection: str) -> None:
+    """pySigma writes the filter into the rule; that rule, read without the filter, matches the same events."""
+    text = f"{RULE.replace('condition: selection', 'condition: 1 of sel*')}---\n{filter_text(detection=detection)}"
+    (theirs,) = SigmaCollection.from_yaml(text).rules
+
+    ours, merged = loaded(text), loaded(yaml.safe_dump(theirs.to_dict()))
+
+    users, hosts, images = (None, "lan", "adm_x"), (None, "build"), (r"C:\rar.exe", "tar")
+    for user, host, image in product(users, hosts, images):
+        event = {"User": user, "Host": host, "Image": image}
+        assert fires(ours, event, WINDOWS) is fires(merged, event, WINDOWS), event

@@ -71,6 +71,7 @@ def matched(line: str, *found: Any) -> list[bool]:
         ("f|re|expand: '^%users%$'", ["root"], ["Root", "xroot"]),
         ("f|re|i|expand: '^%servers%$'", ["SRV1", "dc-9", "srv\nx"], ["dc-99"]),
         ("f|re|expand: '^(%dot%)+$'", ["10.0.0.1", "10.0.0.110.0.0.1"], ["10a0.0.1"]),
+        ("f|re|expand: '^%dot%{2}$'", ["10.0.0.110.0.0.1"], ["10.0.0.11"]),
         (r"f|re|expand: '\d\%%users%'", ["5%root"], ["5root"]),
     ],
 )

@@ -1,11 +1,12 @@
-r"""Regular expressions in linear time, by RE2: rules come from many hands and values from attackers.
+r"""Regular expressions in linear time, by RE2, else Hyperscan: rules come from many hands and values from attackers.
 
 The flavour is the specification's subset of PCRE, so `$` also matches before a newline that ends the value, and `\w` is
-ASCII. What RE2 refuses (look-around, back-references) is a load error.
+ASCII. What both refuse (look-around, back-references) is a load error.
 """
 
 import re
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import re2
 from sigma.policy import SigmaPolicy
@@ -14,21 +15,26 @@ from sigma.policy.regex_engine import RegexEngine, RegexPattern
 _INLINE: Mapping[re.RegexFlag, str] = {re.IGNORECASE: "i", re.MULTILINE: "m", re.DOTALL: "s"}
 
 
-class _QuietRe2(RegexEngine):
-    """RE2 for pySigma's own checks, without RE2's messages on stderr."""
+class _RefusedError(ValueError):
+    """Neither RE2 nor Hyperscan takes an expression."""
+
+
+class _Engine(RegexEngine):
+    """What pySigma compiles names with wildcards by, and checks a rule's expressions with."""
 
     def compile(self, pattern: str, flags: int = 0) -> RegexPattern:
         letters = "".join(letter for flag, letter in _INLINE.items() if flags & flag)
+        whole = f"(?{letters}){pattern}" if letters else pattern
         try:
-            compiled: RegexPattern = re2.compile(f"(?{letters}){pattern}" if letters else pattern, _options())
+            compiled: RegexPattern = re2.compile(whole, _options())
         except re2.error as error:
-            raise re2.error(_reason(error)) from None  # pySigma prints it
+            _second_choice(whole, _reason(error))
+            return cast(RegexPattern, None)  # it is only checked
         return compiled
 
     @property
     def error(self) -> type[Exception]:
-        error: type[Exception] = re2.error
-        return error
+        return _RefusedError
 
 
 def _options() -> re2.Options:
@@ -42,20 +48,27 @@ def _reason(error: Exception) -> str:
     return reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
 
 
-POLICY = SigmaPolicy(regex_engine=_QuietRe2())
+POLICY = SigmaPolicy(regex_engine=_Engine())
 
 
 def searcher(pattern: str) -> Callable[[str], bool]:
     """Whether `pattern` is found anywhere in a text.
 
     Raises:
-        ValueError: RE2 refuses the pattern.
+        ValueError: neither RE2 nor Hyperscan takes the pattern.
     """
     try:
+        return _search_of(pattern)
+    except _RefusedError as error:
+        raise ValueError(f"regular expression {pattern[:80]!r} is invalid: {error}") from error
+
+
+def _search_of(pattern: str) -> Callable[[str], bool]:
+    try:
         # Bytes in, so that a lone surrogate in a value is replaced instead of raising.
-        search = re2.compile(pattern.encode(), _options()).search
+        search = re2.compile(pattern.encode(errors="replace"), _options()).search
     except re2.error as error:
-        raise ValueError(f"regular expression {pattern[:80]!r}: {_reason(error)}; rules use the RE2 syntax") from error
+        return _second_choice(pattern, _reason(error))
 
     def found(text: str) -> bool:
         return search(text.encode(errors="replace")) is not None
@@ -65,3 +78,13 @@ def searcher(pattern: str) -> Callable[[str], bool]:
         return search(data) is not None or (data.endswith(b"\n") and search(data[:-1]) is not None)
 
     return found_with_dollar if "$" in pattern else found
+
+
+def _second_choice(pattern: str, reason: str) -> Callable[[str], bool]:
+    from socmon.sigma.hyperscan_search import hyperscan_searcher  # noqa: PLC0415  5 MB that nearly no rule needs
+
+    try:
+        return hyperscan_searcher(pattern)
+    except ValueError as error:
+        told = f"RE2 says: {reason}; Hyperscan: {error}; write it with what RE2 knows"
+        raise _RefusedError(told) from error

@@ -197,7 +197,8 @@ correlation:
             "6: no detection is called 't'; the rule has 's'",
         ]),
         (filter_text(detection="s: {f|re: '('}\ncondition: not s"), [
-            "5: Regular expression '(' is invalid: missing ): (",
+            "5: Regular expression '(' is invalid: RE2 says: missing ): (; "
+            "Hyperscan: Missing close parenthesis for group started at index 0; write it with what RE2 knows",
         ]),
         (filter_text(detection="s:\n  f: 1\n  g|nope: 1\ncondition: not s"), ["7: Unknown modifier 'nope'"]),
         (filter_text(detection="s: {f: []}\ncondition: not s"), [

@@ -316,7 +316,7 @@ REFUSED = [
     ("a time modifier with a comparison", one("5", "F|hour|gt"), 1, "hour"),
     ("contains of null", one("null", "F|contains"), 1, "incompatible to value type of null"),
     ("exists of null", one("null", "F|exists"), 1, "incompatible to value type of null"),
-    ("an expression that is not closed", one("'('", "F|re"), 1, "'(' is invalid: missing ): ("),
+    ("an expression that is not closed", one("'('", "F|re"), 1, "'(' is invalid: RE2 says: missing ): ("),
     ("a number beyond reason", one("1" + "0" * 400), 1, "number"),
     ("gt of text", one("'5'", "F|gt"), 1, "incompatible"),
     ("re with startswith", one("a", "F|re|startswith"), 1, "startswith"),

@@ -1,0 +1,54 @@
+r"""Regular expressions in linear time by Hyperscan, for what RE2 refuses: counts above 1,000, `\h`, `\Z`, comments.
+
+A value is given as one byte for each character, in which every character beyond ASCII is the same byte. So Hyperscan
+sees no UTF-8, valid or not, a `.` is one character, and compiling `.{1,2000}` takes milliseconds instead of half a
+minute. The price is that an expression itself must be ASCII.
+"""
+
+import re
+import threading
+from collections.abc import Callable
+from functools import lru_cache
+
+import hyperscan
+
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
+_ONE_BYTE = "\x80"
+# Escapes that tell characters beyond ASCII from each other, and verbs, some of which switch UTF-8 on.
+_TELLS_APART = re.compile(r"\\(?:\\|([pPoX]|x[89a-fA-F]|x\{|[0-7]{3}))|(\(\*)")
+_FLAGS = hyperscan.HS_FLAG_ALLOWEMPTY | hyperscan.HS_FLAG_SINGLEMATCH
+_MAX_DATABASE_BYTES = 1 << 20  # its scratch grows with it
+
+
+def hyperscan_searcher(pattern: str) -> Callable[[str], bool]:
+    """Whether `pattern` is found anywhere in a text.
+
+    Raises:
+        ValueError: Hyperscan refuses the pattern, or it is not ASCII.
+    """
+    if not pattern.isascii() or any(found[1] or found[2] for found in _TELLS_APART.finditer(pattern)):
+        raise ValueError("takes ASCII only here")
+    database, lock = _compiled(pattern)
+
+    def found(text: str) -> bool:
+        data = text if text.isascii() else _BEYOND_ASCII.sub(_ONE_BYTE, text)
+        ends: list[int] = []
+        with lock:
+            database.scan(data.encode("latin-1"), match_event_handler=lambda _id, _start, end, *_: ends.append(end))
+        return bool(ends)
+
+    return found
+
+
+@lru_cache(maxsize=64)  # a rule's expression is compiled when it is checked, read and put to work
+def _compiled(pattern: str) -> tuple[hyperscan.Database, threading.Lock]:
+    """The database of `pattern`, and the lock of its scratch, which Hyperscan refuses to use twice at once."""
+    # Each has its own scratch: one that several share is unusable after an expression that Hyperscan refuses.
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    try:
+        database.compile(expressions=[pattern.encode()], flags=[_FLAGS])
+    except hyperscan.error as error:
+        raise ValueError(str(error).rstrip(".")) from error
+    if database.size() > _MAX_DATABASE_BYTES:
+        raise ValueError(f"needs more than {_MAX_DATABASE_BYTES >> 20} MiB for it")
+    return database, threading.Lock()

@@ -15,7 +15,7 @@ _PRINTABLE = [chr(code) for code in range(ord(" "), ord("~") + 1)]
 _ORDINARY = (*_PRINTABLE, "".join(_PRINTABLE) * 20)
 # What else is true of a value because a literal text is its whole, its beginning, its end or a part of it.
 _CARRIES: Mapping[str, frozenset[str]] = {
-    "eq": TEXT_OPS | {"cidr", "gt", "gte", "lt", "lte"},
+    "eq": TEXT_OPS | {"cidr", "time", "gt", "gte", "lt", "lte"},
     "starts": frozenset({"starts", "has"}),
     "ends": frozenset({"ends", "has"}),
     "has": frozenset({"has"}),

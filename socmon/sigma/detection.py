@@ -15,21 +15,12 @@ from sigma.conditions import (
     ConditionSelector,
     SigmaCondition,
 )
-from sigma.modifiers import (
-    SigmaCaseSensitiveModifier,
-    SigmaEndswithModifier,
-    SigmaModifier,
-    SigmaRegularExpressionModifier,
-    SigmaStartswithModifier,
-    SigmaWideModifier,
-    modifier_mapping,
-)
 from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaDetections
-from sigma.types import SigmaCasedString, SigmaExpansion, SigmaNumber, SigmaType, type_map
 
 from socmon.sigma.always import always_true
 from socmon.sigma.documents import Place, RefusedError
 from socmon.sigma.ir import Not, both, either
+from socmon.sigma.modifiers import adapt_pysigma, plainly, refuse_modifiers, refuse_unquoted
 from socmon.sigma.outline import Group, Item, Piece, all_of, any_of, not_of
 from socmon.sigma.placeholders import Filled
 from socmon.sigma.regex import POLICY
@@ -40,19 +31,7 @@ from socmon.sigma.values import text_of
 PYSIGMA_ERRORS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 _MAX_CONDITION_CHARS = 10_000
 
-# The specification's name for `wide`, which pySigma lacks.
-modifier_mapping.setdefault("utf16le", SigmaWideModifier)
-
-
-class _ExactNumber(SigmaNumber):
-    """An integer as the rule states it; pySigma's own becomes a floating point number beyond 2^53."""
-
-    def __post_init__(self, init_number: int) -> None:
-        super().__post_init__(init_number)
-        self.number = init_number
-
-
-type_map[int] = _ExactNumber
+adapt_pysigma()
 # How pySigma prints a value that has no text, such as null.
 _OBJECT = re.compile(r"'?<[\w.]*\bSigma(\w+) object at 0x[0-9a-f]+>'?")
 
@@ -60,28 +39,29 @@ _OBJECT = re.compile(r"'?<[\w.]*\bSigma(\w+) object at 0x[0-9a-f]+>'?")
 def refusal(error: Exception, place: Place) -> RefusedError:
     """A RefusedError in one printable line that says what `error` says."""
     text = " ".join(str(error).split()) or type(error).__name__
-    text = _OBJECT.sub(lambda found: found[1].lower(), text)
+    text = plainly(_OBJECT.sub(lambda found: found[1].lower(), text))
     if isinstance(error, RecursionError):
         text = "nested too deep; make it flatter"
     return RefusedError("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:300]), place)
 
 
-def culprit(definition: Any, place: Place) -> Place | None:
-    """The place of the first detection item that pySigma refuses, within the definition at `place`."""
+def culprit(definition: Any, place: Place) -> RefusedError | None:
+    """Why pySigma refuses the first detection item that it refuses, within the definition at `place`."""
     if isinstance(definition, Mapping):
         for key, value in definition.items():
             try:
+                refuse_unquoted(key, value)
                 SigmaDetectionItem.from_mapping(key, value, policy=POLICY)
-            except PYSIGMA_ERRORS:
-                return (*place, key)
+            except PYSIGMA_ERRORS as error:
+                return refusal(error, (*place, key))
     elif isinstance(definition, list):
         for index, one in enumerate(definition):
             if found := culprit(one, (*place, index)):
                 return found
     try:
         SigmaDetection.from_definition(definition, policy=POLICY)
-    except PYSIGMA_ERRORS:
-        return place
+    except PYSIGMA_ERRORS as error:
+        return refusal(error, place)
     return None
 
 
@@ -140,7 +120,7 @@ class ConditionReader:
         return linked(tuple(pieces), name)
 
     def _item(self, item: SigmaDetectionItem, key: str, stated: object) -> Item:
-        _refuse_modifiers(item)
+        refuse_modifiers(item)
         names = () if item.field is None else self._names_of(item.field)
         terms = tuple(term_of(value, names, self._names_of) for value in item.value)
         if not terms:
@@ -197,20 +177,3 @@ def _parts(
             yield part, value, (*place, index)
     else:
         yield parts[0], definition, place
-
-
-def _refuse_modifiers(item: SigmaDetectionItem) -> None:
-    """Combinations of modifiers that pySigma accepts and in which one of them would have no effect."""
-    modifiers: list[type[SigmaModifier[Any, Any]]] = item.modifiers
-    if SigmaRegularExpressionModifier in modifiers:
-        for name, modifier in (("startswith", SigmaStartswithModifier), ("endswith", SigmaEndswithModifier)):
-            if modifier in modifiers:
-                raise ValueError(f"re with {name} is not supported; write ^ or $ into the expression")
-    if SigmaCaseSensitiveModifier in modifiers and not all(_is_cased(value) for value in item.value):
-        raise ValueError("cased has no effect on what the modifiers after it make; write it last")
-
-
-def _is_cased(value: SigmaType) -> bool:
-    if isinstance(value, SigmaExpansion):
-        return all(_is_cased(one) for one in value.values)
-    return isinstance(value, SigmaCasedString)

@@ -5,8 +5,11 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from socmon.sigma.times import TimeUnit
+
 TextOp = Literal["eq", "starts", "ends", "has", "glob", "any"]
-Op = Literal[TextOp, "re", "cidr", "gt", "gte", "lt", "lte", "null", "exists", "ref"]
+CompareOp = Literal["gt", "gte", "lt", "lte"]
+Op = Literal[TextOp, CompareOp, "re", "cidr", "time", "null", "exists", "ref"]
 TEXT_OPS: frozenset[str] = frozenset({"eq", "starts", "ends", "has", "glob", "any"})
 
 
@@ -16,9 +19,11 @@ class Atom(Struct, frozen=True):
     Attributes:
         names: the field's names, the first one that the event has counts; () for a keyword, which looks at every field.
         op: eq, starts, ends, has compare with text; glob is a regular expression made from wildcards; any wants a value
-            at all; re is the rule's own regular expression; cidr an IP network; gt, gte, lt, lte a number; null is true
-            for a missing field and for null; exists for a field that is there, even null; ref compares with a field.
-        arg: text, folded unless `cased`; a number for gt … lte; a FieldRef for ref; None for any, null and exists.
+            at all; re is the rule's own regular expression; cidr an IP network; gt, gte, lt, lte a number; time a part
+            of a date; null is true for a missing field and for null; exists for a field that is there, even null; ref
+            compares with a field.
+        arg: text, folded unless `cased`; a number for gt … lte; a TimePart for time; a FieldRef for ref; None for any,
+            null and exists.
         cased: compare without folding.
     """
 
@@ -34,6 +39,14 @@ class FieldRef(Struct, frozen=True):
     names: tuple[str, ...]
     starts: bool = False
     ends: bool = False
+
+
+class TimePart(Struct, frozen=True):
+    """What a date's `unit` must be: the number, or what compares with it so."""
+
+    unit: TimeUnit
+    number: int
+    op: CompareOp | Literal["eq"] = "eq"
 
 
 class Not(Struct, frozen=True):

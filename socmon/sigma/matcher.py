@@ -6,8 +6,9 @@ from ipaddress import ip_network
 from typing import Any
 
 from socmon.event import OWN_FIELDS, SOURCE_FIELDS
-from socmon.sigma.ir import TEXT_OPS, And, Atom, FieldRef, Node, Not
+from socmon.sigma.ir import TEXT_OPS, And, Atom, FieldRef, Node, Not, TimePart
 from socmon.sigma.regex import searcher
+from socmon.sigma.times import part_of
 from socmon.sigma.values import address_of, fold, number_of, texts_of
 
 Fields = Mapping[str, Any]
@@ -18,6 +19,7 @@ _Names = tuple[str, ...]
 _BESIDES = frozenset((*OWN_FIELDS, *SOURCE_FIELDS))  # known of an event, and not logged
 
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
+    "eq": operator.eq,
     "gt": operator.gt,
     "gte": operator.ge,
     "lt": operator.lt,
@@ -142,7 +144,7 @@ def _atom_test(atom: Atom) -> Test:
     if atom.op == "null":
         return lambda fields: _holds_null(read(fields))
     if isinstance(atom.arg, FieldRef):
-        return _reference_test(read, atom.arg)
+        return _reference_test(read, atom)
     matches = _value_test(atom)
     return lambda fields: any(matches(text) for text in texts_of(read(fields)))
 
@@ -157,12 +159,17 @@ def _value_test(atom: Atom) -> _TextTest:
     if atom.op == "cidr":
         network = ip_network(atom.arg)
         return lambda text: (address := address_of(text)) is not None and address in network
+    if isinstance(atom.arg, TimePart):
+        unit, wanted, holds = atom.arg.unit, atom.arg.number, _COMPARE[atom.arg.op]
+        return lambda text: (part := part_of(text, unit)) is not None and holds(part, wanted)
     compare, limit = _COMPARE[atom.op], atom.arg
     return lambda text: (number := number_of(text)) is not None and compare(number, limit)
 
 
-def _reference_test(read: Callable[[Fields], Any], ref: FieldRef) -> Test:
+def _reference_test(read: Callable[[Fields], Any], atom: Atom) -> Test:
+    ref = atom.arg
     read_other = reader(ref.names)
+    normal = str if atom.cased else fold
     compare: Callable[[str, str], bool] = operator.eq
     if ref.starts:
         compare = operator.contains if ref.ends else str.startswith
@@ -170,7 +177,7 @@ def _reference_test(read: Callable[[Fields], Any], ref: FieldRef) -> Test:
         compare = str.endswith
 
     def test(fields: Fields) -> bool:
-        others = [fold(text) for text in texts_of(read_other(fields))]
-        return any(compare(fold(text), other) for text in texts_of(read(fields)) for other in others)
+        others = [normal(text) for text in texts_of(read_other(fields))]
+        return any(compare(normal(text), other) for text in texts_of(read(fields)) for other in others)
 
     return test

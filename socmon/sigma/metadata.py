@@ -40,10 +40,10 @@ def parse(document: Document, data: dict[str, Any], kind: type[_KindT]) -> _Kind
     try:
         parsed: _KindT = kind.from_dict(data, collect_errors=True, policy=POLICY)
     except PYSIGMA_ERRORS as error:
-        return [refusal(error, _place_in_detection(document) or _place_of(error))]
+        return [_in_detection(document) or refusal(error, _place_of(error))]
     problems = [refusal(error, _place_of(error)) for error in parsed.errors]
-    if problems and (place := _place_in_detection(document)):
-        problems[-1].place = place  # pySigma reads the detection last
+    if problems and (found := _in_detection(document)):
+        problems[-1] = found  # pySigma reads the detection last
     if parsed.title == "":
         problems.append(RefusedError("the title is empty; say what the rule detects", ("title",)))
     taxonomy = parsed.taxonomy
@@ -52,13 +52,13 @@ def parse(document: Document, data: dict[str, Any], kind: type[_KindT]) -> _Kind
     return problems or parsed
 
 
-def _place_in_detection(document: Document) -> Place | None:
+def _in_detection(document: Document) -> RefusedError | None:
     definitions = document.data.get("detection")
     if not isinstance(definitions, dict):
         return None
     named = ((name, definition) for name, definition in definitions.items() if name != "condition")
-    places = (culprit(definition, ("detection", name)) for name, definition in named)
-    return next((place for place in places if place), None)
+    refused = (culprit(definition, ("detection", name)) for name, definition in named)
+    return next((error for error in refused if error), None)
 
 
 def _place_of(error: Exception) -> Place:

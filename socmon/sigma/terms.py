@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import singledispatch
+from typing import Literal
 
 import re2
 from sigma.types import (
@@ -23,15 +24,17 @@ from sigma.types import (
     SpecialChars,
 )
 
-from socmon.sigma.ir import Atom, FieldRef, Node, Not, Op, either
+from socmon.sigma.ir import Atom, CompareOp, FieldRef, Node, Not, Op, TimePart, either
+from socmon.sigma.modifiers import CasedReference
 from socmon.sigma.regex import searcher
+from socmon.sigma.times import RANGES, UNITS
 from socmon.sigma.values import fold, text_of
 
 _Names = tuple[str, ...]
 _NamesOf = Callable[[str], _Names]
 _Parts = Sequence[str | SpecialChars | Placeholder]
 
-_COMPARE: dict[CompareOperators, Op] = {
+_COMPARE: dict[CompareOperators, CompareOp] = {
     CompareOperators.LT: "lt",
     CompareOperators.LTE: "lte",
     CompareOperators.GT: "gt",
@@ -74,17 +77,25 @@ def _bool(value: SigmaBool, names: _Names, _names_of: _NamesOf) -> Node:
 
 @term_of.register
 def _number(value: SigmaNumber, names: _Names, _names_of: _NamesOf) -> Node:
-    return _text(names, [text_of(_plain(value))])
+    return _text(names, [text_of(value.number)])
+
+
+@term_of.register
+def _time(value: SigmaTimestampPart, names: _Names, _names_of: _NamesOf) -> Node:
+    return _time_part(value, names, "eq")
 
 
 @term_of.register
 def _compare(value: SigmaCompareExpression, names: _Names, _names_of: _NamesOf) -> Node:
-    return Atom(names, _COMPARE[value.op], _plain(value.number))
+    op = _COMPARE[value.op]
+    if isinstance(value.number, SigmaTimestampPart):
+        return _time_part(value.number, names, op)
+    return Atom(_field(names), op, value.number.number)
 
 
 @term_of.register
 def _cidr(value: SigmaCIDRExpression, names: _Names, _names_of: _NamesOf) -> Node:
-    return Atom(names, "cidr", str(value.network))
+    return Atom(_field(names), "cidr", str(value.network))
 
 
 @term_of.register
@@ -100,7 +111,8 @@ def _exists(value: SigmaExists, names: _Names, _names_of: _NamesOf) -> Node:
 
 @term_of.register
 def _reference(value: SigmaFieldReference, names: _Names, names_of: _NamesOf) -> Node:
-    return Atom(_field(names), "ref", FieldRef(names_of(value.field), value.starts_with, value.ends_with))
+    ref = FieldRef(names_of(value.field), value.starts_with, value.ends_with)
+    return Atom(_field(names), "ref", ref, isinstance(value, CasedReference))
 
 
 @term_of.register
@@ -110,14 +122,16 @@ def _regex(value: SigmaRegularExpression, names: _Names, _names_of: _NamesOf) ->
     _refuse_placeholders(value.regexp.s)
     flags = "".join(sorted(value.sigma_to_re_flag[flag] for flag in value.flags))
     pattern = f"(?{flags}){value.regexp}" if flags else str(value.regexp)
-    searcher(pattern)  # raises for what RE2 refuses
+    searcher(pattern)  # raises for what cannot be compiled
     return Atom(names, "re", pattern)
 
 
-def _plain(number: SigmaNumber) -> int | float:
-    if isinstance(number, SigmaTimestampPart):
-        raise TypeError("the modifiers minute, hour, day, week, month and year are not supported yet")
-    return number.number
+def _time_part(value: SigmaTimestampPart, names: _Names, op: CompareOp | Literal["eq"]) -> Node:
+    unit = next(unit for unit in UNITS if unit == value.timestamp_part.name.lower())
+    least, most = RANGES[unit]
+    if not least <= value.number <= most:
+        raise ValueError(f"no date has {unit} {str(value.number)[:60]}; write a number from {least} to {most}")
+    return Atom(_field(names), "time", TimePart(unit, int(value.number), op))
 
 
 def _field(names: _Names) -> _Names:

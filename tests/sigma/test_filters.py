@@ -165,6 +165,10 @@ def test_a_filter_of_several_rules_serves_those_that_it_can() -> None:
     assert not fires(found, BY_ADMIN, WINDOWS)
 
 
+BOTH_REASONS = (
+    "RE2 says: missing ): (; Hyperscan: Missing close parenthesis for group started at index 0; "
+    "write it with what RE2 knows"
+)
 CORRELATION = """\
 title: Many archives
 name: many
@@ -197,10 +201,11 @@ correlation:
             "6: no detection is called 't'; the rule has 's'",
         ]),
         (filter_text(detection="s: {f|re: '('}\ncondition: not s"), [
-            "5: Regular expression '(' is invalid: RE2 says: missing ): (; "
-            "Hyperscan: Missing close parenthesis for group started at index 0; write it with what RE2 knows",
+            f"5: Regular expression '(' is invalid: {BOTH_REASONS}",
         ]),
-        (filter_text(detection="s:\n  f: 1\n  g|nope: 1\ncondition: not s"), ["7: Unknown modifier 'nope'"]),
+        (filter_text(detection="s:\n  f: 1\n  g|nope: 1\ncondition: not s"), [
+            "7: Unknown modifier 'nope'; correct it; the modifiers are those of the specification's appendix",
+        ]),
         (filter_text(detection="s: {f: []}\ncondition: not s"), [
             "5: an empty list says nothing; remove it, or write null for a missing field",
         ]),

@@ -23,6 +23,7 @@ VALUES: Mapping[str, Sequence[str | int | float]] = {
     "name with-dash.1": ["x"],
 }
 NO_VALUES = "no values; list them in the configuration, under detection.placeholders"
+NO_NETWORK = "an IPv4 or IPv6 network; write the network's first address and its length, as in 10.0.0.0/8"
 NO_PLACEHOLDER = (
     r"belongs to no placeholder; write %name% for a placeholder, \\%name% for one behind a backslash, "
     r"\% for a percent sign"
@@ -113,8 +114,8 @@ def test_two_lines_of_one_field_with_and_without_a_placeholder_both_hold() -> No
         ("f|expand: []", "expand finds no placeholder in []; write %name%, or leave it out"),
         (r"f|expand: 'C:\%users%\x'", rf"a % in 'C:\\%users%\\x' {NO_PLACEHOLDER}"),
         ("f|expand: '50% of %users%'", f"a % in '50% of %users%' {NO_PLACEHOLDER}"),
-        ("f|gt|expand: '%users%'", "Modifier SigmaGreaterThanModifier incompatible to value type of 'root'"),
-        ("f|cidr|expand: '%users%'", "Invalid CIDR expression: 'root' does not appear to be an IPv4 or IPv6 network"),
+        ("f|gt|expand: '%users%'", "the modifier gt does not take root; it takes a number, without quotes"),
+        ("f|cidr|expand: '%users%'", f"Invalid CIDR expression: 'root' does not appear to be {NO_NETWORK}"),
     ],
 )  # fmt: skip
 def test_what_is_no_placeholder_or_has_no_values_is_refused_at_its_line(line: str, error: str) -> None:

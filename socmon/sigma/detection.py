@@ -15,6 +15,7 @@ from sigma.conditions import (
     ConditionSelector,
     SigmaCondition,
 )
+from sigma.exceptions import SigmaConditionError
 from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaDetections
 
 from socmon.sigma.always import always_true
@@ -30,6 +31,8 @@ from socmon.sigma.values import text_of
 # What pySigma, its parser and our recursion raise for input that nobody expected; SigmaError is a ValueError.
 PYSIGMA_ERRORS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 _MAX_CONDITION_CHARS = 10_000
+
+_WORDS = frozenset({"and", "or", "not", "of", "all", "any", "them"})
 
 adapt_pysigma()
 # How pySigma prints a value that has no text, such as null.
@@ -139,6 +142,8 @@ class ConditionReader:
         try:
             tree = condition.parse(postprocess=False)
             return self._tree(tree)
+        except SigmaConditionError as error:
+            raise refusal(ValueError(f"{error}; {_grammar(condition.condition)}"), place) from error
         except PYSIGMA_ERRORS as error:
             raise refusal(error, place) from error
 
@@ -158,6 +163,14 @@ class ConditionReader:
         if isinstance(tree, ConditionNOT):
             return not_of(parts[0])
         return all_of(parts) if isinstance(tree, ConditionAND) else any_of(parts)
+
+
+def _grammar(condition: str) -> str:
+    """What to write instead of a condition that cannot be read."""
+    for word in condition.replace("(", " ").replace(")", " ").split():
+        if word.lower() in _WORDS and word not in _WORDS:
+            return f"write {word.lower()} in lower case"
+    return "a condition is names with and, or, not, 1 of, all of and parentheses"
 
 
 def _written(value: object) -> str:

@@ -80,6 +80,33 @@ def test_a_rule_that_is_refused_is_told_with_its_line(folder: Path, config: Path
     assert result.stdout.splitlines()[0].endswith(f"{folder}/odd.yml:1  alerts")
 
 
+def test_refusals_are_counted_by_reason_after_the_list(folder: Path, config: Path) -> None:
+    for number, detection in enumerate(("wrod", "wrd", "1 of x*")):
+        text = RULE.replace("condition: word", f"condition: {detection}").replace("7c0e", f"8c0{number}")
+        (folder / f"bad{number}.yml").write_text(text)
+
+    human = socmon("-c", str(config), "rules", "list")
+    told = json.loads(socmon("-c", str(config), "rules", "list", "-o", "json").stdout)
+
+    same, other = "no detection is called …; the rule has …", "no detection is called like …"
+    loaded = len(human.stdout.splitlines())
+    assert human.stderr.splitlines()[-3:] == [
+        f"{loaded} rules, 3 refusals, by reason:",
+        f"     2  {same}",
+        f"     1  {other}",
+    ]
+    assert told["reasons"] == [{"reason": same, "count": 2}, {"reason": other, "count": 1}]
+    assert [(one["path"], one["line"]) for one in told["refused"]] == [(f"{folder}/bad{n}.yml", 7) for n in range(3)]
+    assert len(told["rules"]) == loaded
+
+
+def test_nothing_is_counted_where_nothing_is_refused(config: Path) -> None:
+    result = socmon("-c", str(config), "rules", "list", "-o", "json")
+
+    assert (json.loads(result.stdout)["refused"], json.loads(result.stdout)["reasons"]) == ([], [])
+    assert "by reason" not in socmon("-c", str(config), "rules", "list").stderr
+
+
 def test_a_configuration_that_was_named_and_is_missing_is_an_error(tmp_path: Path) -> None:
     assert socmon("-c", str(tmp_path / "none.yaml"), "rules", "list").exit_code == 78
 

@@ -34,15 +34,37 @@ def command() -> None:
 @command.command("list")
 @click.pass_obj
 def list_rules(options: Options) -> int:
-    """List the rules that the daemon would load, and on standard error those that it would refuse.
+    """List the rules that the daemon would load, and on standard error what it refuses and how often why.
 
     Exits with 1 when a rule was refused.
     """
     rules, _ = _loaded(options)
     tell_refused(options, rules)
     form = _RULES._replace(human=partial(_rule_line, options.tr))
-    write_rows([_row(rule, rules) for rule in rules.rules], options.output, form, {})
+    write_rows([_row(rule, rules) for rule in rules.rules], options.output, form, _refusals(rules))
+    if rules.errors and options.output == "human" and not options.quiet:
+        _tell_reasons(options, rules)
     return PROBLEMS if rules.errors else 0
+
+
+def _refusals(rules: RuleSet) -> _Row:
+    """What was refused, and how often for which reason."""
+    from socmon.sigma.refusals import reasons
+
+    return {
+        "refused": [{"path": error.path, "line": error.line, "message": error.message} for error in rules.errors],
+        "reasons": [{"reason": reason, "count": count} for reason, count in reasons(rules.errors)],
+    }
+
+
+def _tell_reasons(options: Options, rules: RuleSet) -> None:
+    """On standard error, after the list: thousands of rules may have been refused for few reasons."""
+    from socmon.sigma.refusals import reasons
+
+    text = mark("{rules} rules, {refused} refusals, by reason:")
+    click.echo(options.tr(text, rules=len(rules.rules), refused=len(rules.errors)), err=True)
+    for reason, count in reasons(rules.errors):
+        click.echo(printable(f"{count:>6}  {reason}"), err=True)
 
 
 @command.command("test")

@@ -17,6 +17,7 @@ from socmon.sigma import RuleSet
 from socmon.sigma.loading import Loader
 from socmon.sigma.logsources import shipped_log_sources
 from socmon.sigma.placeholders import NO_PLACEHOLDERS, Placeholders
+from socmon.sigma.refusals import reasons
 from socmon.sigma.ruleset import rule_set
 
 DATA = Path(os.environ.get("SOCMON_DATA", Path(__file__).parents[3] / "shared" / "data")) / "logs"
@@ -71,6 +72,7 @@ def test_every_active_rule_loads_but_those_with_placeholders(active: RuleSet) ->
     assert (len(active.rules), len(active.errors)) == (3755, 25)
     assert all(re.match("placeholders? %.*% ha(s|ve) no values; ", error.message) for error in active.errors)
     assert all(error.path.endswith(".yml") and error.line > 1 for error in active.errors)
+    assert len(reasons(active.errors)) <= 3
 
 
 def test_the_rules_with_placeholders_load_once_these_have_values(active: RuleSet) -> None:

@@ -116,12 +116,12 @@ class Explainer:
     def explain(self, rule: Rule, fields: Fields, logsource: LogSource) -> Explanation:
         """What `rule`, which is no correlation, says to an event."""
         condition = self._verdict(self._rules.condition(rule.id), fields)
-        differing = self._rules.differing(rule, logsource)
+        differing = self._rules.differing(rule, fields, logsource)
         return Explanation(
             rule=rule,
             matched=condition.matched and not differing,
             wanted=rule.logsource,
-            stated=logsource,
+            stated=self._rules.stated(fields, logsource),
             differing=differing,
             condition=condition,
             obstacles=_distinct(_obstacles(condition, should=True)),
@@ -135,7 +135,7 @@ class Explainer:
         """
         found = []
         for rule in self._rules.rules:
-            if rule.correlation is None and not self._rules.differing(rule, logsource):
+            if rule.correlation is None and not self._rules.differing(rule, fields, logsource):
                 told = self.explain(rule, fields, logsource)
                 if len(told.obstacles) == 1 and told.agreeing:
                     found.append(told)

@@ -1,8 +1,8 @@
 """Which rules see which events, and field aliases: `rules/logsources.yml`, which explains itself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 import yaml
@@ -10,46 +10,94 @@ from msgspec import Struct
 
 from socmon.event import LogSource
 from socmon.resources import shipped
+from socmon.sigma.routing import NOTHING, Route, Routing, Told
 
 FILE_NAME = "logsources.yml"
 LogSourcePart = Literal["product", "category", "service"]
 PARTS: tuple[LogSourcePart, ...] = get_args(LogSourcePart)
 
 
-class _Cover(Struct, frozen=True, forbid_unknown_fields=True):
+class Cover(Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry of `covers`."""
+
     product: str
     service: str
     services: frozenset[str]
     excluded: frozenset[str] = msgspec.field(name="except", default=frozenset())
 
-    def adds(self, rule: LogSource, event: LogSource) -> bool:
-        if (rule.product, rule.service) != (self.product, self.service) or event.product != self.product:
-            return False
-        return event.service not in self.excluded and not self.services.isdisjoint((event.service, "*"))
+    def holds(self, product: str | None, service: str) -> bool:
+        """Whether an event of this service is one of `self.service` too."""
+        is_named = product == self.product and not self.services.isdisjoint((service, "*"))
+        return is_named and service not in self.excluded
+
+    def lower(self) -> "Cover":
+        """The same in lower case, as log sources are compared."""
+        lower = [frozenset(map(str.lower, names)) for names in (self.services, self.excluded)]
+        return Cover(self.product.lower(), self.service.lower(), *lower)
 
 
-class _Alias(Struct, frozen=True, forbid_unknown_fields=True):
+class Alias(Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry of `aliases`."""
+
     fields: dict[str, list[str]]
     product: str | None = None
     category: str | None = None
     service: str | None = None
 
 
-class LogSources(Struct, frozen=True, forbid_unknown_fields=True):
-    """The routing table."""
+class Table(Struct, frozen=True, forbid_unknown_fields=True):
+    """What one file says."""
 
-    covers: tuple[_Cover, ...] = ()
-    aliases: tuple[_Alias, ...] = ()
+    covers: tuple[Cover, ...] = ()
+    routes: tuple[Route, ...] = ()
+    aliases: tuple[Alias, ...] = ()
 
-    def sees(self, rule: LogSource, event: LogSource) -> bool:
-        """Whether a rule for log source `rule` looks at events of `event`; both in lower case."""
-        return not self.differing(rule, event)
 
-    def differing(self, rule: LogSource, event: LogSource) -> tuple[LogSourcePart, ...]:
-        """The parts of a rule's log source that an event's does not have; () where the rule looks at it."""
-        parts = tuple(part for part in PARTS if not _same(getattr(rule, part), getattr(event, part)))
-        covered = parts == ("service",) and any(cover.adds(rule, event) for cover in self.covers)
-        return () if covered else parts
+class Standing(NamedTuple):
+    """All that an event is, part by part, in lower case."""
+
+    product: frozenset[str]
+    category: frozenset[str]
+    service: frozenset[str]
+
+
+class LogSources:
+    """The tables of all files, as one."""
+
+    def __init__(self, tables: Sequence[Table] = ()) -> None:
+        self.tables = tuple(tables)
+        self._covers = [cover.lower() for table in tables for cover in table.covers]
+        self._aliases = [alias for table in tables for alias in table.aliases]
+        routes: dict[str, list[Route]] = {}
+        for route in (route for table in tables for route in table.routes):
+            routes.setdefault(route.product.lower(), []).append(route)
+        self._routings = {product: Routing(each) for product, each in routes.items()}
+
+    def routing(self, event: LogSource) -> Routing | None:
+        """What reads more of an event's log source from its fields; None where they cannot say more."""
+        routing = self._routings.get(event.product or "")
+        return routing if routing and routing.adds_to(event.service) else None
+
+    def told(self, event: LogSource, fields: Mapping[str, Any]) -> Told:
+        """What an event's fields add to its log source, which is in lower case."""
+        routing = self.routing(event)
+        return routing.told(event.service, fields) if routing else NOTHING
+
+    def standing(self, event: LogSource, told: Told) -> Standing:
+        """All that an event is which states `event` and whose fields say `told`."""
+        own = frozenset(filter(None, (event.service, *told.services)))
+        covering = {cover.service for cover in self._covers for one in own or {""} if cover.holds(event.product, one)}
+        return Standing(
+            product=frozenset(filter(None, (event.product,))),
+            category=frozenset(filter(None, (event.category, *told.categories))),
+            service=own | covering,
+        )
+
+    def differing(self, rule: LogSource, standing: Standing) -> tuple[LogSourcePart, ...]:
+        """The parts of a rule's log source that an event does not have; () where the rule looks at it."""
+        return tuple(
+            part for part in PARTS if (wanted := getattr(rule, part)) and wanted not in getattr(standing, part)
+        )
 
     def names(self, rule: LogSource, field: str) -> tuple[str, ...]:
         """The names that a rule's field may have in an event, in order of preference.
@@ -57,14 +105,14 @@ class LogSources(Struct, frozen=True, forbid_unknown_fields=True):
         Spaces go: "use them as they appear in the log source and strip all spaces" (Sigma rules specification 2.1).
         """
         names = {field: None, field.replace(" ", ""): None}
-        for alias in self.aliases:
-            if all(_same(getattr(alias, part), getattr(rule, part)) for part in LogSource.__struct_fields__):
+        for alias in self._aliases:
+            if all(_same(getattr(alias, part), getattr(rule, part)) for part in PARTS):
                 names |= dict.fromkeys(alias.fields.get(field, ()))
         return tuple(names)
 
 
 def _same(wanted: str | None, stated: str | None) -> bool:
-    return wanted is None or wanted == stated
+    return wanted is None or wanted.lower() == stated
 
 
 def log_source(parts: Mapping[str, str | None] | LogSource) -> LogSource:
@@ -76,7 +124,13 @@ def log_source(parts: Mapping[str, str | None] | LogSource) -> LogSource:
 
 
 @cache
-def shipped_log_sources() -> LogSources:
+def shipped_table() -> Table:
     """The table that ships with the rules."""
     text = (shipped("rules") / FILE_NAME).read_text("utf-8")
-    return msgspec.convert(yaml.load(text, Loader=yaml.CSafeLoader), LogSources)
+    return msgspec.convert(yaml.load(text, Loader=yaml.CSafeLoader), Table)
+
+
+@cache
+def shipped_log_sources() -> LogSources:
+    """What ships with the rules, and nothing else."""
+    return LogSources([shipped_table()])

@@ -7,13 +7,11 @@ from socmon.event import LogSource
 from socmon.sigma.ir import FieldRef, Node, atoms
 from socmon.sigma.loading import Loader, rule_files
 from socmon.sigma.logsources import LogSourcePart, LogSources, log_source, shipped_log_sources
-from socmon.sigma.matcher import Compiler, Fields, Test
+from socmon.sigma.matcher import Compiler, Fields
 from socmon.sigma.outline import Piece
 from socmon.sigma.placeholders import NO_PLACEHOLDERS, Placeholders
+from socmon.sigma.plans import Plans
 from socmon.sigma.rule import Rule, RuleError
-
-_Plan = list[tuple[str, Test]]
-_MAX_PLANS = 4096  # a log source holds text that the sender chose, such as a syslog tag
 
 
 class RuleSet:
@@ -46,35 +44,30 @@ class RuleSet:
         self._conditions = conditions
         self._fields = {rule_id: _fields_of(piece.node) for rule_id, piece in conditions.items()}
         compiler = Compiler()
-        self._tests = {rule_id: compiler.test_for(piece.node) for rule_id, piece in conditions.items()}
-        self._plans: dict[LogSource, _Plan] = {}
+        self._plans = Plans(
+            sources,
+            [
+                (rule.logsource, rule.id, compiler.test_for(conditions[rule.id].node))
+                for rule in self.rules
+                if rule.correlation is None
+            ],
+        )
+        self._settled = self._plans.settled
 
     def match(self, fields: Fields, logsource: Mapping[str, str | None] | LogSource) -> list[str]:
         """Ids of the single-event rules that an event matches, in load order.
 
         Args:
             fields: the event's; values as JSON has them.
-            logsource: where the event comes from; `product`, `category`, `service`, each may be missing.
+            logsource: where the event comes from; `product`, `category`, `service`, each may be missing. What the
+                event's fields say of it by the table of log sources (an event log, its category) is added to that.
         """
         if not isinstance(logsource, LogSource):
             logsource = log_source(logsource)
-        plan = self._plans.get(logsource)
+        plan = self._settled.get(logsource)
         if plan is None:
-            plan = self._plan(logsource)
+            plan = self._plans.choose(logsource, fields)
         return [rule_id for rule_id, test in plan if test(fields)]
-
-    def _plan(self, logsource: LogSource) -> _Plan:
-        """The rules that look at events of `logsource`; remembered."""
-        if len(self._plans) >= _MAX_PLANS:
-            self._plans.clear()
-        event = log_source(logsource)
-        plan = [
-            (rule.id, self._tests[rule.id])
-            for rule in self.rules
-            if rule.correlation is None and self._sources.sees(rule.logsource, event)
-        ]
-        self._plans[logsource] = plan
-        return plan
 
     def condition(self, rule_id: str) -> Piece:
         """What fulfils a single-event rule.
@@ -84,9 +77,20 @@ class RuleSet:
         """
         return self._conditions[rule_id]
 
-    def differing(self, rule: Rule, logsource: LogSource) -> tuple[LogSourcePart, ...]:
-        """Which parts of its log source keep a single-event rule from looking at events of `logsource`; () if none."""
-        return self._sources.differing(rule.logsource, log_source(logsource))
+    def differing(self, rule: Rule, fields: Fields, logsource: LogSource) -> tuple[LogSourcePart, ...]:
+        """Which parts of its log source keep a single-event rule from looking at an event; () if none."""
+        event = log_source(logsource)
+        standing = self._sources.standing(event, self._sources.told(event, fields))
+        return self._sources.differing(rule.logsource, standing)
+
+    def stated(self, fields: Fields, logsource: LogSource) -> LogSource:
+        """An event's log source, with what its fields say of it where it states nothing itself."""
+        told = self._sources.told(log_source(logsource), fields)
+        return LogSource(
+            product=logsource.product,
+            category=logsource.category or "+".join(dict.fromkeys(told.categories)) or None,
+            service=logsource.service or "+".join(dict.fromkeys(told.services)) or None,
+        )
 
     def reads(self, names: Iterable[str]) -> bool:
         """Whether a rule reads one of these fields."""

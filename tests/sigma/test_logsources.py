@@ -33,6 +33,11 @@ SSHD = {"product": "linux", "service": "sshd"}
         ("{product: linux, service: auth}", {"product": "linux"}, False),
         ("{product: linux, service: syslog}", {"product": "linux", "service": "auditd"}, False),
         ("{product: linux, service: syslog}", {"product": "linux", "service": "anything"}, True),
+        ("{product: linux, service: syslog}", {"product": "linux"}, True),
+        ("{product: linux, service: clamav}", {"product": "linux", "service": "clamd"}, True),
+        ("{product: linux, service: guacamole}", {"product": "linux", "service": "guacd"}, True),
+        ("{service: netflow}", {"product": "zeek", "service": "conn"}, True),
+        ("{service: netflow}", {"product": "zeek", "service": "dns"}, False),
         ("{product: macos, service: syslog}", {"product": "linux", "service": "sshd"}, False),
         ("{product: linux, service: sshd}", {"product": "linux", "service": "auth"}, False),
         ("{product: Windows, service: Security}", {"product": "windows", "service": "security"}, True),
@@ -66,7 +71,7 @@ def test_made_up_log_sources_do_not_pile_up() -> None:
     for number in range(10_000):
         assert rules.match(EVENT, LogSource(product="linux", service=f"tag{number}"))
 
-    assert len(rules._plans) <= 4096
+    assert len(rules._plans.settled) <= 4096
 
 
 PROCESS = "{product: windows, category: process_creation}"
@@ -89,6 +94,12 @@ def test_a_field_of_the_rules_own_name_comes_before_its_aliases() -> None:
     assert not fires(rules, {"Image": "b", "NewProcessName": "a"}, SECURITY_4688)
     assert not fires(rules, {"NewProcessName": "b"}, SECURITY_4688)
     assert fires(rules, {}, SECURITY_4688)
+
+
+def test_rules_for_flows_find_the_ends_of_a_connection_under_their_names() -> None:
+    rules = rule_for("{service: netflow}", "sel: {destination.port: 23, source.ip|cidr: 192.0.2.0/24}\ncondition: sel")
+
+    assert fires(rules, {"id.resp_p": 23, "id.orig_h": "192.0.2.7"}, {"product": "zeek", "service": "conn"})
 
 
 def test_aliases_are_for_their_log_source_only() -> None:

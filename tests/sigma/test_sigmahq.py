@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from socmon.event import LogSource
 from socmon.sigma import RuleSet
@@ -29,6 +28,8 @@ CASE_TOLD_THERE = {
     "a24e5861-c6ca-4fde-a93c-ba9256feddf0",
     "dae8171c-5ec6-4396-b210-8466585b53e9",
 }
+# Its table of log sources lacks the channel `DNS Server`, which the taxonomy calls service dns-server.
+UNKNOWN_THERE = {"cbe51394-cd93-4473-b555-edf0144952d9"}
 ACTIVE = (
     "rules",
     "rules-threat-hunting",
@@ -102,27 +103,11 @@ def test_the_old_aggregation_rules_are_refused() -> None:
     assert len(told) == 53  # the other one is refused for its `action:`
 
 
-class Windows:
-    """Log sources of Windows events, by SigmaHQ's own table."""
+WINDOWS_EVENT = LogSource(product="windows")  # what else an event is, its fields tell
 
-    def __init__(self) -> None:
-        table = yaml.safe_load((DATA / "sigma" / "thor_logsources.yml").read_text())["logsources"].values()
-        self.services: dict[str, str] = {}
-        self.categories: dict[tuple[str, str], set[str]] = {}
-        for entry in table:
-            if entry.get("product") != "windows":
-                continue
-            for source in entry.get("sources", ()):
-                self.services[source.removeprefix("WinEventLog:").lower()] = entry["service"]
-            if "conditions" in entry:
-                key = (entry["rewrite"]["service"], str(entry["conditions"]["EventID"]))
-                self.categories.setdefault(key, set()).add(entry["category"])
 
-    def matched(self, rules: RuleSet, event: dict[str, Any]) -> set[str]:
-        service = self.services.get(str(event.get("Channel")).lower())
-        categories = self.categories.get((service or "", str(event.get("EventID"))), set()) | {None}
-        sources = [LogSource(product="windows", category=category, service=service) for category in categories]
-        return {rule_id for source in sources for rule_id in rules.match(event, source)}
+def matched(rules: RuleSet, event: dict[str, Any]) -> set[str]:
+    return set(rules.match(event, WINDOWS_EVENT))
 
 
 def events_of(file: Path) -> list[dict[str, Any]]:
@@ -137,24 +122,21 @@ def second_opinion(folder: Path) -> dict[tuple[str, int], set[str]]:
 
 
 def ours(rules: RuleSet, files: list[Path]) -> dict[tuple[str, int], set[str]]:
-    windows = Windows()
-    matched = {
-        (file.name.removesuffix(".xz"), n): windows.matched(rules, event)
+    found = {
+        (file.name.removesuffix(".xz"), n): matched(rules, event)
         for file in files
         for n, event in enumerate(events_of(file))
     }
-    return {key: found for key, found in matched.items() if found}
+    return {key: rules for key, rules in found.items() if rules}
 
 
 def test_regression_events_fire_their_rules(active: RuleSet) -> None:
-    windows = Windows()
     expected = events_of(WINDOWS / "regression" / "expected.jsonl")
 
     silent = []
     for row in expected:
         fired = sum(
-            row["rule_id"] in windows.matched(active, event)
-            for event in events_of(WINDOWS / "regression" / row["file"])
+            row["rule_id"] in matched(active, event) for event in events_of(WINDOWS / "regression" / row["file"])
         )
         if fired < (row["match_count"] or 1):
             silent.append((row["title"], fired, row["match_count"]))
@@ -179,4 +161,4 @@ def test_attack_samples_match_as_in_a_second_engine(active: RuleSet) -> None:
     there = {key: found for key, found in second_opinion(folder).items() if key[0] in names}
     assert len(there) > 100
     differing = {key: here.get(key, set()) ^ there.get(key, set()) for key in here | there}
-    assert {key: rules for key, rules in differing.items() if rules - CASE_TOLD_THERE} == {}
+    assert {key: rules for key, rules in differing.items() if rules - CASE_TOLD_THERE - UNKNOWN_THERE} == {}

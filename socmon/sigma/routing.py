@@ -1,0 +1,77 @@
+"""What an event's own fields say of where it belongs: a service by one field, categories by the service and another."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+from socmon.sigma.values import fold, text_of
+
+
+class Route(Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry of `routes`.
+
+    Attributes:
+        services: service → values of the field `service_by` that tell it.
+        categories: service → category → values of the field `category_by` that tell it.
+    """
+
+    product: str
+    service_by: str | None = None
+    services: dict[str, list[str | int]] = {}
+    category_by: str | None = None
+    categories: dict[str, dict[str, list[str | int]]] = {}
+
+
+class Told(NamedTuple):
+    """What an event's fields add to its log source."""
+
+    services: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+
+
+NOTHING = Told()
+
+
+class Routing:
+    """The routes of one product, by the values that they ask for."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        services: dict[str, dict[str, list[str]]] = {}
+        categories: dict[str, dict[tuple[str | None, str], list[str]]] = {}
+        for route in routes:
+            for service, values in route.services.items():
+                by_value = services.setdefault(route.service_by or "", {})
+                for value in values:
+                    by_value.setdefault(fold(text_of(value)), []).append(fold(service))
+            for service, wanted in route.categories.items():
+                by_both = categories.setdefault(route.category_by or "", {})
+                for category, values in wanted.items():
+                    for value in values:
+                        by_both.setdefault((fold(service), fold(text_of(value))), []).append(fold(category))
+        self._services = tuple(services.items())
+        self._categories = tuple(categories.items())
+
+    def adds_to(self, service: str | None) -> bool:
+        """Whether the fields of an event that states `service` can say more of it."""
+        return bool(self._services) or any(service == key for _, by in self._categories for key, _ in by)
+
+    def told(self, service: str | None, fields: Mapping[str, Any]) -> Told:
+        """What the fields of an event that states `service` say; of finitely many answers one, whatever they hold."""
+        services: list[str] = []
+        for name, by_value in self._services:
+            if (text := _text(fields.get(name))) is not None:
+                services += by_value.get(text, ())
+        categories: list[str] = []
+        for name, by_both in self._categories:
+            if (text := _text(fields.get(name))) is not None:
+                for each in dict.fromkeys((service, *services)):
+                    categories += by_both.get((each, text), ())
+        return Told(tuple(services), tuple(categories))
+
+
+def _text(value: Any) -> str | None:
+    """A single value as the table has it; None for what is none: a list would route an event to all that it holds."""
+    if type(value) is str:
+        return fold(value)
+    return text_of(value) if type(value) in (int, float) else None

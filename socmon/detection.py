@@ -13,6 +13,7 @@ from socmon.resources import shipped
 from socmon.sections import DetectionSettings
 from socmon.sigma import RuleSet, load_rules
 from socmon.sigma.joining import Limits
+from socmon.sigma.logsource_files import load_log_sources
 
 # The sections that it is made from; what else is configured stays as it is until the daemon is started again.
 SECTIONS = ("rules", "assets", "detection")
@@ -28,13 +29,15 @@ class Detection:
 
     Attributes:
         assets: None where there is no inventory.
-        problems: what was refused of rules and inventory, `path:line: …`.
+        problems: what was refused of rules, inventory and tables of log sources, `path:line: …`.
+        table_problems: those of tables.
     """
 
     rules: RuleSet
     assets: Assets | None
     limits: Limits
     problems: tuple[str, ...]
+    table_problems: tuple[str, ...] = ()
 
     def worse_than(self, other: "Detection") -> list[str]:
         """The problems that `other` does not have, in whatever line of their file."""
@@ -47,21 +50,28 @@ def rule_paths(config: Config) -> list[Path]:
     return [*([shipped("rules")] if config.rules.shipped else []), *config.rules.paths]
 
 
-def load_configured(config: Config, more: Iterable[Path] = ()) -> RuleSet:
-    """The configuration's rules, and those of `more` paths, with what it says of placeholders."""
-    return load_rules([*rule_paths(config), *more], placeholders=config.detection.placeholders)
+def configured_rules(config: Config | None, more: Iterable[Path] = ()) -> tuple[RuleSet, list[str]]:
+    """A configuration's rules and those at `more`, and what is wrong with its tables of log sources, `path:line: …`.
+
+    Without a configuration they are those that ship with socmon.
+    """
+    if config is None:
+        return load_rules([shipped("rules"), *more]), []
+    sources, problems = load_log_sources(config.detection.logsources)
+    placeholders = config.detection.placeholders
+    return load_rules([*rule_paths(config), *more], placeholders=placeholders, sources=sources), problems
 
 
 def load_detection(config: Config) -> Detection:
     """Load it; what cannot be used is among the problems, the others go on. Takes seconds: not for the event loop."""
-    rules = load_configured(config)
-    problems = [str(error) for error in rules.errors]
+    rules, table_problems = configured_rules(config)
+    problems = [*table_problems, *(str(error) for error in rules.errors)]
     assets = None
     if config.assets.paths:
         inventory = load_inventory(config.assets.paths)
         assets = Assets(inventory)
         problems += inventory.problems
-    return Detection(rules, assets, limits(config.detection), tuple(problems))
+    return Detection(rules, assets, limits(config.detection), tuple(problems), tuple(table_problems))
 
 
 def tell_refused(detection: Detection) -> None:
@@ -72,6 +82,8 @@ def tell_refused(detection: Detection) -> None:
     for problem in detection.problems:
         if problem in rules:
             _log.error("rule refused, the others go on", problem=problem)
+        elif problem in detection.table_problems:
+            _log.error("log source refused, the others go on", problem=problem)
         else:
             _log.error("asset refused, the others go on", problem=problem)
     for warning in detection.rules.warnings:

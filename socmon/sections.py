@@ -164,6 +164,11 @@ class DetectionSettings(Settings):
                 raise ValueError(rf"{name[:60]!r} is no name of a placeholder; write it without %, \, * and ?")
         return values
 
+    logsources: list[Path] = Field(
+        default=[],
+        description="Files in the form of rules/logsources.yml: what more there is of log sources and fields.",
+    )
+
 
 class StoreSettings(Settings):
     """Section `store`."""

@@ -61,7 +61,7 @@ def inspect(path: Path) -> Findings:
     """Check the configuration file `path` and all that it names."""
     from socmon import registry
     from socmon.config import load
-    from socmon.detection import load_configured
+    from socmon.detection import configured_rules
     from socmon.enrich import load_inventory
 
     found = Findings(warnings=registry.shadowed())
@@ -70,13 +70,14 @@ def inspect(path: Path) -> Findings:
     except ConfigError as error:
         found.problems += error.problems
         return found
-    rules = load_configured(config)
+    rules, table_problems = configured_rules(config)
     found.rules = len(rules.rules)
     # One bad rule must not keep the daemon from starting: the others do their work.
     found.warnings += (f"rule refused: {error}" for error in rules.errors)
     found.warnings += map(str, rules.warnings)
     unused = "no rule or filter has this placeholder; correct the name, or remove it"
     found.warnings += (f"detection.placeholders.{name}: {unused}" for name in rules.unused)
+    found.warnings += (f"log source refused: {problem}" for problem in table_problems)
     inventory = load_inventory(config.assets.paths)
     found.agencies = len(inventory.agencies)
     found.warnings += (f"asset refused: {problem}" for problem in inventory.problems)

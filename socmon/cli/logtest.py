@@ -18,7 +18,6 @@ from socmon.event import Source
 from socmon.i18n import Message, mark, sources
 from socmon.parsers import FORMATS
 from socmon.parsers.lines import Lines
-from socmon.resources import shipped
 from socmon.text import printable
 
 if TYPE_CHECKING:
@@ -67,14 +66,13 @@ def command(
     """
     from socmon.cli.configured import configured
     from socmon.cli.line_trial import Session
-    from socmon.detection import limits, load_configured
+    from socmon.detection import configured_rules, limits
     from socmon.enrich import Assets, Inventory, load_inventory
-    from socmon.sigma import load_rules
     from socmon.sigma.joining import Limits
 
     config = configured(options)
-    rules = load_rules([shipped("rules"), *more]) if config is None else load_configured(config, more)
-    tell_refused(options, rules)
+    rules, table_problems = configured_rules(config, more)
+    tell_refused(options, rules, table_problems)
     rule = None if wanted is None else _wanted(options, rules, wanted)
     inventory = Inventory() if config is None else load_inventory(config.assets.paths)
     session = Session(

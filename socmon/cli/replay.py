@@ -40,6 +40,13 @@ _Row = dict[str, Any]
     type=click.Path(path_type=Path),
     help="Whose hosts are whose: inventories.",
 )
+@click.option(
+    "--logsources",
+    "table_paths",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Tables of log sources, besides the shipped one and those of the configuration.",
+)
 @click.option("--matches", is_flag=True, help="Print each event that a rule matches, instead of alerts.")
 @format_option
 @year_option
@@ -50,6 +57,7 @@ def command(
     files: tuple[str, ...],
     rule_paths: tuple[Path, ...],
     asset_paths: tuple[Path, ...],
+    table_paths: tuple[Path, ...],
     *,
     matches: bool,
     format_name: str,
@@ -58,28 +66,31 @@ def command(
 ) -> int:
     """Run log files (.gz too) through the rules and show the alerts; needs no daemon, no store and no clock.
 
-    Of the configuration, if there is one, only detection.placeholders is used.
+    Of the configuration, if there is one, only detection.placeholders and detection.logsources are used.
 
     Several files are read side by side, in the order of time, however they are named; alerts come in the order of
     their first event. A stamp without a year gets the latest one that puts it at most a day after FILE was last
     written; standard input (-) needs --year for that. Of a line over 64 KiB only that much is read. With --format pcap
     they are capture files, and the events of their packets count as lines.
 
-    Exits with 1 when the answer may lack something: a rule or asset was refused, a file could not be read to its end,
-    or events could not be correlated. What could be used has run all the same.
+    Exits with 1 when the answer may lack something: a rule, asset or log source was refused, a file could not be read
+    to its end, or events could not be correlated. What could be used has run all the same.
     """
     from socmon.cli.configured import configured
     from socmon.enrich import Assets, load_inventory
     from socmon.replaying import Replay
     from socmon.sigma import load_rules
+    from socmon.sigma.logsource_files import load_log_sources
     from socmon.sigma.placeholders import NO_PLACEHOLDERS
 
     for name in files:
         _check(name)
     config = configured(options, needed=False)
     placeholders = NO_PLACEHOLDERS if config is None else config.detection.placeholders
-    rules = load_rules(rule_paths or [shipped("rules")], placeholders=placeholders)
-    tell_refused(options, rules)
+    tables = [] if config is None else config.detection.logsources
+    sources, table_problems = load_log_sources([*tables, *table_paths])
+    rules = load_rules(rule_paths or [shipped("rules")], placeholders=placeholders, sources=sources)
+    tell_refused(options, rules, table_problems)
     if not rules.rules:
         raise ConfigError(["no rule could be loaded; name a folder with Sigma rules by --rules"])
     _allow_many_files()
@@ -102,7 +113,15 @@ def command(
     if assets and assets.unknown:
         _tell_unknown(list(assets.unknown))
     broken = any(reading.trouble for reading in replay.readings)
-    lacking = rules.errors or inventory.problems or broken or replay.undated or replay.late or replay.evicted
+    lacking = (
+        table_problems
+        or rules.errors
+        or inventory.problems
+        or broken
+        or replay.undated
+        or replay.late
+        or replay.evicted
+    )
     return PROBLEMS if lacking else 0
 
 

@@ -36,15 +36,18 @@ def command() -> None:
 def list_rules(options: Options) -> int:
     """List the rules that the daemon would load, and on standard error what it refuses and how often why.
 
-    Exits with 1 when a rule was refused.
+    Exits with 1 when a rule, or an entry of a table of log sources, was refused.
     """
-    rules, _ = _loaded(options)
-    tell_refused(options, rules)
+    from socmon.cli.configured import configured
+    from socmon.detection import configured_rules
+
+    rules, table_problems = configured_rules(configured(options))
+    tell_refused(options, rules, table_problems)
     form = _RULES._replace(human=partial(_rule_line, options.tr))
     write_rows([_row(rule, rules) for rule in rules.rules], options.output, form, _refusals(rules))
     if rules.errors and options.output == "human" and not options.quiet:
         _tell_reasons(options, rules)
-    return PROBLEMS if rules.errors else 0
+    return PROBLEMS if rules.errors or table_problems else 0
 
 
 def _refusals(rules: RuleSet) -> _Row:
@@ -78,11 +81,14 @@ def test(options: Options, paths: tuple[Path, ...]) -> int:
 
     Exits with 1 when a case fails, or when a rule or a file of cases was refused. A rule without cases is a warning.
     """
+    from socmon.cli.configured import configured
+    from socmon.detection import configured_rules, rule_paths
     from socmon.sigma.trying import failure, untried
 
-    rules, always = _loaded(options, paths)
-    chosen = list(paths) or always
-    tell_refused(options, rules)
+    config = configured(options)
+    chosen = list(paths) or ([shipped("rules")] if config is None else rule_paths(config))
+    rules, table_problems = configured_rules(config, paths)
+    tell_refused(options, rules, table_problems)
     cases, problems = _cases(chosen)
     for problem in problems:
         click.echo(printable(problem), err=True)
@@ -99,25 +105,7 @@ def test(options: Options, paths: tuple[Path, ...]) -> int:
     if options.output == "human" and not options.quiet:
         text = mark("{cases} cases, {failed} failed, {rules} rules")
         click.echo(options.tr(text, cases=len(cases), failed=len(failures), rules=len(rules.rules)), err=True)
-    return PROBLEMS if failures or problems or rules.errors else 0
-
-
-def _loaded(options: Options, more: Iterable[Path] = ()) -> tuple[RuleSet, list[Path]]:
-    """The configuration's rules with those of `more` paths, and where the former are.
-
-    If there is no configuration at the default place, they are the shipped ones.
-
-    Raises:
-        ConfigError: the configuration is not valid, or one that was named is not there.
-    """
-    from socmon.cli.configured import configured
-    from socmon.detection import load_configured, rule_paths
-    from socmon.sigma import load_rules
-
-    config = configured(options)
-    if config is None:
-        return load_rules([shipped("rules"), *more]), [shipped("rules")]
-    return load_configured(config, more), rule_paths(config)
+    return PROBLEMS if failures or problems or rules.errors or table_problems else 0
 
 
 def _cases(paths: Iterable[Path]) -> tuple[list[Placed], list[str]]:

@@ -1,6 +1,6 @@
 """How alerts look: as rows for programs, and as words, times and colours for people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING
 
@@ -120,8 +120,10 @@ def reason_word(reason: str, tr: Translator) -> str:
     return tr(REASON_WORDS.get(reason, reason))
 
 
-def tell_refused(options: "Options", rules: "RuleSet") -> None:
-    """Say on standard error which rules could not be loaded, and why, and which may not mean what they say."""
+def tell_refused(options: "Options", rules: "RuleSet", table_problems: Iterable[str] = ()) -> None:
+    """Say on standard error what of rules and tables of log sources was refused, and which rules may mean otherwise."""
+    for problem in table_problems:
+        click.echo(options.tr("log source refused") + f": {printable(problem)}", err=True)
     for error in rules.errors:
         click.echo(options.tr("rule refused") + f": {printable(str(error))}", err=True)
     for warning in [] if options.quiet else rules.warnings:

@@ -3,6 +3,7 @@
 Times are integers, microseconds since 1970-01-01 UTC (`…_us`): windows are compared exactly, and a struct stays cheap.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -15,6 +16,8 @@ SECOND_US = 1_000_000
 OWN = "socmon"
 # Log source product, and format, of what is told of packets and flows under the names that Zeek's logs have.
 ZEEK = "zeek"
+# Log source product of Windows' events.
+WINDOWS = "windows"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -107,6 +110,17 @@ _ZEEK_ENTITY_FIELDS: Mapping[str, str] = {
     **dict.fromkeys(("query", "server_name", "host"), "domain"),
     **dict.fromkeys(("ja3", "ja4", "md5", "sha1", "sha256"), "hash"),
 }
+# The same of Windows' events, by the names that Security, System and Sysmon give; `Hashes` holds several.
+_WINDOWS_ENTITY_FIELDS: Mapping[str, str] = {
+    **dict.fromkeys(("User", "ParentUser", "SourceUser", "TargetUser", "SubjectUserName", "TargetUserName"), "user"),
+    **dict.fromkeys(("AccountName", "SamAccountName", "MemberName"), "user"),
+    **dict.fromkeys(("IpAddress", "SourceIp", "DestinationIp", "SourceAddress", "DestAddress", "ClientAddress"), "ip"),
+    **dict.fromkeys(("Workstation", "WorkstationName", "SourceHostname", "DestinationHostname"), "host"),
+    **dict.fromkeys(("Hashes", "Hash", "md5", "sha1", "sha256"), "hash"),
+    "QueryName": "domain",
+}
+_HASH = re.compile(r"(?:[A-Z0-9]{2,10}=)?((?:[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}))", re.ASCII)
+_MOST_HASHES = 8
 _ADDRESS = {"ip": True, "domain": False}  # whether what is of this kind is an address
 
 # What the inventory of assets says of an event, for rules. No message can state them: they are taken out of it.
@@ -161,8 +175,9 @@ class Event(Struct):
         found: dict[str, list[str]] = {"host": [self.host]} if self.host else {}
         if self.owner.agency:
             found["agency"] = [self.owner.agency]
-        if self.logsource.product == ZEEK:
-            for kind, text in _zeek_entities(self.fields):
+        if self.logsource.product in {ZEEK, WINDOWS}:
+            listed = _zeek_entities if self.logsource.product == ZEEK else _windows_entities
+            for kind, text in listed(self.fields):
                 if text not in (values := found.setdefault(kind, [])):
                     values.append(text)
             return found
@@ -185,6 +200,32 @@ def _zeek_entities(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, str) and one and (kind not in _ADDRESS or _is_address(one) is _ADDRESS[kind]):
                 yield kind, one
+
+
+def _windows_entities(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What an event names; `-` is Windows' word for nothing, and what is no address is no `ip`."""
+    for name, kind in _WINDOWS_ENTITY_FIELDS.items():
+        value = fields.get(name)
+        if not isinstance(value, str) or value in {"", "-"}:
+            continue
+        if kind == "ip":
+            if found := _one_spelling(value):
+                yield kind, found
+        elif kind == "hash":
+            for part in value.split(",", _MOST_HASHES)[:_MOST_HASHES]:
+                if (digest := _HASH.fullmatch(part.strip())) and digest[1].strip("0"):  # all 0: there is none
+                    yield kind, digest[1].lower()
+        else:
+            yield kind, value
+
+
+def _one_spelling(text: str) -> str | None:
+    """An address as RFC 5952 writes it, an IPv4-mapped one as IPv4; None if it is none, or stands for none."""
+    try:
+        found = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return None if found.is_unspecified else str(getattr(found, "ipv4_mapped", None) or found)
 
 
 def _is_address(text: str) -> bool:

@@ -17,6 +17,7 @@ from socmon.parsers import (
     rfc5424,
     untimed_syslog,
     web_access,
+    windows_json,
     zeek,
 )
 
@@ -32,8 +33,8 @@ class Parser(Protocol):
 
 
 # In the order in which they are tried: a line of Dovecot's log may look like one of syslog, with a process for its tag.
-# A line of nginx's error log may have a tag too. A log of Zeek is JSON with certain keys. No line begins as two of the
-# others do (tests/parsers/test_detect.py).
+# A line of nginx's error log may have a tag too. Logs of Zeek and events of Windows are JSON with certain keys. No line
+# begins as two of the others do (tests/parsers/test_detect.py).
 FORMATS: Mapping[str, Parser] = MappingProxyType(
     {
         "dovecot": dovecot_log,
@@ -41,6 +42,7 @@ FORMATS: Mapping[str, Parser] = MappingProxyType(
         "rfc3164": rfc3164,
         "zeek": zeek,
         "journald": journald,
+        "windows_json": windows_json,
         "json": json,
         "web_access": web_access,
         "nginx_error": nginx_error,

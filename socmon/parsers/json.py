@@ -21,8 +21,8 @@ _LONE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\\\")
 _MOST_DEPTH = 32  # an honest log has five; and what is deeper could not be written down again
 _JOINED_DEPTH = 8
-_MOST_FIELDS = 1024
-_MOST_KEY = 256
+MOST_FIELDS = 1024
+MOST_KEY = 256
 _INT64 = 1 << 63
 
 
@@ -101,21 +101,25 @@ def _object(data: bytes) -> Any:
 def _join(found: dict[str, Any], prefix: str, depth: int, fields: dict[str, Any]) -> None:
     """Add what `found` holds to `fields`, at most 1,024 in all; what lies deeper than 8 keys stays one value."""
     for key, value in found.items():
-        name = f"{prefix}{key}"[:_MOST_KEY]
+        name = f"{prefix}{key}"[:MOST_KEY]
         if type(value) is dict and depth > 1 and value:
             _join(value, f"{name}.", depth - 1, fields)
-        elif len(fields) < _MOST_FIELDS:
-            fields.setdefault(name, value if type(value) is str else _plain(value, _MOST_DEPTH - _JOINED_DEPTH))
+        elif len(fields) < MOST_FIELDS:
+            fields.setdefault(name, value if type(value) is str else plain(value))
 
 
-def _plain(value: Any, depth: int) -> Any:
-    """`value` with whole numbers beyond 64 bits as text, so that every reader of it can hold them."""
+def plain(value: Any, depth: int = _MOST_DEPTH - _JOINED_DEPTH) -> Any:
+    """`value` with whole numbers beyond 64 bits as text, so that every reader of it can hold them.
+
+    Raises:
+        ParseError: lists and objects in it are nested deeper than `depth`.
+    """
     if isinstance(value, int) and not -_INT64 <= value < _INT64:
         return str(value)
     if isinstance(value, (list, dict)):
         if not depth:
             raise ParseError(f"JSON is nested deeper than {_MOST_DEPTH} levels")
         if isinstance(value, list):
-            return [_plain(item, depth - 1) for item in value]
-        return {key: _plain(item, depth - 1) for key, item in value.items()}
+            return [plain(item, depth - 1) for item in value]
+        return {key: plain(item, depth - 1) for key, item in value.items()}
     return value

@@ -20,6 +20,7 @@ from socmon.parsers import (
     sudo,
     systemd,
     web_access,
+    windows_json,
 )
 
 Reader = Callable[[str], dict[str, Any]]
@@ -100,6 +101,8 @@ def read(tag: str, message: str) -> tuple[LogSource, dict[str, Any], int]:
     logsource, program = _program(tag)
     if program is None:
         return logsource, {}, repeat
+    if program is _ANY and (fields := windows_json.wrapped(told)):
+        return windows_json.logsource(fields), fields, repeat
     fields = program.read(told)
     if "sc-status" in fields:  # a web server that sends its access log too
         return web_access.LOGSOURCE, fields, repeat

@@ -39,6 +39,7 @@ def test_every_action_of_the_page_can_come() -> None:
 
 
 def test_every_field_of_a_sample_is_on_the_page() -> None:
-    fields = {name for sample in SAMPLES for name, value in sample["fields"].items() if value is not None}
+    ours = [sample for sample in SAMPLES if sample.get("format") != "windows_json"]  # those of Windows are its own
+    fields = {name for sample in ours for name, value in sample["fields"].items() if value is not None}
 
     assert {name for name in fields - COMMON if f"`{name}`" not in PAGE and "." not in name} == set()

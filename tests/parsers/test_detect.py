@@ -32,6 +32,10 @@ SAMPLES = {
         b'{"_path":"conn","ts":1795402800.5,"uid":"C1","id.orig_h":"192.0.2.1","id.orig_p":4,"proto":"tcp"}',
         b'{"ts":1795402800.5,"uid":"C1","id.orig_h":"192.0.2.1","proto":"udp","trans_id":7,"query":"www.example.com"}',
     ],
+    "windows_json": [
+        b'{"EventID":4625,"Channel":"Security","Computer":"dc1","TargetUserName":"hoa"}',
+        b'{"Event":{"System":{"EventID":"1","Provider":{"#attributes":{"Name":"x"}},"Computer":"dc1"}}}',
+    ],
     "json": [b'{"time":"2026-11-23T10:00:02Z","message":"x"}', b' { "a": [1] }', b"{}"],
     "web_access": [
         b'192.0.2.7 - - [23/Nov/2026:10:00:03 +0700] "GET / HTTP/1.1" 200 5 "-" "curl"',
@@ -48,7 +52,7 @@ SAMPLES = {
         b"[Mon Nov 23 10:00:02.453232 2026] [mpm_event:notice] [pid 1:tid 2] AH00489: configured",
     ],
 }  # fmt: skip
-ALSO = {"zeek": {"json"}}  # which is tried after it
+ALSO = {"zeek": {"json"}, "windows_json": {"json"}}  # which is tried after them
 
 
 @pytest.mark.parametrize(("name", "sample"), [(name, line) for name, lines in SAMPLES.items() for line in lines])

@@ -53,6 +53,7 @@ HEADS = {
     "apache_error": ["", "[Mon Nov 23 10:00:02 2026] [error] ", "[Mon Nov 23 10:00:02 2026] [error] [client 1.1.1.1] "],
     "zeek": ["", '{"_path":"conn","ts":1,"uid":"', '{"ts":1,"uid":"C1","answers":[', '{"_path":"'],
     "journald": ["", '{"__CURSOR":"s=1","__REALTIME_TIMESTAMP":"1764174645000000","MESSAGE":"'],
+    "windows_json": ["", '{"EventID":1,"Channel":"', '{"EventID":1,"Channel":"x","Hashes":"', '{"winlog":{"event_id":'],
     "json": ["", '{"message":"', '{"a":'],
     "dovecot": ["", "Nov 23 10:00:02 imap-login: Info: ", "Nov 23 10:00:02 auth: Info: passwd("],
 }  # fmt: skip

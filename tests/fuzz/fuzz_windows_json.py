@@ -1,0 +1,37 @@
+"""Hostile events of Windows: as shippers might write them, and as anybody might."""
+
+import msgspec
+
+from socmon.errors import ParseError
+from socmon.event import LogSource, Record, Source
+from socmon.parsers import detect, parse
+from socmon.parsers.json import MOST_FIELDS, MOST_KEY
+from socmon.sigma.logsources import shipped_log_sources
+
+_HEAD = b'{"EventID":1,"Channel":"Microsoft-Windows-Sysmon/Operational","Computer":"pc1",'
+_SOURCES = shipped_log_sources()
+_OTHER_NAMES = 3  # under which a field may stand a second time
+
+
+def one_input(data: bytes) -> None:
+    """Read `data` as a whole event, as further members of one, as what was logged, and inside of syslog."""
+    _read(data, "windows_json")
+    _read(_HEAD + data, "windows_json")
+    _read(_HEAD + b'"EventData":{' + data + b"}}", "windows_json")
+    _read(b"Nov 23 10:00:02 pc1 x: " + data, "rfc3164")
+
+
+def _read(whole: bytes, chosen: str) -> None:
+    detect([whole])
+    try:
+        event = parse(Record(whole, Source("fuzz", "fuzz", chosen), 1))
+    except ParseError:
+        return
+    msgspec.json.encode([event.fields, event.entities, event.host])
+    assert isinstance(event.fields["message"], str)
+    assert chosen != "windows_json" or event.logsource in {LogSource("windows"), LogSource("linux", None, "sysmon")}
+    assert chosen != "windows_json" or len(event.fields) <= MOST_FIELDS + _OTHER_NAMES + 1
+    assert max(map(len, event.fields)) <= MOST_KEY
+    told = _SOURCES.told(event.logsource, event.fields)
+    assert len(told.services) <= 2
+    assert all(isinstance(text, str) for text in (*told.services, *told.categories))

@@ -1,11 +1,13 @@
 """What an event's own fields say of where it belongs: a service by one field, categories by the service and another."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from msgspec import Struct
 
 from socmon.sigma.values import fold, text_of
+
+_KeyT = TypeVar("_KeyT")
 
 
 class Route(Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,18 +39,18 @@ class Routing:
     """The routes of one product, by the values that they ask for."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        services: dict[str, dict[str, list[str]]] = {}
-        categories: dict[str, dict[tuple[str | None, str], list[str]]] = {}
+        services: dict[str, dict[str, tuple[str, ...]]] = {}
+        categories: dict[str, dict[tuple[str, str], tuple[str, ...]]] = {}
         for route in routes:
             for service, values in route.services.items():
                 by_value = services.setdefault(route.service_by or "", {})
                 for value in values:
-                    by_value.setdefault(fold(text_of(value)), []).append(fold(service))
+                    _add(by_value, fold(text_of(value)), fold(service))
             for service, wanted in route.categories.items():
                 by_both = categories.setdefault(route.category_by or "", {})
                 for category, values in wanted.items():
                     for value in values:
-                        by_both.setdefault((fold(service), fold(text_of(value))), []).append(fold(category))
+                        _add(by_both, (fold(service), fold(text_of(value))), fold(category))
         self._services = tuple(services.items())
         self._categories = tuple(categories.items())
 
@@ -58,20 +60,27 @@ class Routing:
 
     def told(self, service: str | None, fields: Mapping[str, Any]) -> Told:
         """What the fields of an event that states `service` say; of finitely many answers one, whatever they hold."""
-        services: list[str] = []
+        services: tuple[str, ...] = ()
         for name, by_value in self._services:
             if (text := _text(fields.get(name))) is not None:
                 services += by_value.get(text, ())
-        categories: list[str] = []
+        asked = services if service is None or service in services else (service, *services)
+        categories: tuple[str, ...] = ()
         for name, by_both in self._categories:
-            if (text := _text(fields.get(name))) is not None:
-                for each in dict.fromkeys((service, *services)):
+            if asked and (text := _text(fields.get(name))) is not None:
+                for each in asked:
                     categories += by_both.get((each, text), ())
-        return Told(tuple(services), tuple(categories))
+        return Told(services, categories)
+
+
+def _add(table: dict[_KeyT, tuple[str, ...]], key: _KeyT, name: str) -> None:
+    told = table.get(key, ())
+    if name not in told:
+        table[key] = (*told, name)
 
 
 def _text(value: Any) -> str | None:
     """A single value as the table has it; None for what is none: a list would route an event to all that it holds."""
     if type(value) is str:
         return fold(value)
-    return text_of(value) if type(value) in (int, float) else None
+    return text_of(value) if type(value) in {int, float} else None

@@ -83,4 +83,4 @@ def _text(value: Any) -> str | None:
     """A single value as the table has it; None for what is none: a list would route an event to all that it holds."""
     if type(value) is str:
         return fold(value)
-    return text_of(value) if type(value) in {int, float} else None
+    return text_of(value) if isinstance(value, (int, float)) else None

@@ -204,7 +204,11 @@ def test_an_explanation_tells_by_the_fields_why_a_rule_does_not_look() -> None:
 
 def test_routes_of_several_files_are_one_table() -> None:
     mine = Route(
-        "Windows", "channel", {"Shop": ["Shop/Audit", 7]}, "id", {"SHOP": {"Sale": [5]}, "security": {"logon": ["x"]}}
+        "Windows",
+        "channel",
+        {"Shop": ["Shop/Audit", 7, "true"]},
+        "id",
+        {"SHOP": {"Sale": [5]}, "security": {"logon": ["x"]}},
     )
     sources = LogSources([*shipped_log_sources().tables, Table(routes=(mine,))])
 
@@ -214,6 +218,7 @@ def test_routes_of_several_files_are_one_table() -> None:
 
     assert seen("{product: windows, service: shop}", {"channel": "SHOP/audit"})
     assert seen("{service: shop, category: sale}", {"channel": 7, "id": "5"})
+    assert seen("{service: shop}", {"channel": True})
     assert seen("{category: logon}", {"Channel": "Security", "id": "X"})
     assert seen("{service: sysmon, category: file_event}", {"Channel": SYSMON, "EventID": 11})
     assert not seen("{category: sale}", {"Channel": "Security", "id": 5})

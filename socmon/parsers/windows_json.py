@@ -28,6 +28,7 @@ _UTC = "UtcTime"  # Sysmon's, without an offset, whatever the zone of the others
 # the program that logged it says.
 _SYSTEM = frozenset({"Event", "System", "#attributes", "winlog"})
 _DATA = frozenset({"EventData", "UserData", "event_data", "user_data"})
+_OPENED = frozenset({"UserData", "user_data"})
 # Elements of `System` whose attributes are fields.
 _ELEMENTS = frozenset({"Provider", "EventID", "TimeCreated", "Execution", "Security", "Correlation"})
 _TEXT = "#text"
@@ -47,6 +48,8 @@ _OTHERWISE: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "TimeCreated": ("TimeCreated_SystemTime",),
     }
 )
+# What only the system says of an event, never the program that logged it.
+_VOUCHED = frozenset({"EventID", "Channel", *_OTHERWISE, *_TIMES}) - {_UTC}
 _LINUX = "linux-sysmon"
 
 
@@ -105,12 +108,12 @@ def fields_of(data: bytes) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     said: dict[str, Any] = {}
     _flatten(found, "", _MOST_DEPTH, fields, said)
-    for name, value in said.items():  # behind the system's fields: what was logged must not pass for them
-        if len(fields) < json.MOST_FIELDS:
-            fields.setdefault(name, value)
     for name, others in _OTHERWISE.items():
         if not isinstance(fields.get(name), str):
             fields.update((name, fields[other]) for other in reversed(others) if isinstance(fields.get(other), str))
+    for name, value in said.items():
+        if name not in _VOUCHED and len(fields) < json.MOST_FIELDS:
+            fields.setdefault(name, value)
     if not _is_event(fields):
         raise ParseError(f"no event of Windows: it has no EventID with Channel or Provider_Name: {data[:80]!r}")
     told = (fields.get(name) for name in ("message", "Message"))
@@ -134,7 +137,7 @@ def _flatten(found: dict[str, Any], prefix: str, depth: int, fields: dict[str, A
         if type(value) is dict and depth and key in _SYSTEM:
             _flatten(dict(_beats(value)) if key == "winlog" else value, prefix, depth - 1, fields, said)
         elif type(value) is dict and depth and key in _DATA:
-            _flatten(_opened(value), "", depth - 1, said, said)
+            _flatten(_opened(value) if key in _OPENED else value, "", depth - 1, said, said)
         elif type(value) is dict and depth and value:
             joint = "_" if key in _ELEMENTS or prefix.endswith("_") else "."
             _flatten(value, f"{prefix}{key}{joint}", depth - 1, fields, said)

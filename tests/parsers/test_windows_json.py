@@ -50,7 +50,15 @@ def test_winlogbeat_says_the_same_under_names_of_its_own() -> None:
             "provider_name": "Microsoft-Windows-Security-Auditing",
             "task": "Logon",
             "process": {"pid": 4},
-            "event_data": {"TargetUserName": "hoa.nt", "IpAddress": "192.0.2.7", "channel": "System"},
+            "event_data": {
+                "TargetUserName": "hoa.nt",
+                "IpAddress": "192.0.2.7",
+                "channel": "System",
+                "TimeCreated": "2020-01-01T00:00:00Z",
+                "Hostname": "pc9",
+                "@timestamp": 1,
+                "UtcTime": "-",
+            },
         },
     }
 
@@ -85,6 +93,23 @@ def test_the_events_xml_as_json_has_attributes_joined_to_their_element() -> None
     assert (fields["Provider_Name"], fields["EventID_Qualifiers"]) == ("Service Control Manager", 16384)
     assert (fields["TimeCreated"], fields["Execution_ProcessID"]) == ("2026-11-23T03:00:02Z", 4)
     assert (fields["ThreatName"], fields["Threat.A.B"]) == ("EICAR", 1)
+
+
+def test_what_was_logged_cannot_stand_for_what_the_system_left_out() -> None:
+    said = {"Hostname": "pc9", "Computer": "pc9", "SourceName": "x", "TimeCreated": "2020-01-01T00:00:00Z"}
+
+    event = read({"Event": {"EventData": said, "System": {"EventID": 1, "Channel": "Application"}}})
+
+    assert (event.host, event.time_known) == ("", "received")
+    assert "Provider_Name" not in event.fields
+    assert event.fields["Hostname"] == "pc9"
+
+
+def test_what_was_logged_without_names_is_the_field_data() -> None:
+    system = {"EventID": 400, "Channel": "Windows PowerShell"}
+
+    for data in ({"Data": {"#text": ["a", "b"]}}, {"Data": ["a", "b"]}):
+        assert read({"Event": {"System": system, "EventData": data}}).fields["Data"] == ["a", "b"]
 
 
 def test_user_data_stands_in_an_element_of_its_own() -> None:

@@ -88,7 +88,17 @@ def test_check_warns_of_what_is_refused(etc: Path) -> None:
 def test_logtest_takes_it(etc: Path) -> None:
     result = socmon("logtest", "-c", str(etc / "config.yaml"), "-o", "json", LINE)
 
-    assert [rule["title"] for rule in json.loads(result.stdout)["lines"][0]["matches"]] == ["Odd sale"]
+    (told,) = json.loads(result.stdout)["lines"]
+    assert [rule["title"] for rule in told["matches"]] == ["Odd sale"]
+    assert told["event"]["logsource"] == {"product": "windows", "category": "application", "service": "shop"}
+
+
+def test_logtest_shows_what_rules_see_an_event_as() -> None:
+    line = '{"EventID":13,"Channel":"Microsoft-Windows-Sysmon/Operational","Computer":"pc1"}'
+
+    result = socmon("logtest", line)
+
+    assert "product=windows category=registry_event+registry_set service=sysmon" in result.stdout
 
 
 def test_replay_takes_the_tables_of_the_configuration_and_of_an_option(etc: Path) -> None:

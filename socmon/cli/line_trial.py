@@ -111,6 +111,9 @@ class Session:
             came_true = matched + [each.rule.id for each in counts if each.holds]
             self.fulfilled |= self._wanted.id in came_true
         explain = self._explainer
+        asked = [explain.explain(rule, event.fields, event.logsource) for rule in self._bases]
+        near = [] if self._wanted else explain.near_misses(event.fields, event.logsource)
+        event.logsource = self._rules.stated(event.fields, event.logsource)  # for people: all that rules see it as
         return Trial(
             n,
             frame,
@@ -119,8 +122,8 @@ class Session:
             late=late,
             counts=counts,
             alerts=[alert for alert, _ in self._correlator.take_alerts()],
-            asked=[explain.explain(rule, event.fields, event.logsource) for rule in self._bases],
-            near=[] if self._wanted else explain.near_misses(event.fields, event.logsource),
+            asked=asked,
+            near=near,
         )
 
     def _correlate(self, event: Event, matched: list[str]) -> bool:

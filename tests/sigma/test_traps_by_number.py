@@ -3,6 +3,7 @@
 The same facts with their neighbours, and many more, are in test_traps, test_modifiers, test_correlator and others.
 """
 
+import re
 from typing import Any, NamedTuple
 
 import pytest
@@ -10,7 +11,7 @@ from correlation_kit import BASE, event, made, rule
 from sigma_kit import ANY_SOURCE, HEAD, fires, loaded, refused, rule_text
 
 from socmon.event import SECOND_US, Match
-from socmon.sigma import Correlation
+from socmon.sigma import Correlation, RuleSet
 from socmon.sigma.rule import CorrelationType
 
 
@@ -157,3 +158,40 @@ def test_value_count_counts_distinct_values(trap: int) -> None:
 def test_temporal_ordered_wants_the_order(trap: int) -> None:
     assert alerts("temporal_ordered", (BASE, OTHER), [(BASE, "ann"), (OTHER, "ann")]) == 1
     assert alerts("temporal_ordered", (BASE, OTHER), [(OTHER, "ann"), (BASE, "ann")]) == 0
+
+
+PROCESS = {
+    "Channel": "Security",
+    "EventID": 4688,
+    "NewProcessName": r"C:\Windows\System32\cmd.exe",
+    "ParentProcessName": r"C:\Windows\explorer.exe",
+}
+WINDOWS = {"product": "windows"}
+
+
+def process_rule() -> RuleSet:
+    detection = r"sel: {Image|endswith: '\cmd.exe', ParentImage|endswith: '\explorer.exe'}" + "\ncondition: sel"
+    head = HEAD.replace("product: test", "product: windows\n  category: process_creation")
+    return loaded(rule_text(detection, head))
+
+
+@pytest.mark.parametrize("trap", [36], ids=named)
+def test_security_4688_is_a_process_creation_under_other_names(trap: int) -> None:
+    assert fires(process_rule(), PROCESS, WINDOWS)
+    assert not fires(process_rule(), PROCESS | {"EventID": 4689}, WINDOWS)
+    assert not fires(process_rule(), PROCESS | {"NewProcessName": "x"}, WINDOWS)
+
+
+@pytest.mark.parametrize("trap", [37], ids=named)
+def test_a_channel_has_no_case(trap: int) -> None:
+    assert fires(process_rule(), PROCESS | {"Channel": "SECURITY"}, WINDOWS)
+    assert not fires(process_rule(), PROCESS | {"Channel": "System"}, WINDOWS)
+
+
+def test_all_43_are_here(request: pytest.FixtureRequest) -> None:
+    here = [item.name for item in request.session.items if item.path == request.path]
+    if len(here) < len(TRAPS):
+        pytest.skip("only some were asked for")
+
+    numbers = {int(number) for name in here for number in re.findall(r"trap_(\d+)", name)}
+    assert numbers == set(range(1, 44))

@@ -338,6 +338,7 @@ class Correlating:
         shown, self._shown = self._shown, copy.deepcopy(tally)
         metrics.LATE_MATCHES.reach(tally.late)
         metrics.MISSING_GROUP_FIELD.reach(tally.missing_field)
+        metrics.NOT_NUMERIC.reach(tally.not_numeric)
         metrics.EVICTED_GROUPS.reach(tally.evicted)
         metrics.ALERTS_REVISED.inc(tally.joined - shown.joined)
         for level, count in tally.opened.items():

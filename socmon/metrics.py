@@ -165,6 +165,12 @@ MISSING_GROUP_FIELD = Rising(
         "Matches not correlated because a field to group by or to count is missing.",
     )
 )
+NOT_NUMERIC = Rising(
+    counter(
+        "socmon_correlation_not_numeric_matches",
+        "Matches not correlated because a value that is added up or ranked is no number, or one out of range.",
+    )
+)
 EVICTED_GROUPS = Rising(
     counter("socmon_correlation_evicted_groups", "Groups given up because max_groups or max_members was reached.")
 )

@@ -30,3 +30,28 @@ def refused(text: str) -> list[str]:
 
 def fires(rules: RuleSet, fields: Mapping[str, Any], logsource: Mapping[str, str | None] = ANY_SOURCE) -> bool:
     return bool(rules.match(fields, logsource))
+
+
+ONE_ID, TWO_ID = (f"{n}1111111-1111-4111-8111-111111111111" for n in (1, 2))
+
+
+def single(name: str, rule_id: str, value: str = "x") -> str:
+    head = HEAD.replace("title: A rule", f"title: {name}\nname: {name}").replace(
+        "5b0e5a9c-7a67-4e0a-9d5c-0f2d7c1f3a11", rule_id
+    )
+    return rule_text(f"sel: {{F: {value}}}\ncondition: sel", head)
+
+
+def correlation(name: str, rules: str, kind: str = "event_count", condition: str = "{gte: 5}", more: str = "") -> str:
+    stated = f"  condition: {condition}\n" if condition else ""
+    return (
+        f"title: {name}\nname: {name}\ncorrelation:\n  type: {kind}\n  rules: {rules}\n  group-by: [ip, user]\n"
+        f"  timespan: 5m\n{stated}{more}"
+    )
+
+
+ONE, TWO = single("one", ONE_ID), single("two", TWO_ID, "y")
+
+
+def together(*documents: str) -> str:
+    return "---\n".join(documents)

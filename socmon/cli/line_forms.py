@@ -1,5 +1,6 @@
 """What a log line came to, for programs: the objects of `socmon.logtest/v1`."""
 
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -121,11 +122,16 @@ def _counted(each: Counted) -> Row:
         "type": correlation.type if correlation else None,
         "group": each.group,
         "missing": list(each.lacking),
+        "not_numeric": list(each.not_numeric),
         "number": each.number,
-        "condition": [{"op": op, "value": value} for op, value in conditions],
+        "condition": [{"op": op, "value": _plain(value)} for op, value in conditions],
         "timespan_s": correlation.timespan_us / SECOND_US if correlation else None,
         "holds": each.holds,
     }
+
+
+def _plain(value: int | Decimal) -> int | float:
+    return value if isinstance(value, int) else float(value)
 
 
 def _alert(alert: Alert) -> Row:

@@ -32,7 +32,11 @@ _SIGNS: dict[CountOp, str] = {"gt": ">", "gte": "≥", "lt": "<", "lte": "≤", 
 _COUNTED = {
     "event_count": mark("events"),
     "value_count": mark("distinct values"),
+    "temporal": mark("rules"),
     "temporal_ordered": mark("rules in order"),
+    "value_sum": mark("as sum"),
+    "value_avg": mark("on average"),
+    "value_percentile": mark("as percentile"),
 }
 _LINKS = {"all": mark("all of these"), "any": mark("one of these"), "not": mark("not")}
 _LABELS = (
@@ -157,6 +161,8 @@ def _write_rules(page: _Page, options: Options, trial: Trial) -> None:
 def _counted(tr: Translator, each: Counted) -> str:
     title = tr(each.rule.title)
     correlation = each.rule.correlation
+    if each.not_numeric:
+        return tr("{title}: not, {names} is no number", title=title, names=", ".join(each.not_numeric))
     if correlation is None or each.group is None:
         return tr("{title}: not, the event lacks {names}", title=title, names=", ".join(each.lacking) or "-")
     conditions = ((correlation.op, correlation.value), *correlation.also)

@@ -1,22 +1,35 @@
 """The `condition` of a correlation: its comparisons, and the fields whose values it reads.
 
-Sigma correlation rules specification 2.1. pySigma knows no ranges, so all of it is read here.
+Sigma correlation rules specification 2.1. pySigma knows no ranges, and cuts percentiles to whole ones, so all of it is
+read here.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+from typing import TypeGuard
 
 from msgspec import Struct
 
 from socmon.sigma.documents import Place, RefusedError
-from socmon.sigma.rule import COMPARE, CorrelationType, CountOp
+from socmon.sigma.rule import COMPARE, CorrelationType, CountOp, Number
 
 SECTION = "correlation"
-# What the condition of each type that there is, counts.
+# What the condition of each type compares.
 COUNTED: Mapping[CorrelationType, str] = {
-    "event_count": "events",
-    "value_count": "distinct values",
-    "temporal_ordered": "rules",
+    "event_count": "number of events",
+    "value_count": "number of distinct values",
+    "temporal": "number of rules",
+    "temporal_ordered": "number of rules",
+    "value_sum": "sum",
+    "value_avg": "average",
+    "value_percentile": "percentile",
 }
+_DECIMAL: frozenset[CorrelationType] = frozenset({"value_sum", "value_avg", "value_percentile"})
+_READS_FIELD: frozenset[CorrelationType] = _DECIMAL | {"value_count"}
+_SHARE = "share in percent"
 _PLACE = (SECTION, "condition")
 _OPS: Mapping[str, CountOp] = {op: op for op in COMPARE}
 # The smallest value that can be meant. A group is never empty, so `gte: 1` and `gt: 0` are true for every group: that
@@ -25,16 +38,21 @@ _LEAST: Mapping[CountOp, int] = {"gt": 0, "gte": 1, "lt": 2, "lte": 1, "eq": 1, 
 _MAX_STEPS = 60  # of temporal_ordered: which of them an event matches is a bit each, in 64 bits of a snapshot
 
 
+Comparison = tuple[CountOp, int | Decimal]
+
+
 class Condition(Struct, frozen=True):
     """What a correlation compares.
 
     Attributes:
         comparisons: all of them must hold, as in `gt: 100` and `lte: 200`.
         fields: whose values it reads.
+        percentile: of value_percentile; None where the share of the event's own value is compared.
     """
 
-    comparisons: tuple[tuple[CountOp, int], ...]
+    comparisons: tuple[Comparison, ...]
     fields: tuple[str, ...] = ()
+    percentile: int | Decimal | None = None
 
 
 def condition_of(kind: CorrelationType, stated: object, rules: int) -> Condition:
@@ -48,9 +66,28 @@ def condition_of(kind: CorrelationType, stated: object, rules: int) -> Condition
     """
     if kind == "temporal_ordered":
         return _all_of(rules, stated)
-    comparisons = _comparisons(kind, stated)
+    if kind == "temporal" and stated is None:
+        return Condition((("gte", rules),))
+    percentile = _percentile(stated["percentile"]) if _has_percentile(stated, kind) else None
+    counted = _SHARE if kind == "value_percentile" and percentile is None else COUNTED[kind]
+    comparisons = _comparisons(kind, counted, stated)
+    _refuse_impossible(comparisons, counted, _candidates(kind, counted, rules, comparisons))
     field = stated.get("field") if isinstance(stated, Mapping) else None
-    return Condition(comparisons, () if kind == "event_count" else field_names((*_PLACE, "field"), field))
+    fields = field_names((*_PLACE, "field"), field) if kind in _READS_FIELD else ()
+    if kind in _DECIMAL and counted != _SHARE and len(fields) > 1:
+        raise RefusedError(f"{kind} takes one field, not {len(fields)}", (*_PLACE, "field"))
+    return Condition(comparisons, fields, percentile)
+
+
+def refuse_text(kind: CorrelationType, stated: object) -> None:
+    """Refuse the condition `rule_a and not rule_b`, which pySigma knows and the specification does not.
+
+    Raises:
+        RefusedError: it is one.
+    """
+    if isinstance(stated, str):
+        remedy = "name the rules in `rules` and how many must match, as in `gte: 2`"
+        raise RefusedError(f"{kind} takes no condition in words, such as {stated!r:.60}; {remedy}", _PLACE)
 
 
 def field_names(place: Place, stated: object) -> tuple[str, ...]:
@@ -67,37 +104,80 @@ def field_names(place: Place, stated: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _comparisons(kind: CorrelationType, stated: object) -> tuple[tuple[CountOp, int], ...]:
+def _has_percentile(stated: object, kind: CorrelationType) -> TypeGuard[Mapping[str, object]]:
+    return kind == "value_percentile" and isinstance(stated, Mapping) and "percentile" in stated
+
+
+def _percentile(stated: object) -> int | Decimal:
+    number = _plain(stated)
+    if number is None or not 0 < number <= 100:
+        text = f"percentile is a number above 0, 100 at most, not {stated!r:.60}; 50 is the median"
+        raise RefusedError(text, (*_PLACE, "percentile"))
+    return number
+
+
+def _plain(stated: object) -> int | Decimal | None:
+    """A number as the file has it; None if it is none."""
+    if isinstance(stated, bool) or not isinstance(stated, int | float) or not math.isfinite(stated):
+        return None
+    number = Decimal(repr(stated)) if isinstance(stated, float) else Decimal(stated)
+    return int(number) if number == number.to_integral_value() else number
+
+
+def _comparisons(kind: CorrelationType, counted: str, stated: object) -> tuple[Comparison, ...]:
     """All of them must hold, as in `gt: 100` and `lte: 200`."""
-    counted = COUNTED[kind]
-    example = "`field: user` and `gte: 5`" if kind == "value_count" else "`gte: 5`"
-    if not isinstance(stated, Mapping) or not stated.keys() - {"field"}:
-        raise RefusedError(f"{kind} needs a condition with a number of {counted}, as in {example}", _PLACE)
-    if kind == "value_count" and "field" not in stated:
-        raise RefusedError(f"value_count needs the field that holds the values, as in {example}", _PLACE)
-    beside = {"field"} if kind == "value_count" else set()
-    comparisons = tuple(_comparison(kind, key, stated[key]) for key in stated if key not in beside)
-    # Between the numbers next to those stated, nothing changes.
-    numbers = {1} | {value + step for _, value in comparisons for step in (-1, 0, 1)} - {-1, 0}
-    if not any(all(COMPARE[op](number, value) for op, value in comparisons) for number in numbers):
-        text = f"no number of {counted} fulfils all of the condition; correct one of its comparisons"
-        raise RefusedError(text, _PLACE)
-    return comparisons
+    beside = {"field"} if kind in _READS_FIELD else set()
+    beside |= {"percentile"} if kind == "value_percentile" else set()
+    example = "`field: user` and `gte: 5`" if kind in _READS_FIELD else "`gte: 5`"
+    if not isinstance(stated, Mapping) or not stated.keys() - {"field", "percentile"}:
+        raise RefusedError(f"{kind} needs a condition on the {counted}, as in {example}", _PLACE)
+    if kind in _READS_FIELD and "field" not in stated:
+        raise RefusedError(f"{kind} needs the field that holds the values, as in {example}", _PLACE)
+    comparisons = []
+    for key in stated:
+        if key in beside:
+            continue
+        op = _OPS.get(key)
+        if op is None:
+            known = ", ".join([*_OPS, *sorted(beside)])
+            raise RefusedError(f"{key[:60]!r} is no comparison; {kind} takes {known} and nothing else", (*_PLACE, key))
+        comparisons.append((op, _value(kind, counted, op, stated[key])))
+    return tuple(comparisons)
 
 
-def _comparison(kind: CorrelationType, key: str, value: object) -> tuple[CountOp, int]:
-    place = (*_PLACE, key)
-    op = _OPS.get(key)
-    if op is None:
-        known = ", ".join([*_OPS, "field"] if kind == "value_count" else _OPS)
-        raise RefusedError(f"{key[:60]!r} is no comparison; {kind} takes {known} and nothing else", place)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise RefusedError(f"{op} needs a whole number of {COUNTED[kind]}, not {value!r:.60}", place)
+def _value(kind: CorrelationType, counted: str, op: CountOp, stated: object) -> int | Decimal:
+    place, value = (*_PLACE, op), _plain(stated)
+    if kind in _DECIMAL:
+        if value is None:
+            raise RefusedError(f"{op} needs a number to compare the {counted} with, not {stated!r:.60}", place)
+        return value
+    if not isinstance(value, int):
+        raise RefusedError(f"{op} needs a whole {counted}, not {stated!r:.60}", place)
     if value < _LEAST[op]:
         raise RefusedError(f"{op}: {value} is true or false for every group; use {_LEAST[op]} or more", place)
-    return op, value
+    return value
+
+
+def _candidates(kind: CorrelationType, counted: str, rules: int, comparisons: Iterable[Comparison]) -> Iterable[Number]:
+    """Numbers that can be, such that if any fulfils the comparisons, one of these does."""
+    values = [value for _, value in comparisons]
+    if kind not in _DECIMAL:
+        # Between the numbers next to those stated, nothing changes.
+        most = rules if kind == "temporal" else math.inf
+        return (n for n in {1, *(int(value) + step for value in values for step in (-1, 0, 1))} if 1 <= n <= most)
+    ends = sorted(
+        {Fraction(value) for value in values} | ({Fraction(0), Fraction(100)} if counted == _SHARE else set())
+    )
+    between = [(low + high) / 2 for low, high in pairwise(ends)]
+    if counted == _SHARE:
+        return (n for n in (*ends, *between) if 0 < n <= 100)
+    return (ends[0] - 1, *ends, *between, ends[-1] + 1)
+
+
+def _refuse_impossible(comparisons: Iterable[Comparison], counted: str, candidates: Iterable[Number]) -> None:
+    conditions = [(COMPARE[op], Fraction(value)) for op, value in comparisons]
+    if not any(all(compare(number, value) for compare, value in conditions) for number in candidates):
+        raise RefusedError(f"no {counted} fulfils all of the condition; correct one of its comparisons", _PLACE)
 
 
 def _all_of(count: int, stated: object) -> Condition:
@@ -111,7 +191,7 @@ def _all_of(count: int, stated: object) -> Condition:
     if stated is not None:
         if not isinstance(stated, Mapping) or "field" in stated:
             raise RefusedError("temporal_ordered needs no condition; all of its rules must match, in order", _PLACE)
-        comparisons = _comparisons("temporal_ordered", stated)
+        comparisons = _comparisons("temporal_ordered", COUNTED["temporal_ordered"], stated)
         held = [all(COMPARE[op](number, value) for op, value in comparisons) for number in range(count + 1)]
         if held != [False] * count + [True]:
             raise RefusedError(f"all {count} rules must match in order; use `gte: {count}` or no condition", _PLACE)

@@ -1,7 +1,7 @@
 """A document's correlation section → Correlation (Sigma correlation rules specification 2.1).
 
-event_count, value_count and temporal_ordered, over single-event rules and over correlations of such rules; the rest of
-the specification is refused, never ignored. pySigma reads what every rule has, type, rules and timespan; it takes
+Every type of it, over single-event rules and over correlations of such rules; what goes beyond it is refused, never
+ignored. pySigma reads what every rule has, type, rules and timespan; it takes
 anything as a group, which is read here, as the condition is in `conditions.py`.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 from sigma.correlations import SigmaCorrelationRule
 
 from socmon.event import SECOND_US
-from socmon.sigma.conditions import COUNTED, SECTION, condition_of, field_names
+from socmon.sigma.conditions import COUNTED, SECTION, condition_of, field_names, refuse_text
 from socmon.sigma.documents import Document, Place, RefusedError
 from socmon.sigma.rule import Correlation, CorrelationType, Rule
 
@@ -25,7 +25,7 @@ def for_pysigma(data: dict[str, Any]) -> dict[str, Any]:
     """A correlation document's data without what is read here.
 
     Raises:
-        RefusedError: the type is not text, which pySigma does not expect.
+        RefusedError: the type is none of the specification's.
     """
     section = data[SECTION]
     if not isinstance(section, Mapping):
@@ -34,7 +34,10 @@ def for_pysigma(data: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(kind, str | None):
         raise RefusedError(f"the correlation type must be text, not {kind!r:.60}", (SECTION, "type"))
     left = {key: value for key, value in section.items() if key not in ("group-by", "generate")}
-    if kind and kind.lower() in COUNTED:
+    if kind and kind.lower() not in COUNTED:
+        text = f"there is no correlation type {kind[:60]!r}; there are {', '.join(COUNTED)}"
+        raise RefusedError(text, (SECTION, "type"))
+    if kind:
         left["condition"] = {"gte": 1, "field": "any"}  # any will do
     return data | {SECTION: left}
 
@@ -78,6 +81,7 @@ def correlation_of(
         generate=_generate(document),
         also=tuple(also),
         fields=condition.fields,
+        percentile=condition.percentile,
     )
     return correlation, bases
 
@@ -88,10 +92,8 @@ def _kind(section: Mapping[str, object], parsed: SigmaCorrelationRule) -> Correl
         if key not in _KEYS:
             known = ", ".join(sorted(_KEYS))
             raise RefusedError(f"{key[:60]!r} is not part of a correlation, which has {known}", (SECTION, key))
-    kind = next((kind for kind in COUNTED if kind == parsed.type.name.lower()), None)
-    if kind is None:
-        name, known = parsed.type.name.lower(), ", ".join(COUNTED)
-        raise RefusedError(f"correlation type {name} is not supported yet; there are {known}", (SECTION, "type"))
+    kind = next(kind for kind in COUNTED if kind == parsed.type.name.lower())
+    refuse_text(kind, section.get("condition"))
     if section.get("aliases"):
         raise RefusedError("field aliases are not supported yet", (SECTION, "aliases"))
     if parsed.timespan.seconds > _MAX_TIMESPAN_S:

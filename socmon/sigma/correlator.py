@@ -15,7 +15,8 @@ from socmon.event import Alert, Event, Match, clock_of
 from socmon.sigma.joining import Limits, Row, alert_id, find, join
 from socmon.sigma.keeper import Keeper, Key, keepers_of
 from socmon.sigma.measured import Measured, MeasuredWindow, Member, News
-from socmon.sigma.rule import Rule
+from socmon.sigma.measures import Lack
+from socmon.sigma.rule import Number, Rule
 from socmon.sigma.windows import NEVER_US, Group, OpenAlert
 
 Clock = tuple[str, str, str]
@@ -33,6 +34,7 @@ class Tally(Struct):
         late: matches behind their own source's watermark.
         missing_field: matches that lack a group-by field, or one whose values are counted.
         evicted: groups dropped because of a bound.
+        not_numeric: matches, and results, whose value is no number where numbers are added up or ranked.
     """
 
     opened: dict[str, int] = {}
@@ -40,6 +42,7 @@ class Tally(Struct):
     late: int = 0
     missing_field: int = 0
     evicted: int = 0
+    not_numeric: int = 0
 
 
 class _Meta(Struct):
@@ -82,13 +85,18 @@ class Correlator:
         """(groups, events held in them)."""
         return self._groups, self._members
 
-    def reached(self, rule_id: str, event: Event) -> tuple[Key, int] | None:
-        """The group that `event` is in for a correlation, and what its condition compares there at the newest event.
+    def reached(self, rule_id: str, event: Event) -> tuple[Key, Number, bool] | Lack | None:
+        """The group of `event` for a correlation, what its condition compares there, and whether that fulfils it.
 
-        None if it is in none: it lacks a field, or the correlation neither alerts nor feeds one that does.
+        Compared is the window that ends at the group's newest event. None if the correlation neither alerts nor feeds
+        one that does; a Lack if the event is none of its.
         """
         keeper = self._keepers.get(rule_id)
-        return None if keeper is None else keeper.reached(event)
+        reached = keeper.reached(event) if keeper else None
+        if keeper is None or keeper.window is None or not isinstance(reached, tuple):
+            return reached if isinstance(reached, Lack) else None
+        key, number = reached
+        return key, number or 0, number is not None and keeper.window.holds(number)
 
     # ── a batch ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -161,13 +169,19 @@ class Correlator:
                 self._meta.tally.missing_field += 1
             elif not isinstance(keeper.window, MeasuredWindow):
                 self._correlate(keeper, key, event, time_us, pending)
-            elif (fact := keeper.fact_of(event, match.rules, event.repeat)) is None:
-                self._meta.tally.missing_field += 1
+            elif isinstance(fact := keeper.fact_of(event, match.rules, event.repeat), Lack):
+                self._lacks(fact)
             else:
                 news = pending.setdefault(keeper, News())
                 news.add(Member(time_us, event.record.seq, event.repeat, fact), keeper.window.merged)
         if pending:
             self._correlate_news(event, time_us, pending)
+
+    def _lacks(self, lack: Lack) -> None:
+        if lack is Lack.MISSING:
+            self._meta.tally.missing_field += 1
+        else:
+            self._meta.tally.not_numeric += 1
 
     def _correlate_news(self, event: Event, time_us: int, pending: dict[Keeper, News]) -> None:
         """Bring what an event came to, to the measured windows; those first that only rules are behind."""
@@ -193,7 +207,7 @@ class Correlator:
         for span in spans:
             fresh = group.fresh(span)
             if keeper.parents:
-                keeper.hand_on(group, span[-1], fresh, event, pending)
+                self._meta.tally.not_numeric += keeper.hand_on(group, span[-1], fresh, event, pending)
             if keeper.rule.alerts:
                 self._fire(keeper, key, group, span, fresh, event)
             else:

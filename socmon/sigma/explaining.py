@@ -9,8 +9,9 @@ from socmon.event import Event, LogSource
 from socmon.sigma.correlator import Correlator
 from socmon.sigma.logsources import LogSourcePart
 from socmon.sigma.matcher import Compiler, Fields
+from socmon.sigma.measures import Lack
 from socmon.sigma.outline import Item, Kind, Piece
-from socmon.sigma.rule import COMPARE, Rule
+from socmon.sigma.rule import Rule
 from socmon.sigma.ruleset import RuleSet
 
 MAX_NEAR_MISSES = 5
@@ -94,16 +95,18 @@ class Counted(Struct, frozen=True):
     Attributes:
         group: values of its group-by fields; None if the event lacks one of them, or one whose values are counted.
         lacking: names of these.
+        not_numeric: names of those whose values must be numbers and are none.
         number: what the condition compares, in the window that ends at the newest event of the group; of
-            temporal_ordered the rules that have matched in order.
+            temporal_ordered the rules that have matched in order. As a float where it is not whole.
         holds: whether that fulfils the condition.
     """
 
     rule: Rule
     group: dict[str, str] | None
     lacking: tuple[str, ...]
-    number: int
+    number: int | float
     holds: bool
+    not_numeric: tuple[str, ...] = ()
 
 
 class Explainer:
@@ -194,14 +197,15 @@ def _counted(rule: Rule, correlator: Correlator, event: Event) -> Counted:
     correlation = rule.correlation
     assert correlation is not None  # noqa: S101  by _over
     reached = correlator.reached(rule.id, event)
-    if reached is None:
-        names = dict.fromkeys((*correlation.group_by, *correlation.fields))
-        lacking = tuple(name for name in names if event.fields.get(name) is None)
-        return Counted(rule, None, lacking, 0, holds=False)
-    key, number = reached
-    conditions = ((correlation.op, correlation.value), *correlation.also)
-    holds = number > 0 and all(COMPARE[op](number, value) for op, value in conditions)
-    return Counted(rule, dict(zip(correlation.group_by, key, strict=True)), (), number, holds)
+    if isinstance(reached, tuple):
+        key, number, holds = reached
+        shown = int(number) if number == int(number) else float(number)
+        return Counted(rule, dict(zip(correlation.group_by, key, strict=True)), (), shown, holds)
+    if reached is Lack.NOT_NUMERIC:
+        return Counted(rule, None, (), 0, holds=False, not_numeric=correlation.fields)
+    names = dict.fromkeys((*correlation.group_by, *correlation.fields))
+    lacking = tuple(name for name in names if event.fields.get(name) is None)
+    return Counted(rule, None, lacking, 0, holds=False)
 
 
 def find_rules(rules: RuleSet, wanted: str, titles: Iterable[str] = ()) -> list[Rule]:

@@ -1,6 +1,5 @@
 """The groups of one rule, and what it reads of an event: its group, and what its condition looks at."""
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,14 +8,11 @@ import msgspec
 from socmon.event import Event
 from socmon.sigma.joining import Limits
 from socmon.sigma.measured import BEHIND, RESULT, Measured, MeasuredWindow, Member, News
-from socmon.sigma.measures import Fact
-from socmon.sigma.rule import Rule
+from socmon.sigma.measures import Fact, Lack
+from socmon.sigma.rule import Number, Rule
 from socmon.sigma.windows import NEVER_US, EventCountWindow, Group
 
 Key = tuple[str, ...]
-
-# Longer values are kept as their SHA-256 in hex, which is longer than this: no value can pass for another's.
-_MAX_VALUE_CHARS = 63
 
 
 class Keeper:
@@ -37,7 +33,7 @@ class Keeper:
         self.window: EventCountWindow | MeasuredWindow | None = None
         self.reach_us = 0
         self.is_chained = False
-        self._masks: dict[str, int] = {}
+        self._positions: dict[str, tuple[int, ...]] = {}
         if correlation:
             bases = [rules[base].correlation for base in correlation.rules if base in rules]
             behind_us = max((base.timespan_us for base in bases if base), default=0)
@@ -47,9 +43,9 @@ class Keeper:
                 self.window = EventCountWindow(correlation, limits.max_members // 100)
             else:
                 self.window = MeasuredWindow(correlation, limits.max_members // 100, behind_us)
-        if correlation and correlation.type == "temporal_ordered":
+        if correlation and correlation.type in ("temporal", "temporal_ordered"):
             for position, base in enumerate(correlation.rules):
-                self._masks[base] = self._masks.get(base, 0) | 1 << position
+                self._positions[base] = (*self._positions.get(base, ()), position)
         self.memory_us = max(limits.suppress_us, self.reach_us)
         self.groups: dict[Key, Group] = {}
         self.members = 0
@@ -73,62 +69,67 @@ class Keeper:
             values = [_value(event, field) for field in self.fields]
         return None if None in values else tuple(map(str, values))
 
-    def reached(self, event: Event) -> tuple[Key, int] | None:
+    def reached(self, event: Event) -> tuple[Key, Number | None] | Lack:
         """The group of `event`, and what the condition compares there, in the window that ends at its newest event.
 
-        None if the event lacks a field that this takes.
+        None where the condition counts no event; a Lack if the event is none of the correlation.
         """
         key = self.key_of(event)
-        if key is None or self.window is None or self.fact_of(event, self._masks, event.repeat) is None:
-            return None
+        if key is None or self.window is None:
+            return Lack.MISSING
+        if isinstance(fact := self.fact_of(event, self._positions, event.repeat), Lack):
+            return fact
         group = self.groups.get(key)
         if isinstance(group, Measured):
             return key, group.measure.reached(group.times[-1] - self.window.timespan_us)
-        return key, group.total if group else 0
+        return key, group.total if group else None
 
-    def fact_of(self, event: Event, matched: Iterable[str], weight: int) -> Fact:
+    def fact_of(self, event: Event, matched: Iterable[str], weight: int) -> Fact | Lack:
         """What the condition of a measured window reads of an event that matches the rules `matched`.
 
-        None if it lacks a field whose values are counted. A result of a correlation has the fields that this one is
-        grouped by, with the values of every event behind it: so any of these events can be asked.
+        A result of a correlation has the fields that this one is grouped by, with the values of every event behind it:
+        so any of these events can be asked.
         """
         correlation = self.rule.correlation
-        if self._masks:
-            mask = 0
-            for base in matched:
-                mask |= self._masks.get(base, 0)
-            return mask
-        if correlation is None or not correlation.fields:
+        if correlation is None or not isinstance(self.window, MeasuredWindow):
             return weight
         values = [_value(event, field) for field in correlation.fields]
         if None in values:
-            return None
-        texts = list(map(str, values))
-        text = texts[0] if len(texts) == 1 else msgspec.json.encode(texts).decode()
-        if len(text) <= _MAX_VALUE_CHARS:
-            return text
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+            return Lack.MISSING
+        return self.window.blank.fact(values, self._positions_of(matched) if self._positions else (), weight)
+
+    def _positions_of(self, matched: Iterable[str]) -> tuple[int, ...]:
+        found = [self._positions[base] for base in matched if base in self._positions]
+        return found[0] if len(found) == 1 else tuple(sorted({position for each in found for position in each}))
 
     def hand_on(
         self, group: Group, last: int, fresh: Iterable[int], event: Event, pending: dict["Keeper", News]
-    ) -> None:
+    ) -> int:
         """The condition holds at event `last`: that is an event for each parent, with those behind it.
 
         Args:
             fresh: of the window, the events that were not handed on yet.
             event: one of the window's.
+
+        Returns:
+            Of how many parents it is none, as its value is no number.
         """
+        unusable = 0
         lost_us = max(group.lost_us, self.evicted_us)
         for parent in self.parents:
             if not isinstance(parent.window, MeasuredWindow):
                 continue  # never: it stands over a correlation
+            fact = parent.fact_of(event, (self.rule.id,), 1)
+            if isinstance(fact, Lack):
+                unusable += 1
+                continue
             news, merged = pending.setdefault(parent, News()), parent.window.merged
             if lost_us >= group.times[last] - self.reach_us:
                 news.lost_us = max(news.lost_us, lost_us)
             for index in fresh:
                 news.add(Member(group.times[index], group.seqs[index], group.weights[index], None, BEHIND), merged)
-            fact = parent.fact_of(event, (self.rule.id,), 1)
             news.add(Member(group.times[last], group.seqs[last], group.weights[last], fact, BEHIND | RESULT), merged)
+        return unusable
 
     def decoded(self, value: bytes) -> Group | None:
         """A group as a snapshot has it; None if it is not of the form that this version writes."""

@@ -1,4 +1,4 @@
-"""Windows whose condition reads more of an event than that it is there: value_count, temporal_ordered, and chains.
+"""Windows whose condition reads more of an event than that it is there: all types but event_count, and chains.
 
 docs/semantics.md, "Correlation". A result of a correlation that another one refers to is the last event of the window
 in which it came true, marked as matching that correlation; the events behind it come with it, once each.
@@ -7,13 +7,15 @@ in which it came true, marked as matching that correlation; the events behind it
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
-from socmon.sigma.measures import Distinct, Fact, Measure, Steps, Total
-from socmon.sigma.rule import COMPARE, Correlation, CorrelationType
+from socmon.sigma.amounts import Amount, Average, Percentile, Sum
+from socmon.sigma.measures import Different, Distinct, Fact, Measure, Share, Steps, Total
+from socmon.sigma.rule import COMPARE, Correlation, CorrelationType, Number
 from socmon.sigma.windows import NEVER_US, Group
 
 # What an event is in its group, as bits of a byte, so that those in question are found at the speed of C.
@@ -162,11 +164,71 @@ class Runs(Measured, array_like=True):
     measure: Steps = msgspec.field(default_factory=Steps)
 
 
-GROUPS: Mapping[CorrelationType, type[Measured]] = {
+class Sets(Measured, array_like=True):
+    """Of temporal."""
+
+    facts: list[tuple[int, ...] | None] = msgspec.field(default_factory=list)
+    measure: Different = msgspec.field(default_factory=Different)
+
+
+class Sums(Measured, array_like=True):
+    """Of value_sum."""
+
+    facts: list[Amount | None] = msgspec.field(default_factory=list)
+    measure: Sum = msgspec.field(default_factory=Sum)
+
+
+class Averages(Measured, array_like=True):
+    """Of value_avg."""
+
+    facts: list[Amount | None] = msgspec.field(default_factory=list)
+    measure: Average = msgspec.field(default_factory=Average)
+
+
+class Percentiles(Measured, array_like=True):
+    """Of value_percentile with a percentile."""
+
+    facts: list[Amount | None] = msgspec.field(default_factory=list)
+    measure: Percentile = msgspec.field(default_factory=Percentile)
+
+
+class Shares(Measured, array_like=True):
+    """Of value_percentile without one."""
+
+    facts: list[tuple[str, int] | None] = msgspec.field(default_factory=list)
+    measure: Share = msgspec.field(default_factory=Share)
+
+
+_GROUPS: Mapping[CorrelationType, type[Measured]] = {
     "event_count": Totals,
     "value_count": Values,
+    "temporal": Sets,
     "temporal_ordered": Runs,
+    "value_sum": Sums,
+    "value_avg": Averages,
+    "value_percentile": Shares,
 }
+# The types whose condition says how many events there must be at least: a window has room for one more than that.
+_COUNTS_EVENTS: frozenset[CorrelationType] = frozenset({"event_count", "value_count", "temporal"})
+
+
+def _measures(correlation: Correlation) -> Callable[[], Measure]:
+    """Makes what measures a correlation's windows, of no event."""
+    if correlation.type == "temporal_ordered":
+        count = len(correlation.rules)
+        return lambda: Steps([NEVER_US] * count)
+    if correlation.percentile is not None:
+        numerator, denominator = (Fraction(correlation.percentile) / 100).as_integer_ratio()
+        return lambda: Percentile(numerator, denominator)
+    made: Mapping[CorrelationType, type[Measure]] = {
+        "event_count": Total,
+        "value_count": Distinct,
+        "temporal": Different,
+        "value_sum": Sum,
+        "value_avg": Average,
+        "value_percentile": Share,
+    }
+    return made[correlation.type]
 
 
 class MeasuredWindow:
@@ -174,31 +236,38 @@ class MeasuredWindow:
 
     Args:
         behind_us: how far back from a result the events behind it may stand; 0 where all bases are rules.
+
+    Attributes:
+        blank: the measure of no event.
     """
 
     def __init__(self, correlation: Correlation, max_events: int, behind_us: int) -> None:
         self.timespan_us = correlation.timespan_us
         conditions = ((correlation.op, correlation.value), *correlation.also)
-        self._conditions = [(COMPARE[op], value) for op, value in conditions]
-        self._max_events = max(max_events, *(value + 1 for _, value in conditions))
+        self._measure = _measures(correlation)
+        self.blank = self._measure()
+        self._conditions = [(COMPARE[op], self.blank.threshold(value)) for op, value in conditions]
+        counts = [int(value) for _, value in conditions if correlation.type in _COUNTS_EVENTS]
+        self._max_events = max(max_events, *(value + 1 for value in counts)) if counts else max_events
         self._behind_us = behind_us
-        self._group = GROUPS[correlation.type]
-        self._steps = len(correlation.rules)
-
-    def _measure(self) -> Measure:
-        """Of no event."""
-        if self._group is Runs:
-            return Steps([NEVER_US] * self._steps)
-        return Distinct() if self._group is Values else Total()
+        self._group = _GROUPS[correlation.type] if correlation.percentile is None else Percentiles
 
     @property
     def merged(self) -> Callable[[Any, Any], Fact]:
         """See `Measure.merged`."""
-        return self._measure().merged
+        return self.blank.merged
 
     def group(self) -> Measured:
         """An empty group."""
         return self._group(measure=self._measure(), behind_us=self._behind_us)
+
+    def holds(self, number: Number) -> bool:
+        """Whether that fulfils the condition."""
+        # `all` would take three times as long, and this is asked of each window.
+        for compare, value in self._conditions:  # noqa: SIM110
+            if not compare(number, value):
+                return False
+        return True
 
     def add(self, group: Measured, news: News) -> Iterator[range]:
         """Put in what one match brought; yield the windows (as indexes) with news that fulfil it.
@@ -227,13 +296,6 @@ class MeasuredWindow:
     def _is_next(self, group: Measured, member: Member) -> bool:
         return not group.times or (group.times[-1], group.seqs[-1]) < (member.time_us, member.seq)
 
-    def _holds(self, number: int) -> bool:
-        # `all` would take three times as long, and this is asked of each window.
-        for compare, value in self._conditions:  # noqa: SIM110
-            if not compare(number, value):
-                return False
-        return True
-
     def _measured(self, group: Measured, start: int, stop: int) -> Measure:
         measure = self._measure()
         measure.enter_all(group.facts[start:stop], group.times[start:stop])
@@ -248,7 +310,7 @@ class MeasuredWindow:
         while group.times[group.start] < oldest_us:
             measure.leave(group.facts[group.start])
             group.start += 1
-        if self._holds(measure.number(oldest_us)):  # alone, it does not only stand behind a result
+        if self.holds(measure.number(oldest_us)):  # alone, it does not only stand behind a result
             yield range(group.start, len(group))
             group.held[-1] = 1
 
@@ -273,7 +335,7 @@ class MeasuredWindow:
             while times[start] < oldest_us:
                 measure.leave(facts[start])
                 start += 1
-            holds = facts[last] is not None and self._holds(measure.number(oldest_us))
+            holds = facts[last] is not None and self.holds(measure.number(oldest_us))
             if holds:
                 yield range(start, last + 1)
             group.held[last] = holds

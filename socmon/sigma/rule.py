@@ -2,14 +2,16 @@
 
 import operator
 from collections.abc import Callable, Mapping
-from typing import Literal
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Literal
 
 from msgspec import Struct
 
 from socmon.event import Level, LogSource
 
 CountOp = Literal["gt", "gte", "lt", "lte", "eq", "neq"]
-COMPARE: Mapping[CountOp, Callable[[int, int], bool]] = {
+COMPARE: Mapping[CountOp, Callable[[Any, Any], bool]] = {
     "gt": operator.gt,
     "gte": operator.ge,
     "lt": operator.lt,
@@ -35,7 +37,11 @@ class RuleError(Struct, frozen=True):
         return f"{self.path}:{self.line}: {self.message}"
 
 
-CorrelationType = Literal["event_count", "value_count", "temporal_ordered"]
+CorrelationType = Literal[
+    "event_count", "value_count", "temporal", "temporal_ordered", "value_sum", "value_avg", "value_percentile"
+]
+# What a condition compares. Never a float: sums of these depend on the order in which events come.
+Number = int | Decimal | Fraction
 
 
 class Correlation(Struct, frozen=True):
@@ -46,12 +52,13 @@ class Correlation(Struct, frozen=True):
             must match, for the other types once each.
         group_by: fields whose values make a group; empty: one group for all.
         timespan_us: length of the window, in microseconds.
-        value: what the number of events, or of distinct values, is compared with, by `op`; for temporal_ordered how
-            many of `rules` must match: all.
+        value: what the number that the window comes to is compared with, by `op`; for temporal_ordered how many of
+            `rules` must match: all. Whole, but for value_sum, value_avg and value_percentile.
         aliases: field aliases; always empty, as rules that use them are refused for now.
         also: further comparisons of a range, which must hold as well.
         generate: the rules that it refers to alert as well.
-        fields: what value_count counts the distinct values of; of several, the distinct combinations.
+        fields: whose values the condition reads; value_count counts the distinct combinations of several.
+        percentile: of value_percentile, which one is compared; None compares the share of the event's own value.
     """
 
     type: CorrelationType
@@ -59,11 +66,12 @@ class Correlation(Struct, frozen=True):
     group_by: tuple[str, ...]
     timespan_us: int
     op: CountOp
-    value: int
+    value: int | Decimal
     aliases: tuple[()] = ()
     generate: bool = False
-    also: tuple[tuple[CountOp, int], ...] = ()
+    also: tuple[tuple[CountOp, int | Decimal], ...] = ()
     fields: tuple[str, ...] = ()
+    percentile: int | Decimal | None = None
 
 
 class Filter(Struct, frozen=True):

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from msgspec import Struct
 
-from socmon.sigma.rule import COMPARE, Correlation
+from socmon.sigma.rule import COMPARE, Correlation, Number
 
 NEVER_US = -(1 << 62)
 
@@ -125,7 +125,7 @@ class EventCountWindow:
 
     def __init__(self, correlation: Correlation, max_events: int) -> None:
         self.timespan_us = correlation.timespan_us
-        conditions = ((correlation.op, correlation.value), *correlation.also)
+        conditions = [(op, int(value)) for op, value in ((correlation.op, correlation.value), *correlation.also)]
         self._conditions = [(COMPARE[op], value) for op, value in conditions]
         self._max_events = max(max_events, *(value + 1 for _, value in conditions))
 
@@ -147,11 +147,12 @@ class EventCountWindow:
         while group.times[group.start] < oldest_us:
             group.total -= group.weights[group.start]
             group.start += 1
-        if self._holds(group.total):
+        if self.holds(group.total):
             yield range(group.start, len(group))
             group.held[-1] = 1
 
-    def _holds(self, total: int) -> bool:
+    def holds(self, total: Number) -> bool:
+        """Whether that fulfils the condition."""
         return all(compare(total, value) for compare, value in self._conditions)
 
     def _insert(self, group: Group, place: int, time_us: int, seq: int, weight: int) -> None:
@@ -183,7 +184,7 @@ class EventCountWindow:
                 total -= group.weights[first]
                 first += 1
             stop = last + 1
-            holds = self._holds(total)
+            holds = self.holds(total)
             if holds:
                 yield range(first, last + 1)
             group.held[last] = holds

@@ -146,13 +146,13 @@ def test_evidence_is_the_lowest_and_highest_sequences_in_whatever_order_they_joi
 
 def test_late_events_cost_no_more_steps_than_the_windows_that_can_change(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at = [0]
-    holds = EventCountWindow._holds
+    holds = EventCountWindow.holds
 
     def counting(window: EventCountWindow, total: int) -> bool:
         looked_at[0] += 1
         return holds(window, total)
 
-    monkeypatch.setattr(EventCountWindow, "_holds", counting)
+    monkeypatch.setattr(EventCountWindow, "holds", counting)
     correlator = made(burst_rules())
     feed(correlator, [event(n, n / 40) for n in range(1, 4001)])
     looked_at[0] = 0

@@ -1,22 +1,23 @@
-"""Correlations of a rule set in the order of what they refer to: rules first, then correlations of correlations.
+"""Correlations of a rule set in the order of what they refer to: rules first, then each correlation after all below it.
 
-A chain has one level (docs/semantics.md, "Correlation"): what is longer, or goes round in a circle, is refused.
+A chain may have any depth (docs/semantics.md, "Correlation"); what goes round in a circle is refused.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import structs
 from sigma.correlations import SigmaCorrelationRule
 
 from socmon.event import LogSource
 from socmon.sigma.correlations import correlation_of, references
-from socmon.sigma.documents import Document, RefusedError
-from socmon.sigma.metadata import describe
+from socmon.sigma.documents import Document, Place, RefusedError
+from socmon.sigma.metadata import describe, rule_id
 from socmon.sigma.rule import Rule
 
 _Find = Callable[[str], Rule | SigmaCorrelationRule | None]
 _Stated = tuple[Document, SigmaCorrelationRule]
+_MAX_SHOWN = 6  # of the correlations in a circle
 
 
 class Chains:
@@ -33,60 +34,103 @@ class Chains:
     def __init__(self, stated: Sequence[_Stated], find: _Find) -> None:
         self.refused: list[tuple[Document, RefusedError]] = []
         self._find = find
+        self._stated = {id(parsed): (document, parsed) for document, parsed in stated}
         self._named = {id(parsed): self._references(document) for document, parsed in stated}
         self._rules: dict[int, Rule | None] = {}  # None: refused
-        chained = [bool(self._named[id(parsed)]) for _, parsed in stated]
-        for level in (False, True):
-            self._rules |= dict(self._made(one for one, higher in zip(stated, chained, strict=True) if higher is level))
+        circling = set(self._named)
+        for one in self._in_order():
+            circling.discard(one)
+            self._make(*self._stated[one])
+        for document, parsed in stated:
+            if id(parsed) in circling:
+                self._refuse_circling(document, parsed)
 
     def rule(self, parsed: SigmaCorrelationRule) -> Rule | None:
         """What a correlation became; None if it was refused."""
         return self._rules[id(parsed)]
 
-    def _references(self, document: Document) -> list[SigmaCorrelationRule]:
-        """The correlations that one refers to."""
-        section = document.data["correlation"]
-        found = [self._find(name) for name, _ in references(section) if isinstance(name, str)]
-        return [rule for rule in found if isinstance(rule, SigmaCorrelationRule)]
+    def _references(self, document: Document) -> dict[int, tuple[str, Place]]:
+        """The correlations that one refers to: what it calls them, and where."""
+        found: dict[int, tuple[str, Place]] = {}
+        for name, place in references(document.data["correlation"]):
+            if isinstance(name, str) and isinstance(rule := self._find(name), SigmaCorrelationRule):
+                found.setdefault(id(rule), (name, place))
+        return found
 
-    def _made(self, stated: Iterable[_Stated]) -> list[tuple[int, Rule | None]]:
-        made: list[tuple[int, Rule | None]] = []
-        for document, parsed in stated:
-            try:
-                correlation, bases = correlation_of(document, parsed, partial(self._base, parsed))
-                rule = describe(document, parsed, LogSource(), bases=bases)
-            except RefusedError as error:
-                self.refused.append((document, error))
-                made.append((id(parsed), None))
-            else:
-                made.append((id(parsed), structs.replace(rule, correlation=correlation)))
-        return made
+    def _in_order(self) -> Iterator[int]:
+        """Each correlation after all that it refers to; without those that are in a circle or above one."""
+        above: dict[int, list[int]] = {one: [] for one in self._named}
+        for one, bases in self._named.items():
+            for base in bases:
+                above[base].append(one)
+        missing = {one: len(bases) for one, bases in self._named.items()}
+        ready = deque(one for one, count in missing.items() if not count)
+        while ready:
+            yield (one := ready.popleft())
+            for higher in above[one]:
+                missing[higher] -= 1
+                if not missing[higher]:
+                    ready.append(higher)
 
-    def _base(self, of: SigmaCorrelationRule, reference: str) -> Rule | None:
-        """The rule or correlation that `of` refers to.
+    def _make(self, document: Document, parsed: SigmaCorrelationRule) -> None:
+        self._rules[id(parsed)] = None
+        try:
+            correlation, bases = correlation_of(document, parsed, self._base)
+            rule = describe(document, parsed, LogSource(), bases=bases)
+        except RefusedError as error:
+            self.refused.append((document, error))
+        else:
+            self._rules[id(parsed)] = structs.replace(rule, correlation=correlation)
+
+    def _base(self, reference: str) -> Rule | None:
+        """The rule or correlation that is referred to.
 
         Raises:
-            RefusedError: it may not be referred to.
+            RefusedError: it was refused.
         """
         base = self._find(reference)
         if not isinstance(base, SigmaCorrelationRule):
             return base
-        told = repr(reference[:60])
-        if id(base) in self._rules:
-            if (rule := self._rules[id(base)]) is None:
-                raise RefusedError(f"the correlation {told} is refused itself; mend it first", ())
-            return rule
-        if self._reaches(base, of):
-            raise RefusedError(f"{told} refers to this correlation in turn; a chain must not go round in a circle", ())
-        raise RefusedError(f"{told} refers to correlations itself; a chain has one level, refer to what it counts", ())
+        if (rule := self._rules[id(base)]) is None:
+            raise RefusedError(f"the correlation {reference[:60]!r} is refused itself; mend it first", ())
+        return rule
 
-    def _reaches(self, start: SigmaCorrelationRule, goal: SigmaCorrelationRule) -> bool:
-        pending, seen = [start], {id(start)}
+    def _refuse_circling(self, document: Document, parsed: SigmaCorrelationRule) -> None:
+        """Refuse one that is in a circle, or above one, at what leads into it."""
+        circle = self._circle(id(parsed))
+        guilty = circle[1:2] or [base for base in self._named[id(parsed)] if self._rules.get(base) is None]
+        name, place = self._named[id(parsed)][guilty[0]]
+        told = repr(name[:60])
+        if not circle:
+            text = f"the correlation {told} is refused itself; mend it first"
+        elif len(circle) == 2:
+            text = f"{told} is this correlation itself; a chain must not go round in a circle"
+        else:
+            names = " → ".join(self._shown(circle))
+            text = f"{told} refers to this correlation in turn; a chain must not go round in a circle: {names}"
+        self.refused.append((document, RefusedError(text, place)))
+        self._rules[id(parsed)] = None
+
+    def _circle(self, start: int) -> list[int]:
+        """The shortest way from a correlation to itself, both ends included; [] if there is none."""
+        came_from: dict[int, int] = {}
+        pending = deque([start])
         while pending:
-            one = pending.pop()
-            if one is goal:
-                return True
-            following = [base for base in self._named[id(one)] if id(base) not in seen]
-            seen.update(map(id, following))
-            pending += following
-        return False
+            one = pending.popleft()
+            for base in self._named[one]:
+                if base == start:
+                    way = [base, one]
+                    while way[-1] != start:
+                        way.append(came_from[way[-1]])
+                    return way[::-1]
+                if base not in came_from:
+                    came_from[base] = one
+                    pending.append(base)
+        return []
+
+    def _shown(self, circle: Sequence[int]) -> list[str]:
+        names = []
+        for one in circle:
+            document, parsed = self._stated[one]
+            names.append((parsed.name or rule_id(document, parsed))[:60])
+        return names if len(names) <= _MAX_SHOWN else [*names[: _MAX_SHOWN - 2], "…", names[-1]]

@@ -1,8 +1,8 @@
 """A document's correlation section → Correlation (Sigma correlation rules specification 2.1).
 
-Every type of it, over single-event rules and over correlations of such rules; what goes beyond it is refused, never
-ignored. pySigma reads what every rule has, type, rules and timespan; it takes
-anything as a group, which is read here, as the condition is in `conditions.py`.
+Every type of it, over single-event rules and over other correlations; what goes beyond it is refused, never ignored.
+pySigma reads what every rule has, type, rules and timespan; it takes anything as a group, which is read here, as the
+condition is in `conditions.py` and the aliases in `aliases.py`.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,6 +11,7 @@ from typing import Any
 from sigma.correlations import SigmaCorrelationRule
 
 from socmon.event import SECOND_US
+from socmon.sigma.aliases import aliases_of
 from socmon.sigma.conditions import COUNTED, SECTION, condition_of, field_names, refuse_text
 from socmon.sigma.documents import Document, Place, RefusedError
 from socmon.sigma.rule import Correlation, CorrelationType, Rule
@@ -33,7 +34,7 @@ def for_pysigma(data: dict[str, Any]) -> dict[str, Any]:
     kind = section.get("type")
     if not isinstance(kind, str | None):
         raise RefusedError(f"the correlation type must be text, not {kind!r:.60}", (SECTION, "type"))
-    left = {key: value for key, value in section.items() if key not in ("group-by", "generate")}
+    left = {key: value for key, value in section.items() if key not in ("group-by", "generate", "aliases")}
     if kind and kind.lower() not in COUNTED:
         text = f"there is no correlation type {kind[:60]!r}; there are {', '.join(COUNTED)}"
         raise RefusedError(text, (SECTION, "type"))
@@ -69,8 +70,6 @@ def correlation_of(
     condition = condition_of(kind, section.get("condition"), len(rules))
     (op, value), *also = condition.comparisons
     group_by = field_names((SECTION, "group-by"), section.get("group-by"))
-    _refuse_lacking(bases, group_by, (SECTION, "group-by"))
-    _refuse_lacking(bases, condition.fields, (SECTION, "condition", "field"))
     correlation = Correlation(
         type=kind,
         rules=rules,
@@ -82,7 +81,10 @@ def correlation_of(
         also=tuple(also),
         fields=condition.fields,
         percentile=condition.percentile,
+        aliases=aliases_of(section.get("aliases"), bases, (*group_by, *condition.fields)),
     )
+    _refuse_lacking(correlation, bases, group_by, (SECTION, "group-by"))
+    _refuse_lacking(correlation, bases, condition.fields, (SECTION, "condition", "field"))
     return correlation, bases
 
 
@@ -94,8 +96,6 @@ def _kind(section: Mapping[str, object], parsed: SigmaCorrelationRule) -> Correl
             raise RefusedError(f"{key[:60]!r} is not part of a correlation, which has {known}", (SECTION, key))
     kind = next(kind for kind in COUNTED if kind == parsed.type.name.lower())
     refuse_text(kind, section.get("condition"))
-    if section.get("aliases"):
-        raise RefusedError("field aliases are not supported yet", (SECTION, "aliases"))
     if parsed.timespan.seconds > _MAX_TIMESPAN_S:
         raise RefusedError("the timespan is longer than 100 years; make it shorter", (SECTION, "timespan"))
     return kind
@@ -119,14 +119,18 @@ def _bases(section: Mapping[str, Any], find: _Find) -> tuple[Rule, ...]:
     return tuple(bases)
 
 
-def _refuse_lacking(bases: tuple[Rule, ...], names: tuple[str, ...], place: Place) -> None:
+def _refuse_lacking(of: Correlation, bases: tuple[Rule, ...], names: tuple[str, ...], place: Place) -> None:
     """A result of a correlation has the fields that this is grouped by, and no others."""
     for base in bases:
-        for name in names if base.correlation else ():
-            if base.correlation and name not in base.correlation.group_by:
+        if base.correlation is None:
+            continue
+        for name in of.called(base.id, names):
+            if name not in base.correlation.group_by:
                 told = (base.name or base.id)[:60]
                 raise RefusedError(
-                    f"results of the correlation {told!r} have no field {name[:60]!r}; add it to its group-by", place
+                    f"results of the correlation {told!r} have no field {name[:60]!r}; add it to its group-by, or map "
+                    "an alias to one that is there",
+                    place,
                 )
 
 

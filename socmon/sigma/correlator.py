@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from socmon.event import Alert, Event, Match, clock_of
 from socmon.sigma.joining import Limits, Row, alert_id, find, join
-from socmon.sigma.keeper import Keeper, Key, keepers_of
+from socmon.sigma.keeper import Keeper, Key, Pending, Reached, keepers_of, lowest
 from socmon.sigma.measured import Measured, MeasuredWindow, Member, News
 from socmon.sigma.measures import Lack
-from socmon.sigma.rule import Number, Rule
+from socmon.sigma.rule import Rule
 from socmon.sigma.windows import NEVER_US, Group, OpenAlert
 
 Clock = tuple[str, str, str]
@@ -85,18 +85,26 @@ class Correlator:
         """(groups, events held in them)."""
         return self._groups, self._members
 
-    def reached(self, rule_id: str, event: Event) -> tuple[Key, Number, bool] | Lack | None:
-        """The group of `event` for a correlation, what its condition compares there, and whether that fulfils it.
+    def reached(self, event: Event, matched: Sequence[str]) -> dict[str, dict[Key, Reached] | Lack]:
+        """Per correlation the groups that an event is in, or its results; a Lack if it is none of its events.
 
-        Compared is the window that ends at the group's newest event. None if the correlation neither alerts nor feeds
-        one that does; a Lack if the event is none of its.
+        Args:
+            matched: the rules that the event matches.
         """
-        keeper = self._keepers.get(rule_id)
-        reached = keeper.reached(event) if keeper else None
-        if keeper is None or keeper.window is None or not isinstance(reached, tuple):
-            return reached if isinstance(reached, Lack) else None
-        key, number = reached
-        return key, number or 0, number is not None and keeper.window.holds(number)
+        found: dict[str, dict[Key, Reached] | Lack] = {}
+        pending: dict[Keeper, set[Key]] = {}
+        for keeper in dict.fromkeys(keeper for base in matched for keeper in self._fed_by.get(base, ())):
+            facts = keeper.facts_of(event, matched)
+            if isinstance(facts, Lack):
+                found[keeper.rule.id] = facts
+            pending[keeper] = set() if isinstance(facts, Lack) else {key for key, _ in facts}
+        while pending:
+            for keeper in lowest(pending):
+                if keys := pending.pop(keeper):
+                    found[keeper.rule.id] = {key: keeper.reached(key) for key in sorted(keys)}
+                for parent in keeper.parents:
+                    pending.setdefault(parent.keeper, set()).update(map(parent.key_of, keys))
+        return found
 
     # ── a batch ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -161,21 +169,24 @@ class Correlator:
             return
         self._meta.clock_us = max(self._meta.clock_us, match.high_us)
         time_us = event.time_us
-        pending: dict[Keeper, News] = {}  # for measured windows, and for correlations over the results of this event
+        pending: Pending = {}  # for measured windows, and for correlations over the results of this event
         # Once each: an event that two rules of one correlation match is still one event.
         for keeper in dict.fromkeys(keeper for base in match.rules for keeper in self._fed_by.get(base, ())):
-            key = keeper.key_of(event)
-            if key is None:
-                self._meta.tally.missing_field += 1
-            elif not isinstance(keeper.window, MeasuredWindow):
-                self._correlate(keeper, key, event, time_us, pending)
-            elif isinstance(fact := keeper.fact_of(event, match.rules, event.repeat), Lack):
-                self._lacks(fact)
-            else:
-                news = pending.setdefault(keeper, News())
-                news.add(Member(time_us, event.record.seq, event.repeat, fact), keeper.window.merged)
-        if pending:
-            self._correlate_news(event, time_us, pending)
+            facts = keeper.facts_of(event, match.rules)
+            if isinstance(facts, Lack):
+                self._lacks(facts)
+                continue
+            for key, fact in facts:
+                if isinstance(keeper.window, MeasuredWindow):
+                    news = pending.setdefault(keeper, {}).setdefault(key, News())
+                    news.add(Member(time_us, event.record.seq, event.repeat, fact), keeper.window.merged)
+                else:
+                    self._correlate(keeper, key, event, time_us, pending)
+        # A correlation after all below it: so it sees at once all that the event comes to there.
+        while pending:
+            for keeper in lowest(pending):
+                for key, news in pending.pop(keeper).items():
+                    self._correlate(keeper, key, event, time_us, pending, news)
 
     def _lacks(self, lack: Lack) -> None:
         if lack is Lack.MISSING:
@@ -183,15 +194,9 @@ class Correlator:
         else:
             self._meta.tally.not_numeric += 1
 
-    def _correlate_news(self, event: Event, time_us: int, pending: dict[Keeper, News]) -> None:
-        """Bring what an event came to, to the measured windows; those first that only rules are behind."""
-        for chained in (False, True):
-            for keeper in [keeper for keeper in pending if keeper.is_chained is chained]:
-                # All events behind a result have the values that its base is grouped by, so this one's key is theirs.
-                if (key := keeper.key_of(event)) is not None:
-                    self._correlate(keeper, key, event, time_us, pending)
-
-    def _correlate(self, keeper: Keeper, key: Key, event: Event, time_us: int, pending: dict[Keeper, News]) -> None:
+    def _correlate(
+        self, keeper: Keeper, key: Key, event: Event, time_us: int, pending: Pending, news: News | None = None
+    ) -> None:
         group = self._touch(keeper, key)
         seq, weight, window = event.record.seq, event.repeat, keeper.window
         if window is None:
@@ -201,13 +206,13 @@ class Correlator:
         held = len(group)
         group.prune(self._meta.low_us - keeper.reach_us)
         if isinstance(window, MeasuredWindow):
-            spans = window.add(cast("Measured", group), pending[keeper])  # the keeper makes no others
+            spans = window.add(cast("Measured", group), news or News())  # the keeper makes no others
         else:
             spans = window.add(group, time_us, seq, weight)
         for span in spans:
             fresh = group.fresh(span)
             if keeper.parents:
-                self._meta.tally.not_numeric += keeper.hand_on(group, span[-1], fresh, event, pending)
+                self._meta.tally.not_numeric += keeper.hand_on(key, group, span[-1], fresh, pending)
             if keeper.rule.alerts:
                 self._fire(keeper, key, group, span, fresh, event)
             else:

@@ -1,17 +1,18 @@
 """Why a rule matches an event or does not, and what its match counts for: by the very conditions that are evaluated."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from socmon.event import Event, LogSource
 from socmon.sigma.correlator import Correlator
+from socmon.sigma.keeper import value_of
 from socmon.sigma.logsources import LogSourcePart
 from socmon.sigma.matcher import Compiler, Fields
 from socmon.sigma.measures import Lack
 from socmon.sigma.outline import Item, Kind, Piece
-from socmon.sigma.rule import Rule
+from socmon.sigma.rule import Correlation, Rule, by_depth
 from socmon.sigma.ruleset import RuleSet
 
 MAX_NEAR_MISSES = 5
@@ -90,11 +91,11 @@ class Explanation(Struct, frozen=True):
 
 
 class Counted(Struct, frozen=True):
-    """How far a correlation is that a match counts for.
+    """How far a correlation is that a match counts for, in one group: by its aliases an event may be in several.
 
     Attributes:
         group: values of its group-by fields; None if the event lacks one of them, or one whose values are counted.
-        lacking: names of these.
+        lacking: names of these in the event; of a correlation over others, of what they lack.
         not_numeric: names of those whose values must be numbers and are none.
         number: what the condition compares, in the window that ends at the newest event of the group; of
             temporal_ordered the rules that have matched in order. As a float where it is not whole.
@@ -179,33 +180,45 @@ def _agreeing(verdict: Verdict, *, should: bool) -> Iterator[bool]:
             yield from _agreeing(part, should=should is not (verdict.link == "not"))
 
 
-def counted(rules: RuleSet, correlator: Correlator, event: Event, matched: Iterable[str]) -> list[Counted]:
-    """The correlations that the matches of `event` count for, and those over these, once `correlator` has had it."""
-    over = list(_over(rules, matched))
-    over += [rule for rule in _over(rules, [rule.id for rule in over]) if rule not in over]
-    return [_counted(rule, correlator, event) for rule in over]
+def counted(rules: RuleSet, correlator: Correlator, event: Event, matched: Sequence[str]) -> list[Counted]:
+    """The correlations that the matches of `event` count for, then those over these, once `correlator` has had it."""
+    reached = correlator.reached(event, matched)
+    lacking: dict[str, tuple[str, ...]] = {}
+    found = []
+    for rule, correlation in _over(rules, matched):
+        lacking[rule.id] = _lacking(correlation, event, matched, lacking)
+        groups = reached.get(rule.id)
+        if groups is Lack.NOT_NUMERIC:
+            found.append(Counted(rule, None, (), 0, holds=False, not_numeric=correlation.fields))
+        elif not isinstance(groups, dict):
+            found.append(Counted(rule, None, lacking[rule.id], 0, holds=False))
+        else:
+            for key, (number, holds) in groups.items():
+                shown = int(number) if number == int(number) else float(number)
+                found.append(Counted(rule, dict(zip(correlation.group_by, key, strict=True)), (), shown, holds))
+    return found
 
 
-def _over(rules: RuleSet, bases: Iterable[str]) -> Iterator[Rule]:
-    wanted = set(bases)
-    for rule in rules.rules:
-        if rule.correlation and not wanted.isdisjoint(rule.correlation.rules):
-            yield rule
+def _over(rules: RuleSet, matched: Iterable[str]) -> Iterator[tuple[Rule, Correlation]]:
+    """The correlations over these rules, those over them, and so on; each after all that is below it."""
+    below = set(matched)
+    depths = by_depth(rules.by_id)
+    for rule in sorted(rules.rules, key=lambda rule: depths[rule.id]):
+        if rule.correlation and not below.isdisjoint(rule.correlation.rules):
+            below.add(rule.id)
+            yield rule, rule.correlation
 
 
-def _counted(rule: Rule, correlator: Correlator, event: Event) -> Counted:
-    correlation = rule.correlation
-    assert correlation is not None  # noqa: S101  by _over
-    reached = correlator.reached(rule.id, event)
-    if isinstance(reached, tuple):
-        key, number, holds = reached
-        shown = int(number) if number == int(number) else float(number)
-        return Counted(rule, dict(zip(correlation.group_by, key, strict=True)), (), shown, holds)
-    if reached is Lack.NOT_NUMERIC:
-        return Counted(rule, None, (), 0, holds=False, not_numeric=correlation.fields)
-    names = dict.fromkeys((*correlation.group_by, *correlation.fields))
-    lacking = tuple(name for name in names if event.fields.get(name) is None)
-    return Counted(rule, None, lacking, 0, holds=False)
+def _lacking(
+    correlation: Correlation, event: Event, matched: Sequence[str], below: Mapping[str, tuple[str, ...]]
+) -> tuple[str, ...]:
+    """What keeps an event out of a correlation."""
+    names: dict[str, None] = {}
+    for base in correlation.rules:
+        read = correlation.called(base, (*correlation.group_by, *correlation.fields)) if base in matched else ()
+        names |= dict.fromkeys(name for name in read if value_of(event, name) is None)
+        names |= dict.fromkeys(below.get(base, ()))
+    return tuple(names)
 
 
 def find_rules(rules: RuleSet, wanted: str, titles: Iterable[str] = ()) -> list[Rule]:

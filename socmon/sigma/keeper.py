@@ -1,7 +1,7 @@
 """The groups of one rule, and what it reads of an event: its group, and what its condition looks at."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -9,10 +9,17 @@ from socmon.event import Event
 from socmon.sigma.joining import Limits
 from socmon.sigma.measured import BEHIND, RESULT, Measured, MeasuredWindow, Member, News
 from socmon.sigma.measures import Fact, Lack
-from socmon.sigma.rule import Number, Rule
+from socmon.sigma.rule import Number, Rule, by_depth
 from socmon.sigma.windows import NEVER_US, EventCountWindow, Group
 
 Key = tuple[str, ...]
+
+
+class Reached(NamedTuple):
+    """How far a condition is in a group: what it compares, and whether that fulfils it."""
+
+    number: Number
+    holds: bool
 
 
 class Keeper:
@@ -22,23 +29,27 @@ class Keeper:
         window: None for a rule without correlation.
         reach_us: how far back from its end an alert's window may hold events.
         parents: the correlations that its results are events of.
-        is_chained: it is such a correlation itself.
+        depth: how many correlations stand below it, one upon another.
     """
 
-    def __init__(self, rule: Rule, rules: Mapping[str, Rule], limits: Limits) -> None:
+    def __init__(self, rule: Rule, limits: Limits, *, depth: int = 0, behind_us: int = 0) -> None:
+        """Without groups.
+
+        Args:
+            behind_us: how far back from a result of a correlation below it the events behind that may stand.
+        """
         self.rule = rule
         correlation = rule.correlation
         self.fields = correlation.group_by if correlation else ("host",)
-        self.parents: list[Keeper] = []
+        self._counted = correlation.fields if correlation else ()
+        self.depth = depth
+        self.parents: list[Parent] = []
         self.window: EventCountWindow | MeasuredWindow | None = None
         self.reach_us = 0
-        self.is_chained = False
         self._positions: dict[str, tuple[int, ...]] = {}
+        self._called: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}  # per rule, where there are aliases
         if correlation:
-            bases = [rules[base].correlation for base in correlation.rules if base in rules]
-            behind_us = max((base.timespan_us for base in bases if base), default=0)
             self.reach_us = correlation.timespan_us + behind_us
-            self.is_chained = behind_us > 0
             if correlation.type == "event_count" and not behind_us:
                 self.window = EventCountWindow(correlation, limits.max_members // 100)
             else:
@@ -46,6 +57,10 @@ class Keeper:
         if correlation and correlation.type in ("temporal", "temporal_ordered"):
             for position, base in enumerate(correlation.rules):
                 self._positions[base] = (*self._positions.get(base, ()), position)
+        if correlation and correlation.aliases:
+            for base in correlation.rules:
+                names = (correlation.called(base, correlation.group_by), correlation.called(base, correlation.fields))
+                self._called[base] = names
         self.memory_us = max(limits.suppress_us, self.reach_us)
         self.groups: dict[Key, Group] = {}
         self.members = 0
@@ -60,56 +75,76 @@ class Keeper:
         """An empty group."""
         return self.window.group() if isinstance(self.window, MeasuredWindow) else Group()
 
-    def key_of(self, event: Event) -> Key | None:
-        """Values of the group-by fields; None if one is missing."""
+    def facts_of(self, event: Event, matched: Sequence[str]) -> Collection[tuple[Key, Fact]] | Lack:
+        """The groups of an event that matches the rules `matched`, and what the condition reads of it in each.
+
+        Just one, unless aliases lead some of these rules to other fields than others.
+        """
+        if self._called:
+            return self._facts_by_rule(event, matched)
         if self.window is None:
-            return (event.host,)
-        values = list(map(event.fields.get, self.fields))
-        if None in values:
-            values = [_value(event, field) for field in self.fields]
-        return None if None in values else tuple(map(str, values))
-
-    def reached(self, event: Event) -> tuple[Key, Number | None] | Lack:
-        """The group of `event`, and what the condition compares there, in the window that ends at its newest event.
-
-        None where the condition counts no event; a Lack if the event is none of the correlation.
-        """
-        key = self.key_of(event)
-        if key is None or self.window is None:
+            return (((event.host,), 1),)
+        if (key := _texts(event, self.fields)) is None:
             return Lack.MISSING
-        if isinstance(fact := self.fact_of(event, self._positions, event.repeat), Lack):
-            return fact
-        group = self.groups.get(key)
-        if isinstance(group, Measured):
-            return key, group.measure.reached(group.times[-1] - self.window.timespan_us)
-        return key, group.total if group else None
+        fact = self._fact_of(event, self._counted, matched)
+        return fact if isinstance(fact, Lack) else ((key, fact),)
 
-    def fact_of(self, event: Event, matched: Iterable[str], weight: int) -> Fact | Lack:
-        """What the condition of a measured window reads of an event that matches the rules `matched`.
+    def _facts_by_rule(self, event: Event, matched: Iterable[str]) -> Collection[tuple[Key, Fact]] | Lack:
+        found: dict[Key, Fact] = {}
+        lack = Lack.MISSING
+        for rule_id in matched:
+            if (called := self._called.get(rule_id)) is None:
+                continue
+            fields, counted = called
+            if (key := _texts(event, fields)) is None:
+                continue
+            fact = self._fact_of(event, counted, (rule_id,))
+            if not isinstance(fact, Lack):
+                found[key] = self.merged(found[key], fact) if key in found else fact
+            elif fact is Lack.NOT_NUMERIC:
+                lack = fact
+        return found.items() if found else lack
 
-        A result of a correlation has the fields that this one is grouped by, with the values of every event behind it:
-        so any of these events can be asked.
+    def _fact_of(self, event: Event, counted: tuple[str, ...], matched: Iterable[str]) -> Fact | Lack:
+        values = [value_of(event, name) for name in counted]
+        return Lack.MISSING if None in values else self.fact(values, matched, event.repeat)
+
+    def fact(self, values: Sequence[Any], matched: Iterable[str], weight: int) -> Fact | Lack:
+        """What the condition reads of an event.
+
+        Args:
+            values: of the fields whose values it reads; none is missing.
+            matched: the rules that the event stands for.
+            weight: how many events it stands for.
         """
-        correlation = self.rule.correlation
-        if correlation is None or not isinstance(self.window, MeasuredWindow):
+        if not isinstance(self.window, MeasuredWindow):
             return weight
-        values = [_value(event, field) for field in correlation.fields]
-        if None in values:
-            return Lack.MISSING
         return self.window.blank.fact(values, self._positions_of(matched) if self._positions else (), weight)
 
     def _positions_of(self, matched: Iterable[str]) -> tuple[int, ...]:
         found = [self._positions[base] for base in matched if base in self._positions]
         return found[0] if len(found) == 1 else tuple(sorted({position for each in found for position in each}))
 
-    def hand_on(
-        self, group: Group, last: int, fresh: Iterable[int], event: Event, pending: dict["Keeper", News]
-    ) -> int:
-        """The condition holds at event `last`: that is an event for each parent, with those behind it.
+    @property
+    def merged(self) -> Callable[[Any, Any], Fact]:
+        """See `Measure.merged`."""
+        return self.window.merged if isinstance(self.window, MeasuredWindow) else max
+
+    def reached(self, key: Key) -> Reached:
+        """How far the condition is in a group, in the window that ends at its newest event."""
+        group, number = self.groups.get(key), None
+        if isinstance(group, Measured) and self.window:
+            number = group.measure.reached(group.times[-1] - self.window.timespan_us)
+        elif group:
+            number = group.total
+        return Reached(number or 0, number is not None and self.window is not None and self.window.holds(number))
+
+    def hand_on(self, key: Key, group: Group, last: int, fresh: Sequence[int], pending: "Pending") -> int:
+        """The condition holds at event `last` of a group: that is an event for each parent, with those behind it.
 
         Args:
-            fresh: of the window, the events that were not handed on yet.
-            event: one of the window's.
+            fresh: of the window, and from before it, the events that were not handed on yet.
+            pending: takes what comes to the parents.
 
         Returns:
             Of how many parents it is none, as its value is no number.
@@ -117,13 +152,12 @@ class Keeper:
         unusable = 0
         lost_us = max(group.lost_us, self.evicted_us)
         for parent in self.parents:
-            if not isinstance(parent.window, MeasuredWindow):
-                continue  # never: it stands over a correlation
-            fact = parent.fact_of(event, (self.rule.id,), 1)
+            keeper = parent.keeper
+            fact = keeper.fact(parent.values_of(key), (self.rule.id,), 1)
             if isinstance(fact, Lack):
                 unusable += 1
                 continue
-            news, merged = pending.setdefault(parent, News()), parent.window.merged
+            news, merged = pending.setdefault(keeper, {}).setdefault(parent.key_of(key), News()), keeper.merged
             if lost_us >= group.times[last] - self.reach_us:
                 news.lost_us = max(news.lost_us, lost_us)
             for index in fresh:
@@ -140,6 +174,38 @@ class Keeper:
         return group if not isinstance(group, Measured) or group.is_whole() else None
 
 
+class Parent:
+    """A correlation over another one, and which of the other's group fields it takes.
+
+    A result has the fields that its correlation is grouped by, and no others.
+    """
+
+    def __init__(self, keeper: Keeper, base: Keeper) -> None:
+        correlation = keeper.rule.correlation
+        assert correlation is not None  # noqa: S101  by keepers_of
+        self.keeper = keeper
+        self._key = [base.fields.index(name) for name in correlation.called(base.rule.id, correlation.group_by)]
+        self._values = [base.fields.index(name) for name in correlation.called(base.rule.id, correlation.fields)]
+
+    def key_of(self, key: Key) -> Key:
+        """The group of a result in group `key` of the base."""
+        return tuple([key[index] for index in self._key])
+
+    def values_of(self, key: Key) -> Key:
+        """The values that are counted of it."""
+        return tuple([key[index] for index in self._values])
+
+
+# What an event comes to at one correlation after another: per keeper, what is new in each of its groups.
+Pending = dict[Keeper, dict[Key, News]]
+
+
+def lowest(pending: Mapping[Keeper, Any]) -> list[Keeper]:
+    """Those to go on with: nothing that is pending can come to anything more for them."""
+    depth = min(keeper.depth for keeper in pending)
+    return [keeper for keeper in pending if keeper.depth == depth]
+
+
 def keepers_of(rules: Iterable[Rule], limits: Limits) -> tuple[dict[str, Keeper], dict[str, list[Keeper]]]:
     """A keeper for each rule that alerts or feeds a correlation of correlations, by id.
 
@@ -148,23 +214,39 @@ def keepers_of(rules: Iterable[Rule], limits: Limits) -> tuple[dict[str, Keeper]
     by_id = {rule.id: rule for rule in rules}
     correlations = [rule.correlation for rule in by_id.values() if rule.correlation]
     chained = {base for correlation in correlations for base in correlation.rules if base in by_id}
-    keepers = {
-        rule.id: Keeper(rule, by_id, limits)
-        for rule in by_id.values()
-        if rule.alerts or (rule.correlation and rule.id in chained)
-    }
+    made: dict[str, Keeper] = {}
     fed_by: dict[str, list[Keeper]] = {}
-    for keeper in keepers.values():
-        correlation = keeper.rule.correlation
-        for base in dict.fromkeys(correlation.rules) if correlation else (keeper.rule.id,):
-            if base in by_id and by_id[base].correlation and base != keeper.rule.id:
-                keepers[base].parents.append(keeper)
-            else:
-                fed_by.setdefault(base, []).append(keeper)
+    for rule_id, depth in by_depth(by_id).items():
+        rule = by_id[rule_id]
+        if not rule.alerts and not (rule.correlation and rule_id in chained):
+            continue
+        below = [made[base] for base in _bases(rule) if base in by_id and by_id[base].correlation]
+        behind_us = max((base.reach_us for base in below), default=0)
+        made[rule_id] = keeper = Keeper(rule, limits, depth=depth, behind_us=behind_us)
+        for base in below:
+            base.parents.append(Parent(keeper, base))
+    # In the order of the rules again: so alerts of one event are handed out, whatever stands over what.
+    keepers = {rule_id: made[rule_id] for rule_id in by_id if rule_id in made}
+    for fed in keepers.values():
+        for name in _bases(fed.rule):
+            if name not in by_id or not by_id[name].correlation:
+                fed_by.setdefault(name, []).append(fed)
     return keepers, fed_by
 
 
-def _value(event: Event, field: str) -> Any:
+def _bases(rule: Rule) -> Iterable[str]:
+    return dict.fromkeys(rule.correlation.rules) if rule.correlation else (rule.id,)
+
+
+def value_of(event: Event, field: str) -> Any:
     """A field's value; `host` is the event's own where no field is called so. None if it is missing."""
     value = event.fields.get(field)
     return event.host or None if value is None and field == "host" else value
+
+
+def _texts(event: Event, names: tuple[str, ...]) -> Key | None:
+    """Values of fields; None if one is missing."""
+    values = list(map(event.fields.get, names))
+    if None in values:
+        values = [value_of(event, name) for name in names]
+    return None if None in values else tuple(map(str, values))

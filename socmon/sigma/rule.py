@@ -1,9 +1,10 @@
 """What a Sigma rule is once it is loaded; its compiled condition stays inside the rule set."""
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
+from graphlib import TopologicalSorter
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -44,17 +45,28 @@ CorrelationType = Literal[
 Number = int | Decimal | Fraction
 
 
+class Alias(Struct, frozen=True):
+    """A field of a correlation that stands under another name in the events of some of its rules.
+
+    Attributes:
+        fields: (id of a rule, name of the field in the events that it matches); of a correlation, in its results.
+    """
+
+    name: str
+    fields: tuple[tuple[str, str], ...]
+
+
 class Correlation(Struct, frozen=True):
     """What matches of other rules must come to, together (Sigma correlation rules specification 2.1).
 
     Attributes:
-        rules: ids of single-event rules, and of correlations over such; for temporal_ordered in the order in which they
-            must match, for the other types once each.
+        rules: ids of single-event rules, and of correlations; for temporal_ordered in the order in which they must
+            match, for the other types once each.
         group_by: fields whose values make a group; empty: one group for all.
         timespan_us: length of the window, in microseconds.
         value: what the number that the window comes to is compared with, by `op`; for temporal_ordered how many of
             `rules` must match: all. Whole, but for value_sum, value_avg and value_percentile.
-        aliases: field aliases; always empty, as rules that use them are refused for now.
+        aliases: field aliases, which `group_by` and `fields` may name.
         also: further comparisons of a range, which must hold as well.
         generate: the rules that it refers to alert as well.
         fields: whose values the condition reads; value_count counts the distinct combinations of several.
@@ -67,11 +79,18 @@ class Correlation(Struct, frozen=True):
     timespan_us: int
     op: CountOp
     value: int | Decimal
-    aliases: tuple[()] = ()
+    aliases: tuple[Alias, ...] = ()
     generate: bool = False
     also: tuple[tuple[CountOp, int | Decimal], ...] = ()
     fields: tuple[str, ...] = ()
     percentile: int | Decimal | None = None
+
+    def called(self, rule_id: str, names: Sequence[str]) -> tuple[str, ...]:
+        """What fields and aliases of this correlation are called in the events of one of its rules."""
+        if not self.aliases:
+            return tuple(names)
+        own = {alias.name: dict(alias.fields).get(rule_id, alias.name) for alias in self.aliases}
+        return tuple(own.get(name, name) for name in names)
 
 
 class Filter(Struct, frozen=True):
@@ -116,3 +135,15 @@ class Rule(Struct, frozen=True):
     alerts: bool = True
     correlation: Correlation | None = None
     filters: tuple[Filter, ...] = ()
+
+
+def by_depth(rules: Mapping[str, Rule]) -> dict[str, int]:
+    """How many correlations stand below each rule, one upon another; in an order in which all below one come first."""
+    below = {
+        rule.id: [base for base in rule.correlation.rules if base in rules] if rule.correlation else []
+        for rule in rules.values()
+    }
+    depths: dict[str, int] = {}
+    for one in TopologicalSorter(below).static_order():
+        depths[one] = max((depths[base] + 1 for base in below[one] if rules[base].correlation), default=0)
+    return depths

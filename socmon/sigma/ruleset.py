@@ -11,7 +11,7 @@ from socmon.sigma.matcher import Compiler, Fields
 from socmon.sigma.outline import Piece
 from socmon.sigma.placeholders import NO_PLACEHOLDERS, Placeholders
 from socmon.sigma.plans import Plans
-from socmon.sigma.rule import Rule, RuleError
+from socmon.sigma.rule import Correlation, Rule, RuleError, by_depth
 
 
 class RuleSet:
@@ -43,6 +43,9 @@ class RuleSet:
         self._sources = sources
         self._conditions = conditions
         self._fields = {rule_id: _fields_of(piece.node) for rule_id, piece in conditions.items()}
+        for rule_id in by_depth(self.by_id):
+            if correlation := self.by_id[rule_id].correlation:
+                self._fields[rule_id] = self._fields_below(correlation)
         compiler = Compiler()
         self._plans = Plans(
             sources,
@@ -99,16 +102,21 @@ class RuleSet:
     def fields_of(self, rule_id: str) -> tuple[str, ...]:
         """Names of the fields that a rule reads, once each, in its order; () for a rule of keywords only.
 
-        For a correlation: those of its rules, then its group-by fields, then those whose values it counts.
+        For a correlation: those of its rules, then its group-by fields, then those whose values it counts; for an alias
+        the fields that it stands for.
 
         Raises:
             KeyError: no rule has this id.
         """
-        correlation = self.by_id[rule_id].correlation
-        if correlation is None:
-            return self._fields[rule_id]
-        names = [name for base in correlation.rules for name in self.fields_of(base)]
-        return tuple(dict.fromkeys([*names, *correlation.group_by, *correlation.fields]))
+        return self._fields[rule_id]
+
+    def _fields_below(self, correlation: Correlation) -> tuple[str, ...]:
+        names = [name for base in correlation.rules for name in self._fields[base]]
+        single = [base for base in correlation.rules if self.by_id[base].correlation is None]
+        for own in (correlation.group_by, correlation.fields):
+            # The fields of results are the group-by fields of the correlations below, which are in the list already.
+            names += [name for each in own for base in single for name in correlation.called(base, (each,))]
+        return tuple(dict.fromkeys(names))
 
 
 def _fields_of(node: Node) -> tuple[str, ...]:

@@ -101,17 +101,17 @@ def test_temporal_over_thousands_of_rules_costs_what_an_event_matches(monkeypatc
     names = [f"rule-{number}" for number in range(3000)]
     correlator = correlator_of("temporal", ("gte", 3), rules=names)
     looked_at: list[int] = []
-    fact_of, enter = Keeper.fact_of, Different.enter
+    fact_of, enter = Keeper.fact, Different.enter
 
-    def counting_facts(keeper: Keeper, event: Event, matched: Any, weight: int) -> Any:
+    def counting_facts(keeper: Keeper, values: Any, matched: Any, weight: int) -> Any:
         looked_at.append(len(matched))
-        return fact_of(keeper, event, matched, weight)
+        return fact_of(keeper, values, matched, weight)
 
     def counting_steps(measure: Different, fact: Any, time_us: int) -> None:
         looked_at.append(len(fact))
         enter(measure, fact, time_us)
 
-    monkeypatch.setattr(Keeper, "fact_of", counting_facts)
+    monkeypatch.setattr(Keeper, "fact", counting_facts)
     monkeypatch.setattr(Different, "enter", counting_steps)
     feed(correlator, 1, 0, rules=(names[7],))
     feed(correlator, 2, 1, rules=(names[2999],))

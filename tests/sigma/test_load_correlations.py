@@ -82,9 +82,8 @@ def test_the_hash_of_a_chain_covers_the_rules_below_its_bases() -> None:
 @pytest.mark.parametrize(
     ("documents", "at", "reason"),
     [
-        ([correlation("top", "[over]"), correlation("over", "[burst]"), BURST, ONE], 5, "a chain has one level"),
         ([correlation("top", "[nobody]"), ONE], 5, "no rule with id or name 'nobody'"),
-        ([correlation("top", "\n    - one\n    - top"), ONE], 7, "'top' refers to this correlation in turn"),
+        ([correlation("top", "\n    - one\n    - top"), ONE], 7, "'top' is this correlation itself; a chain must not"),
         ([correlation("top", "[burst]").replace("user]", "host]"), BURST, ONE], 6, "no field 'host'; add it to its g"),
         ([correlation("top", "[burst]", "value_count", "{gte: 2, field: F}"), BURST, ONE], 8, "no field 'F'; add it"),
         ([correlation("top", "[one]", "value_count", "{gte: 2}"), ONE], 8, "value_count needs the field"),
@@ -112,8 +111,50 @@ def test_what_cannot_be_meant_is_refused_at_its_line(documents: list[str], at: i
 def test_two_correlations_over_each_other_are_both_refused() -> None:
     first, second = refused(together(correlation("up", "[down]"), correlation("down", "[up]")))
 
-    assert "'down' refers to this correlation in turn; a chain must not go round in a circle" in first
-    assert "'up' refers to this correlation in turn" in second
+    assert first.startswith("5: 'down' refers to this correlation in turn; a chain must not go round in a circle: ")
+    assert first.endswith(": up → down → up")
+    assert second.startswith("14: 'up' refers to this correlation in turn")
+
+
+def test_a_long_circle_is_shown_shortened_and_what_stands_above_it_is_refused_for_it() -> None:
+    ring = [correlation(f"c{n}", f"[one, c{(n + 1) % 9}]") for n in range(9)]
+
+    above, *circle = refused(together(correlation("above", "[one, c4]"), ONE, *ring))
+
+    assert above.endswith("the correlation 'c4' is refused itself; mend it first")
+    assert [error.rpartition(": ")[2] for error in circle[:2]] == [
+        "c0 → c1 → c2 → c3 → … → c0",
+        "c1 → c2 → c3 → c4 → … → c1",
+    ]
+    assert len(circle) == 9
+
+
+def test_a_chain_has_any_depth_and_its_documents_any_order() -> None:
+    levels = [correlation(f"c{n}", f"[c{n + 1}]" if n < 1999 else "[one]") for n in range(2000)]
+
+    rules = loaded(together(*levels, ONE))
+
+    top = rules.rules[0].correlation
+    assert top is not None
+    assert top.rules == (rules.rules[1].id,)
+    assert [rule.id for rule in rules.rules if rule.alerts] == [rules.rules[0].id]
+    assert rules.fields_of(rules.rules[0].id) == ("F", "ip", "user")
+
+
+def test_with_generate_only_the_level_below_alerts_too() -> None:
+    middle = correlation("middle", "[burst]", more="  generate: true\n")
+
+    rules = loaded(together(ONE, BURST, middle, correlation("top", "[middle]"))).rules
+
+    assert [rule.alerts for rule in rules] == [False, True, False, True]
+
+
+def test_the_hash_of_a_chain_covers_all_levels() -> None:
+    text = together(correlation("top", "[middle]"), correlation("middle", "[burst]"), BURST, ONE)
+
+    before, after = (loaded(one).rules[0].hash for one in (text, text.replace("F: x", "F: z")))
+
+    assert before != after
 
 
 def test_a_chain_over_a_refused_correlation_says_so() -> None:

@@ -263,7 +263,7 @@ def test_a_correlation_never_matches_an_event_itself() -> None:
             "true in one place and false in the other",
         ),
         (("group-by:", "group_by:"), "group_by:", "'group_by' is not part of a correlation"),
-        (("group-by: [G, F]", "aliases: {a: {base: F}}"), "aliases:", "aliases are not supported yet"),
+        (("group-by: [G, F]", "aliases: {a: {base: F}}"), "aliases:", "alias 'a' is used nowhere"),
         (("correlation:", "detection: {}\ncorrelation:"), "correlation:", "make it two"),
     ],
 )

@@ -224,6 +224,16 @@ def test_a_correlation_over_two_levels_sees_an_event_of_both_once() -> None:
     assert run.alerts() == [("both", {"ip": "x"}, [1, 2, 3])]
 
 
+def test_a_chain_counts_values_of_results_by_an_alias_of_their_group_fields() -> None:
+    more = "condition: {gte: 2, field: who}\n  aliases: {who: {burst: ip}}"
+    run = Run(over("many", "value_count", "[burst]", "[]", "60s", more), BURST, rule("a"))
+
+    for at, address in enumerate("xxxyy"):
+        run.feed(at, a=1, src=address)
+
+    assert run.alerts() == [("many", {}, [1, 2, 3, 4, 5])]
+
+
 def test_with_generate_each_level_below_alerts_with_its_own_names() -> None:
     breach, waves = (each.replace("  timespan", "  generate: true\n  timespan") for each in (BREACH, WAVES))
     run = Run(breach, waves, BURST, rule("a"), rule("b"))

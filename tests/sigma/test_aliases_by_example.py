@@ -101,6 +101,24 @@ def test_the_example_of_the_specification_joins_what_has_the_same_two_addresses(
     assert run.alerts() == [("back", {"internal_ip": "10.0.0.1", "remote_ip": "6.6.6.6"}, [1, 4])]
 
 
+def test_the_chain_of_the_specification_finds_the_login_that_follows_ten_failures_of_its_user() -> None:
+    """Sigma correlation rules specification 2.1, "Failed Logins Followed by Successful Login"."""
+    run = Run(
+        over("breach", "temporal_ordered", "[multiple_failed_login, successful_login]", "[User]", "10m", ""),
+        over("multiple_failed_login", "event_count", "[failed_login]", "[User]", "10m", "condition: {gte: 10}"),
+        rule("failed_login", "EventID: [529, 4625]"),
+        rule("successful_login", "EventID: [528, 4624]"),
+    )
+
+    for at in range(10):
+        run.feed(at, EventID=4625, User="an")
+        run.feed(at, EventID=529, User="bao" if at else "chi")
+    for user in ("bao", "chi", "an"):
+        run.feed(60, EventID=4624, User=user)
+
+    assert run.alerts() == [("breach", {"User": "an"}, [*range(1, 20, 2), 23])]
+
+
 def test_an_event_that_two_rules_match_under_different_fields_belongs_to_both_groups() -> None:
     run = Run(rule("a"), rule("b"), EITHER)
 

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 from chain_kit import Seen, Spec
-from chain_rules import A, B, feed, rules_of
+from chain_rules import SINGLE, A, B, feed, id_of, rules_of
 from correlation_kit import INCARNATION
 
 from socmon.sigma.correlator import Correlator
@@ -22,8 +22,10 @@ def seen(seq: int, at: int, rule: str = A, user: str | None = "u", ip: str = "x"
     return Seen(at, seq, frozenset({rule}), tuple(fields.items()))
 
 
-def correlator_of(*specs: Spec, quiet: frozenset[str] = frozenset(), limits: Limits | None = None) -> Correlator:
-    return Correlator(rules_of(specs, quiet=quiet), INCARNATION, limits)
+def correlator_of(*specs: Spec, limits: Limits | None = None) -> Correlator:
+    rules = rules_of((*SINGLE, *specs))
+    assert not rules.errors
+    return Correlator(rules.rules, INCARNATION, limits)
 
 
 def test_values_that_repeat_add_nothing_and_an_event_without_the_field_is_counted_apart() -> None:
@@ -59,17 +61,17 @@ def test_one_event_stands_for_one_position_only() -> None:
 
 
 def test_a_chain_shows_the_raw_events_behind_its_results_once_each() -> None:
-    correlator = correlator_of(BURST, THEN, quiet=frozenset({"burst"}))
+    correlator = correlator_of(BURST, THEN)
 
     feed(correlator, [*(seen(n, n) for n in range(1, 7)), seen(7, 50, B)])
 
     ((alert, seqs),) = correlator.take_alerts()
-    assert (alert.rule_id, alert.count, alert.opened_seq, seqs) == ("then", 7, 7, [1, 2, 3, 4, 5, 6, 7])
+    assert (alert.rule_id, alert.count, alert.opened_seq, seqs) == (id_of("then"), 7, 7, [1, 2, 3, 4, 5, 6, 7])
 
 
 def test_events_behind_a_result_join_though_they_are_before_the_window() -> None:
     short = Spec("then", "temporal_ordered", ("burst", B), ("ip",), 2)
-    correlator = correlator_of(BURST, short, quiet=frozenset({"burst"}))
+    correlator = correlator_of(BURST, short)
 
     feed(correlator, [seen(1, 1), seen(2, 5), seen(3, 9), seen(4, 11, B)])
 
@@ -78,7 +80,7 @@ def test_events_behind_a_result_join_though_they_are_before_the_window() -> None
 
 
 def test_a_late_event_completes_the_burst_below_a_chain() -> None:
-    correlator = correlator_of(BURST, THEN, quiet=frozenset({"burst"}))
+    correlator = correlator_of(BURST, THEN)
 
     feed(correlator, [seen(1, 1), seen(2, 5), seen(3, 30, B)])
     assert correlator.take_alerts() == []
@@ -113,7 +115,7 @@ def test_a_long_value_is_not_taken_for_another_one() -> None:
 def test_a_chain_over_a_base_that_lost_events_says_approximate() -> None:
     correlator = correlator_of(
         Spec("burst", "event_count", (A,), ("ip",), 60, (("gte", 3),)), THEN,
-        quiet=frozenset({"burst"}), limits=Limits(max_members=500),
+        limits=Limits(max_members=500),
     )  # fmt: skip
 
     feed(correlator, [*(seen(n, n) for n in range(1, 9)), seen(9, 9, B)])

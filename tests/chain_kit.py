@@ -1,7 +1,7 @@
 """A second opinion on correlations of every type and on chains: every window from scratch, with nothing of the engine.
 
 Slow on purpose: after each event that comes, all windows of all groups are made anew from plain lists, as
-docs/semantics.md says in "Correlation" and "Alert identity and joining". Times are whole seconds.
+docs/semantics.md, "Correlation", and docs/rules.md, "Types of correlation", say. Times are whole seconds.
 """
 
 import re

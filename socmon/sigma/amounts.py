@@ -1,6 +1,6 @@
 """Sums, averages and percentiles of a window's numbers, exact whatever order events come in.
 
-docs/semantics.md, "Correlation". A fact is the value and how many events this one stands for.
+docs/rules.md, "Types of correlation". A fact is the value and how many events this one stands for.
 """
 
 import re

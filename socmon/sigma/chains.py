@@ -1,6 +1,6 @@
 """Correlations of a rule set in the order of what they refer to: rules first, then each correlation after all below it.
 
-A chain may have any depth (docs/semantics.md, "Correlation"); what goes round in a circle is refused.
+A chain may have any depth (docs/rules.md, "Chains"); what goes round in a circle is refused.
 """
 
 from collections import deque

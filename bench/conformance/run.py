@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bench.conformance import classes, logs, network, web
+from bench.conformance import classes, logs, network, web, windows, windows_correlation
 from socmon.resources import shipped
-from socmon.sigma import load_rules
+from socmon.sigma import RuleSet, load_rules
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "conformance.md"
@@ -106,6 +106,25 @@ def captures_report(data: Path) -> str:
     return network_report(network.scored(data, network.cases(data)))
 
 
+def windows_report(scores: Mapping[str, windows.Score], rules: RuleSet, silent: tuple[int, Sequence[str]]) -> str:
+    """The generated part of the page about Windows events."""
+    cases, few = silent
+    fired = f"SigmaHQ's regression cases that match as often as they must, or more: {share(cases - len(few), cases)}"
+    parts = markdown([*windows.rows(scores)]), markdown([*windows.difference_rows(scores, rules)])
+    return "\n\n".join((*parts, ": ".join([fired, *few])))
+
+
+def windows_reports(data: Path) -> tuple[str, str]:
+    """The parts about Windows events, and about correlations of them; empty where there are none."""
+    if not (data / windows.ARCHIVE).is_file() or not (data / windows.FOLDER).is_dir():
+        return "", ""
+    rules = windows.active_rules(data)
+    matrix = windows_report(windows.scored(data, rules), rules, windows.silent(data, rules))
+    if not (data / windows_correlation.ORACLE).is_file():
+        return matrix, ""
+    return matrix, markdown([*windows_correlation.rows(windows_correlation.scored(data))])
+
+
 def main() -> int:
     """Print the scores; 1 where there is nothing to score by."""
     options = argparse.ArgumentParser(description=__doc__)
@@ -121,11 +140,13 @@ def main() -> int:
     print(f"\nweb logs: {data / web.FOLDER}\n\n{web_logs}")
     captures = captures_report(data)
     print(f"\ncaptures: {data / network.FOLDER}\n\n{captures or 'none here'}")
+    matrix, correlated = windows_reports(data)
+    print(f"\nWindows events: {data / windows.FOLDER}\n\n{matrix or 'none here'}\n\n{correlated}")
     if arguments.write:
         parts = PAGE.read_text("utf-8").split(BEGIN)
         texts = (
             f"{BEGIN}\n\n{text}\n\n{END}{part.partition(END)[2]}"
-            for text, part in zip((lines, web_logs, captures), parts[1:], strict=True)
+            for text, part in zip((lines, web_logs, captures, matrix, correlated), parts[1:], strict=True)
         )
         PAGE.write_text(parts[0] + "".join(texts), "utf-8")
     return 0

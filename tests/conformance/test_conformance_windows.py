@@ -144,6 +144,17 @@ def test_case_does_not_explain_a_value_that_the_other_engine_folds_for_its_backs
     assert [each.name for each in ours.differences] == [OTHER]
 
 
+def test_a_value_in_another_case_explains_nothing_where_the_rule_matches_without_it() -> None:
+    either = PATH.replace(
+        "{GrantedAccess: 'C:\\Windows'}", "[{GrantedAccess: '0x1F3FFF'}, {TargetImage|contains: svchost}]"
+    )
+    loaded = parse_rules("either.yml", either.encode())
+
+    score = windows.score_of("x", [json.dumps(ACCESS).encode()], {}, loaded, Readings(loaded, TABLE_TEXT))
+
+    assert classes(score) == [(1, LOCK, OTHER)]
+
+
 def test_what_no_parser_reads_is_counted_and_its_pairs_are_missing() -> None:
     loaded = rules()
 

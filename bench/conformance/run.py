@@ -111,22 +111,27 @@ def windows_report(scores: Mapping[str, windows.Score], rules: RuleSet, silent: 
     cases, few = silent
     fired = f"SigmaHQ's regression cases that match as often as they must, or more: {share(cases - len(few), cases)}"
     parts = markdown([*windows.rows(scores)]), markdown([*windows.difference_rows(scores, rules)])
-    return "\n\n".join((*parts, ": ".join([fired, *few])))
+    return "\n\n".join((parts[0], windows.limits(scores), parts[1], ": ".join([fired, *few])))
 
 
-def windows_reports(data: Path) -> tuple[str, str]:
-    """The parts about Windows events, and about correlations of them; empty where there are none."""
+def windows_reports(data: Path) -> tuple[str, str, bool]:
+    """The parts about Windows events, and about correlations of them; empty where there are none.
+
+    And whether all is explained there, and no regression case silent.
+    """
     if not (data / windows.ARCHIVE).is_file() or not (data / windows.FOLDER).is_dir():
-        return "", ""
+        return "", "", True
     rules = windows.active_rules(data)
-    matrix = windows_report(windows.scored(data, rules), rules, windows.silent(data, rules))
+    scores, silent = windows.scored(data, rules), windows.silent(data, rules)
+    matrix, explained = windows_report(scores, rules, silent), windows.is_explained(scores) and not silent[1]
     if not (data / windows_correlation.ORACLE).is_file():
-        return matrix, ""
-    return matrix, markdown([*windows_correlation.rows(windows_correlation.scored(data))])
+        return matrix, "", explained
+    correlated = windows_correlation.scored(data)
+    return matrix, markdown([*windows_correlation.rows(correlated)]), explained and correlated.is_explained
 
 
 def main() -> int:
-    """Print the scores; 1 where there is nothing to score by."""
+    """Print the scores; 1 where there is nothing to score by, or a difference on Windows events has no class."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--write", action="store_true", help="write docs/conformance.md too")
     arguments = options.parse_args()
@@ -140,7 +145,7 @@ def main() -> int:
     print(f"\nweb logs: {data / web.FOLDER}\n\n{web_logs}")
     captures = captures_report(data)
     print(f"\ncaptures: {data / network.FOLDER}\n\n{captures or 'none here'}")
-    matrix, correlated = windows_reports(data)
+    matrix, correlated, explained = windows_reports(data)
     print(f"\nWindows events: {data / windows.FOLDER}\n\n{matrix or 'none here'}\n\n{correlated}")
     if arguments.write:
         parts = PAGE.read_text("utf-8").split(BEGIN)
@@ -149,7 +154,7 @@ def main() -> int:
             for text, part in zip((lines, web_logs, captures, matrix, correlated), parts[1:], strict=True)
         )
         PAGE.write_text(parts[0] + "".join(texts), "utf-8")
-    return 0
+    return 0 if explained else 1
 
 
 if __name__ == "__main__":

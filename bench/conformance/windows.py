@@ -75,6 +75,11 @@ class Score(Struct):
         """Pairs of socmon that the second engine does not match."""
         return len(self.differences) - self.missing
 
+    @property
+    def unexplained(self) -> list[Difference]:
+        """Differences without a class."""
+        return [each for each in self.differences if each.name == OTHER]
+
     def add(self, other: "Score") -> None:
         """Count another file."""
         self.events += other.events
@@ -204,6 +209,26 @@ def silent(data: Path, rules: RuleSet) -> tuple[int, list[str]]:
     return len(cases), few
 
 
+def limits(scores: Mapping[str, Score]) -> str:
+    """Which sets keep to what is demanded, before any explanation and without what a class explains."""
+    before = [name for name, score in scores.items() if not _keeps(score, score.differences)]
+    after = [name for name, score in scores.items() if not _keeps(score, score.unexplained)]
+    demanded = f"missing ≤ {MAX_MISSING:.1%}, extra ≤ {MAX_EXTRA:.1%}".replace("%", " %")
+    told = f"beyond it before any explanation: {', '.join(before) or 'none'}"
+    return f"Demanded: {demanded}; {told}; without what a class explains: {', '.join(after) or 'none'}."
+
+
+def is_explained(scores: Mapping[str, Score]) -> bool:
+    """Whether each difference has its class, and no class denies what both engines match."""
+    return not any(score.unexplained or score.denied for score in scores.values())
+
+
+def _keeps(score: Score, differences: Sequence[Difference]) -> bool:
+    missing = sum(each.expected for each in differences)
+    extra = len(differences) - missing
+    return missing <= MAX_MISSING * score.expected and extra <= MAX_EXTRA * score.expected
+
+
 def _part(count: int, whole: int) -> str:
     return f"{count} ({100 * count / whole:.2f} %)" if whole else str(count)
 
@@ -212,10 +237,9 @@ def rows(scores: Mapping[str, Score]) -> Iterator[tuple[str, ...]]:
     """A row a set, before any explanation."""
     yield "set", "events", "unparsed", "pairs expected", "ours", "missing", "extra", "not classified"
     for name, score in scores.items():
-        unknown = sum(each.name == OTHER for each in score.differences)
         parts = _part(score.missing, score.expected), _part(score.extra, score.expected)
         counts = (score.events, score.unparsed, score.expected, score.ours)
-        yield (name, *(f"{count:,}" for count in counts), *parts, str(unknown))
+        yield (name, *(f"{count:,}" for count in counts), *parts, str(len(score.unexplained)))
 
 
 def difference_rows(scores: Mapping[str, Score], rules: RuleSet) -> Iterator[tuple[str, ...]]:
@@ -231,10 +255,9 @@ def difference_rows(scores: Mapping[str, Score], rules: RuleSet) -> Iterator[tup
             counts = str(missing), str(len(every) - missing), where, str(denied)
             yield (each.name, *counts, each.right, each.sentence, _worked(_commonest(every), rules))
     for score in scores.values():
-        for one in score.differences:
-            if one.name == OTHER:
-                missed, more = str(int(one.expected)), str(int(not one.expected))
-                yield OTHER, missed, more, one.place, "", "", "The reason is not known yet.", one.rule_id
+        for one in score.unexplained:
+            missed, more = str(int(one.expected)), str(int(not one.expected))
+            yield OTHER, missed, more, one.place, "", "", "The reason is not known yet.", one.rule_id
 
 
 def _commonest(differences: Sequence[Difference]) -> Difference:

@@ -74,6 +74,11 @@ class Score(Struct):
     missing: list[Window]
     extra: dict[str, list[Window]]
 
+    @property
+    def is_explained(self) -> bool:
+        """Whether nothing is missing, and all that is extra has its class."""
+        return not self.missing and OTHER not in self.extra
+
 
 def rule_files(data: Path) -> dict[str, RuleSet]:
     """The real correlation rules, each file for itself, by its name."""

@@ -175,6 +175,28 @@ def test_the_page_gives_counts_before_it_explains_and_a_worked_event() -> None:
     assert table.endswith("2/3 66.7 %: Silent one")
 
 
+def test_the_limits_are_asked_before_and_after_the_classes_and_any_unexplained_difference_fails() -> None:
+    case, other = (Difference("f", 1, LOCK, False, name, "") for name in ("whole values told apart by case", OTHER))
+    fine = {"a": Score(expected=100, differences=[case, case])}
+    beyond = {"a": Score(expected=100, differences=[case, case, case])}
+    missing = {"a": Score(expected=100, differences=[Difference("f", 1, LOCK, True, OTHER, "")])}
+
+    assert "missing ≤ 0.5 %, extra ≤ 2.0 %; beyond it before any explanation: none; " in windows.limits(fine)
+    assert "before any explanation: a; without what a class explains: none." in windows.limits(beyond)
+    assert "before any explanation: a; without what a class explains: a." in windows.limits(missing)
+    assert windows.is_explained(beyond)
+    assert not windows.is_explained({"a": Score(expected=100, differences=[other])})
+    assert not windows.is_explained({"a": Score(expected=100, denied={"x": 1})})
+
+
+def test_a_missing_window_or_one_without_a_class_is_not_explained() -> None:
+    counts = {"files": 1, "rules": 1, "expected": 1, "ours": 1}
+
+    assert windows_correlation.Score(**counts, missing=[], extra={SILENT: [window()]}).is_explained
+    assert not windows_correlation.Score(**counts, missing=[window()], extra={}).is_explained
+    assert not windows_correlation.Score(**counts, missing=[], extra={OTHER: [window()]}).is_explained
+
+
 def window(**changes: Any) -> Window:
     return structs.replace(Window("f", "r", 5, (("u", "a"),), 2, (1, 2)), **changes)
 
@@ -216,4 +238,4 @@ def test_scores_of_files_add_up() -> None:
 
 
 def test_folders_without_windows_events_are_passed_over(tmp_path: Path) -> None:
-    assert run.windows_reports(tmp_path) == ("", "")
+    assert run.windows_reports(tmp_path) == ("", "", True)

@@ -37,6 +37,8 @@ def parse(document: Document, data: dict[str, Any], kind: type[_KindT]) -> _Kind
     stated = data.get("id")
     if not isinstance(stated, str | None):
         return [RefusedError(f"the id must be a UUID in text, not {stated!r:.60}", ("id",))]
+    if isinstance(references := data.get("references"), str):
+        data = data | {"references": [references]}  # the schema wants a list, but rules in use have text; it is clear
     try:
         parsed: _KindT = kind.from_dict(data, collect_errors=True, policy=POLICY)
     except PYSIGMA_ERRORS as error:

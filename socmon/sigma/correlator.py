@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from socmon.event import Alert, Event, Match, clock_of
-from socmon.sigma.joining import Limits, Row, alert_id, find, join
+from socmon.sigma.joining import Limits, Row, alert_id, find, is_approximate, join
 from socmon.sigma.keeper import Keeper, Key, Pending, Reached, keepers_of, lowest
 from socmon.sigma.measured import Measured, MeasuredWindow, Member, News
 from socmon.sigma.measures import Lack
@@ -201,6 +201,7 @@ class Correlator:
         seq, weight, window = event.record.seq, event.repeat, keeper.window
         if window is None:
             alert = find(group, time_us, (), self.limits) or self._open(keeper, key, group, event, (seq, time_us))
+            alert.approximate |= is_approximate(group, alert, time_us, (), group.lost_us, self.limits)
             self._join(keeper, key, alert, [Row(seq, time_us, weight)], event)
             return
         held = len(group)
@@ -219,13 +220,13 @@ class Correlator:
                 group.take(fresh, group.seqs[span[-1]])
         keeper.members += len(group) - held
         self._members += len(group) - held
-        if self._members > self.limits.max_members:
+        while self._members > self.limits.max_members:  # one event may bring a chain hundreds
             self._evict(max(self._keepers.values(), key=lambda other: other.members))
 
     def _touch(self, keeper: Keeper, key: Key) -> Group:
         group = keeper.groups.pop(key, None)
         if group is None:
-            if self._groups >= self.limits.max_groups:
+            while self._groups >= self.limits.max_groups:
                 self._evict(max(self._keepers.values(), key=lambda other: len(other.groups)))
             self._groups += 1
             group = keeper.new_group()
@@ -260,8 +261,8 @@ class Correlator:
             if not near:
                 fresh = group.events(window)
         rows = [Row(group.seqs[index], group.times[index], group.weights[index]) for index in fresh]
-        lost_us = max(group.lost_us, keeper.evicted_us)
-        alert.approximate |= lost_us >= group.times[last] - keeper.reach_us
+        lost_us = keeper.lost_us(group) + keeper.reach_us
+        alert.approximate |= is_approximate(group, alert, group.times[last], near, lost_us, self.limits)
         group.take(fresh, alert.opened_seq)
         self._join(keeper, key, alert, rows, event)
 
@@ -310,8 +311,9 @@ class Correlator:
     def _evict(self, keeper: Keeper) -> None:
         """Drop the coldest 64th of the groups of the rule that holds the most, so that no rule starves the others."""
         for key in list(keeper.groups)[: max(1, len(keeper.groups) // 64)]:
-            times = keeper.groups[key].times
-            keeper.evicted_us = max(keeper.evicted_us, times[-1] if times else NEVER_US)
+            group = keeper.groups[key]
+            joinable = (alert.last_us + self.limits.suppress_us for alert in group.alerts)
+            keeper.evicted_us = max(keeper.evicted_us, group.lost_us, *group.times[-1:], *joinable)
             self._meta.tally.evicted += 1
             self._remove(keeper, key)
 

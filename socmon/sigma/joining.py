@@ -60,10 +60,30 @@ def find(group: Group, time_us: int, near: Collection[int], limits: Limits) -> O
     for alert in fitting:
         if alert.opened_seq in near:
             return alert
-    for alert in fitting:
-        if alert.first_us - limits.suppress_us <= time_us <= alert.last_us + limits.suppress_us:
-            return alert
-    return None
+    return next((alert for alert in fitting if _is_beside(alert, time_us, limits)), None)
+
+
+def _is_beside(alert: OpenAlert, time_us: int, limits: Limits) -> bool:
+    return alert.first_us - limits.suppress_us <= time_us <= alert.last_us + limits.suppress_us
+
+
+def is_approximate(
+    group: Group, alert: OpenAlert, time_us: int, near: Collection[int], lost_us: int, limits: Limits
+) -> bool:
+    """Whether a match at `time_us` may make of `alert` what it would not without bounds.
+
+    Args:
+        near: as in `find`.
+        lost_us: the newest event time that the match's window may lack, less how far back that reaches.
+    """
+    # Where there is no other alert to join, what is missing matters only in the window.
+    other_us = limits.suppress_us if not alert.revision or len(group.alerts) > 1 else 0
+    if lost_us >= time_us - other_us:
+        return True
+    # One that is approximate may have taken in this match, if it had opened at another time.
+    return any(
+        known.approximate and (known.opened_seq in near or _is_beside(known, time_us, limits)) for known in group.alerts
+    )
 
 
 def join(alert: OpenAlert, rows: Sequence[Row], event: Event, keep: int | None) -> None:

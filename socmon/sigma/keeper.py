@@ -29,6 +29,7 @@ class Keeper:
         window: None for a rule without correlation.
         reach_us: how far back from its end an alert's window may hold events.
         parents: the correlations that its results are events of.
+        below: the correlations whose results, at whatever level, make its events.
         depth: how many correlations stand below it, one upon another.
     """
 
@@ -44,6 +45,7 @@ class Keeper:
         self._counted = correlation.fields if correlation else ()
         self.depth = depth
         self.parents: list[Parent] = []
+        self.below: set[Keeper] = set()
         self.window: EventCountWindow | MeasuredWindow | None = None
         self.reach_us = 0
         self._positions: dict[str, tuple[int, ...]] = {}
@@ -64,7 +66,7 @@ class Keeper:
         self.memory_us = max(limits.suppress_us, self.reach_us)
         self.groups: dict[Key, Group] = {}
         self.members = 0
-        self.evicted_us = NEVER_US  # the newest event time in any group that was evicted
+        self.evicted_us = NEVER_US  # the newest event time that an evicted group may have held, or joined to its alerts
 
     @property
     def group_type(self) -> type[Group]:
@@ -72,8 +74,14 @@ class Keeper:
         return type(self.new_group())
 
     def new_group(self) -> Group:
-        """An empty group."""
-        return self.window.group() if isinstance(self.window, MeasuredWindow) else Group()
+        """An empty group. One with its key may have been evicted."""
+        group = self.window.group() if isinstance(self.window, MeasuredWindow) else Group()
+        group.lost_us = self.evicted_us
+        return group
+
+    def lost_us(self, group: Group) -> int:
+        """The newest event time that a group, or one whose results it counts, may lack."""
+        return max(group.lost_us, *(base.evicted_us for base in self.below)) if self.below else group.lost_us
 
     def facts_of(self, event: Event, matched: Sequence[str]) -> Collection[tuple[Key, Fact]] | Lack:
         """The groups of an event that matches the rules `matched`, and what the condition reads of it in each.
@@ -150,7 +158,7 @@ class Keeper:
             Of how many parents it is none, as its value is no number.
         """
         unusable = 0
-        lost_us = max(group.lost_us, self.evicted_us)
+        lost_us = self.lost_us(group)
         for parent in self.parents:
             keeper = parent.keeper
             fact = keeper.fact(parent.values_of(key), (self.rule.id,), 1)
@@ -225,6 +233,7 @@ def keepers_of(rules: Iterable[Rule], limits: Limits) -> tuple[dict[str, Keeper]
         made[rule_id] = keeper = Keeper(rule, limits, depth=depth, behind_us=behind_us)
         for base in below:
             base.parents.append(Parent(keeper, base))
+            keeper.below |= {base} | base.below
     # In the order of the rules again: so alerts of one event are handed out, whatever stands over what.
     keepers = {rule_id: made[rule_id] for rule_id in by_id if rule_id in made}
     for fed in keepers.values():

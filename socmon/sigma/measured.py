@@ -209,7 +209,7 @@ _GROUPS: Mapping[CorrelationType, type[Measured]] = {
     "value_percentile": Shares,
 }
 # The types whose condition says how many events there must be at least: a window has room for one more than that.
-_COUNTS_EVENTS: frozenset[CorrelationType] = frozenset({"event_count", "value_count", "temporal"})
+_COUNTS_EVENTS: frozenset[CorrelationType] = frozenset({"event_count", "value_count", "temporal", "temporal_ordered"})
 
 
 def _measures(correlation: Correlation) -> Callable[[], Measure]:
@@ -248,7 +248,7 @@ class MeasuredWindow:
         self.blank = self._measure()
         self._conditions = [(COMPARE[op], self.blank.threshold(value)) for op, value in conditions]
         counts = [int(value) for _, value in conditions if correlation.type in _COUNTS_EVENTS]
-        self._max_events = max(max_events, *(value + 1 for value in counts)) if counts else max_events
+        self._max_events = max(max_events, 1, *(value + 1 for value in counts))
         self._behind_us = behind_us
         self._group = _GROUPS[correlation.type] if correlation.percentile is None else Percentiles
 
@@ -283,6 +283,7 @@ class MeasuredWindow:
             return
         for member in members:
             group.put(member)
+        group.start = len(group)  # nothing is measured: what is dropped need not leave
         self._drop_surplus(group, len(group))
         group.start = bisect_left(group.times, group.times[-1] - self.timespan_us)
         group.measure = self._measured(group, group.start, len(group))

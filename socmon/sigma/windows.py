@@ -56,7 +56,7 @@ class Group(Struct, array_like=True):
         held: per event, 1 where the condition was true when last looked at: every event of its window is in an alert.
         start: index of the first event in the window that ends at the last event.
         total: sum of the weights from `start`.
-        lost_us: the newest event time that a full group had to drop.
+        lost_us: the newest event time that a full group had to drop, or that a group before it may have held.
     """
 
     touched: int = 0

@@ -1,0 +1,92 @@
+"""Groups that are full, evicted or written by an attacker: what is left is bounded, goes on, and says so."""
+
+import pytest
+from chain_kit import Seen, Spec
+from chain_rules import SINGLE, A, B, feed, rules_of
+from correlation_kit import INCARNATION
+
+from socmon.sigma.correlator import Correlator
+from socmon.sigma.joining import Limits
+
+ATLEAST = (("gte", 1),)
+OF_EACH_TYPE = [
+    Spec("top", "event_count", (A,), ("ip",), 60, ATLEAST),
+    Spec("top", "value_count", (A,), ("ip",), 60, ATLEAST, ("user",)),
+    Spec("top", "temporal", (A, B), ("ip",), 60, ATLEAST),
+    Spec("top", "temporal_ordered", (A, B), ("ip",), 60),
+    Spec("top", "value_sum", (A,), ("ip",), 60, ATLEAST, ("user",)),
+    Spec("top", "value_avg", (A,), ("ip",), 60, ATLEAST, ("user",)),
+    Spec("top", "value_percentile", (A,), ("ip",), 60, ATLEAST, ("user",), "50"),
+    Spec("top", "value_percentile", (A,), ("ip",), 60, ATLEAST, ("user",)),
+]
+each_type = pytest.mark.parametrize("spec", OF_EACH_TYPE, ids=lambda spec: f"{spec.type}{spec.percentile or ''}")
+
+
+def made(*specs: Spec, limits: Limits) -> Correlator:
+    rules = rules_of((*SINGLE, *specs))
+    assert not rules.errors
+    return Correlator(rules.rules, INCARNATION, limits)
+
+
+def seen(seq: int, at: int, rule: str = A, ip: str = "x", source: str = "a") -> Seen:
+    return Seen(at, seq, frozenset({rule}), (("ip", ip), ("user", str(seq))), source=source)
+
+
+@each_type
+def test_an_event_older_than_all_of_a_full_group_is_dropped(spec: Spec) -> None:
+    correlator = made(spec, limits=Limits(max_members=300))
+
+    feed(correlator, [seen(seq, at) for seq, at in enumerate((5, 6, 7, 4, 3, 8), 1)])
+
+    assert correlator.size == (1, 3)
+
+
+@each_type
+def test_a_group_has_room_for_an_event_however_small_the_bound(spec: Spec) -> None:
+    correlator = made(spec, limits=Limits(max_members=20))
+
+    feed(correlator, [seen(n, n) for n in range(1, 6)])
+
+    assert correlator.size[0] == 1
+    assert 1 <= correlator.size[1] <= 3
+
+
+def test_ordered_rules_have_room_to_complete_however_small_the_bound() -> None:
+    correlator = made(OF_EACH_TYPE[3], limits=Limits(max_members=20))
+
+    feed(correlator, [seen(1, 1), seen(2, 2, B)])
+
+    assert [alert.count for alert, _ in correlator.take_alerts()] == [2]
+
+
+def test_an_alert_that_might_have_been_another_ones_is_approximate_with_rules_too() -> None:
+    correlator = made(limits=Limits(max_groups=1))
+
+    feed(correlator, [seen(1, 1), seen(2, 2, source="b"), seen(3, 3)])
+
+    assert [(alert.host, alert.opened_seq, alert.approximate) for alert, _ in correlator.take_alerts()] == [
+        ("a", 1, False),
+        ("b", 2, True),  # of whom the evicted group was is not known any more
+        ("a", 3, True),
+    ]
+
+
+def test_a_group_that_was_there_before_an_eviction_stays_exact() -> None:
+    correlator = made(limits=Limits(max_groups=2))
+
+    for event in (seen(1, 1, source="a"), seen(2, 2, source="b"), seen(3, 3, source="a"), seen(4, 4, source="c")):
+        feed(correlator, [event])
+    feed(correlator, [seen(5, 5, source="a")])
+
+    told = {alert.host: (alert.count, alert.approximate) for alert, _ in correlator.take_alerts()}
+    assert told == {"a": (3, False), "b": (1, False), "c": (1, True)}
+
+
+def test_what_follows_a_full_approximate_alert_is_approximate() -> None:
+    limits = Limits(max_groups=1, max_alert_us=10_000_000, suppress_us=20_000_000)
+    correlator = made(limits=limits)
+
+    feed(correlator, [seen(1, 1), seen(2, 2, source="b"), seen(3, 20), seen(4, 29), seen(5, 45)])
+
+    told = [(alert.opened_seq, alert.approximate) for alert, _ in correlator.take_alerts()]
+    assert told == [(1, False), (2, True), (3, True), (5, True)]

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
+import pytest
 from chain_kit import Reference, Seen, Spec, Times
 from chain_rules import SINGLE, feed, limits_of, rules_of, shown, told
 from chain_strategies import MORE, START, batches_of, chain, logs, simple, sizes, times
@@ -16,6 +17,7 @@ from socmon.sigma import Rule
 from socmon.sigma.correlator import Correlator
 from socmon.sigma.joining import Limits
 
+pytestmark = pytest.mark.timeout(120 * MORE)
 SKEW = 100  # seconds that the slowest source holds back what is forgotten
 APART = 1000  # seconds between two parts of a stream
 BOUNDS = ((3, 100_000), (1000, 100), (5, 200), (1, 100_000), (1000, 5), (2, 1))  # max_groups, max_members

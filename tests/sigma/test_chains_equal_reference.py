@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from socmon.sigma.correlator import Correlator
 
+pytestmark = pytest.mark.timeout(120 * MORE)
 # What is rightly refused, of what is made at random.
 REFUSED = ("true or false for every group", "fulfils all of the condition", "must match in order", "temporal")
 

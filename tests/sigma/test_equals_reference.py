@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from socmon.sigma import RuleSet
 from socmon.sigma.ruleset import parse_rules
 
 MORE = int(os.environ.get("SOCMON_EXAMPLES", "1"))  # times as many examples
+pytestmark = pytest.mark.timeout(120 * MORE)
 # What is rightly refused, of what is made at random.
 REFUSED = {
     "nothing to look for": "true for every event",

@@ -26,9 +26,10 @@ ALIASES = yaml.safe_load((Path(__file__).parents[2] / "rules" / "logsources.yml"
 MORE = int(os.environ.get("SOCMON_EXAMPLES", "1"))  # times as many pairs, and events
 UNUSED = ("unsupported", "deprecated")
 
-pytestmark = pytest.mark.skipif(
-    not SAMPLES.exists(), reason=f"no {SAMPLES}; set SOCMON_DATA to the folder of real data"
-)
+pytestmark = [
+    pytest.mark.skipif(not SAMPLES.exists(), reason=f"no {SAMPLES}; set SOCMON_DATA to the folder of real data"),
+    pytest.mark.timeout(120 * MORE),
+]
 
 
 def unpacked(folder: Path) -> list[dict[str, Any]]:

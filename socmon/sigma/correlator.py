@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from socmon.event import Alert, Event, Match, clock_of
-from socmon.sigma.joining import Limits, Row, alert_id, find, is_approximate, join
+from socmon.sigma.joining import MAX_ALERTS, Limits, Row, alert_id, find, is_approximate, join
 from socmon.sigma.keeper import Keeper, Key, Pending, Reached, keepers_of, lowest
 from socmon.sigma.measured import Measured, MeasuredWindow, Member, News
 from socmon.sigma.measures import Lack
@@ -280,6 +280,9 @@ class Correlator:
             system_level=event.owner.system_level,
         )
         group.alerts.append(alert)
+        if len(group.alerts) > MAX_ALERTS:
+            gone = group.alerts.pop(0)
+            group.lost_us = max(group.lost_us, gone.last_us + self.limits.suppress_us)
         by_level = self._meta.tally.opened
         by_level[keeper.rule.level] = by_level.get(keeper.rule.level, 0) + 1
         return alert

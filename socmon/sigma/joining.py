@@ -9,6 +9,7 @@ import msgspec
 from socmon.event import SECOND_US, Event
 from socmon.sigma.windows import Group, OpenAlert
 
+MAX_ALERTS = 300  # that a group's matches may join: in a day, five minutes apart, there are 288
 _MAX_ENTITIES = 20  # values of one kind that an alert lists; its evidence holds the rest
 _MAX_ENTITY_CHARS = 1_000  # a longer value is not listed; cut, it would pass for another one
 

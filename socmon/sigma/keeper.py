@@ -8,7 +8,7 @@ import msgspec
 from socmon.event import Event
 from socmon.sigma.joining import Limits
 from socmon.sigma.measured import BEHIND, RESULT, Measured, MeasuredWindow, Member, News
-from socmon.sigma.measures import Fact, Lack
+from socmon.sigma.measures import MAX_KEY_CHARS, Fact, Lack, key_text
 from socmon.sigma.rule import Number, Rule, by_depth
 from socmon.sigma.windows import NEVER_US, EventCountWindow, Group
 
@@ -258,4 +258,10 @@ def _texts(event: Event, names: tuple[str, ...]) -> Key | None:
     values = list(map(event.fields.get, names))
     if None in values:
         values = [value_of(event, name) for name in names]
-    return None if None in values else tuple(map(str, values))
+    if None in values:
+        return None
+    texts = tuple(map(str, values))
+    for text in texts:
+        if len(text) > MAX_KEY_CHARS:
+            return tuple(map(key_text, texts))
+    return texts

@@ -21,6 +21,9 @@ Fact = str | int | tuple[int, ...] | tuple[Decimal, int] | tuple[str, int] | Non
 
 # Longer values are kept as their SHA-256 in hex, which is longer than this: no value can pass for another's.
 _MAX_VALUE_CHARS = 63
+# What groups go by is read by people too. A longer value keeps its beginning, and its SHA-256 tells it from others.
+MAX_KEY_CHARS = 256
+_KEPT_CHARS = MAX_KEY_CHARS - 65
 
 
 class Lack(enum.Enum):
@@ -30,12 +33,19 @@ class Lack(enum.Enum):
     NOT_NUMERIC = "the value is no number"
 
 
+def key_text(text: str) -> str:
+    """A value as groups go by it: bounded, and done twice it is the same."""
+    return text if len(text) <= MAX_KEY_CHARS else f"{text[:_KEPT_CHARS]}…{_digest(text)}"
+
+
 def text_of(values: Sequence[Any]) -> str:
-    """Values of fields as one text that only they have."""
-    texts = list(map(str, values))
+    """Values of fields as one text that only they have; the same whether a group has gone by them or not."""
+    texts = [key_text(str(value)) for value in values]
     text = texts[0] if len(texts) == 1 else msgspec.json.encode(texts).decode()
-    if len(text) <= _MAX_VALUE_CHARS:
-        return text
+    return text if len(text) <= _MAX_VALUE_CHARS else _digest(text)
+
+
+def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

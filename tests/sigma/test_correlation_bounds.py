@@ -90,3 +90,41 @@ def test_what_follows_a_full_approximate_alert_is_approximate() -> None:
 
     told = [(alert.opened_seq, alert.approximate) for alert, _ in correlator.take_alerts()]
     assert told == [(1, False), (2, True), (3, True), (5, True)]
+
+
+def test_a_group_of_a_long_value_keeps_its_beginning_and_is_told_apart() -> None:
+    spec = Spec("top", "event_count", (A,), ("ip",), 60, (("gte", 2),))
+    correlator = made(spec, limits=Limits())
+    names = ["x" * 50_000 + end for end in "abab"]
+
+    feed(correlator, [seen(n, n, ip=name) for n, name in enumerate(names, 1)])
+
+    groups = [alert.group["ip"] for alert, _ in correlator.take_alerts()]
+    assert len(set(groups)) == 2
+    assert all(len(group) == 256 and group.startswith("x" * 191 + "…") for group in groups)
+    assert all(len(row) < 1000 for row in correlator.take_snapshot())
+
+
+def test_a_long_value_is_one_value_in_an_event_and_in_a_result() -> None:
+    burst = Spec("burst", "event_count", (A,), ("ip", "user"), 60, (("gte", 2),))
+    spread = Spec("spread", "value_count", ("burst", B), ("ip",), 60, (("gte", 2),), ("user",))
+    correlator = made(burst, spread, limits=Limits())
+    long = (("ip", "x"), ("user", "u" * 300))
+
+    feed(correlator, [Seen(n, n, frozenset({rule}), long) for n, rule in enumerate((A, A, B), 1)])
+
+    assert correlator.take_alerts() == []
+
+
+def test_a_group_keeps_a_bounded_number_of_alerts_and_what_follows_says_so() -> None:
+    correlator = made(limits=Limits(suppress_us=0, lateness_us=86_400_000_000))
+
+    feed(correlator, [seen(n, 10 * n) for n in range(1, 400)])
+    rows = correlator.take_snapshot()
+    feed(correlator, [seen(400, 10), seen(401, 3990)])
+
+    assert max(len(row) for row in rows.values() if row) < 300 * 120
+    told = {alert.opened_seq: (alert.count, alert.approximate) for alert, _ in correlator.take_alerts()}
+    assert told[1] == (1, False)
+    assert told[400] == (1, True)  # it might have joined the first
+    assert told[399] == (2, False)

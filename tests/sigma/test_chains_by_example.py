@@ -73,6 +73,19 @@ def test_events_behind_a_result_are_remembered_for_the_timespans_of_base_and_cha
     assert seqs_of(correlator) == [[1, 2, 3, 4, 5]]
 
 
+def test_events_behind_a_result_join_a_chain_that_was_restored() -> None:
+    burst = Spec("burst", "event_count", (A,), ("ip",), 600, (("gte", 3),))
+    top = Spec("top", "temporal_ordered", ("burst", B), ("ip",), 2)
+    before = made(burst, top)
+    feed(before, [seen(1, 1), seen(2, 2), seen(3, 600)])
+    after = made(burst, top)
+    after.restore((row, value) for row, value in before.take_snapshot().items() if value is not None)
+
+    feed(after, [seen(4, 601, B)])
+
+    assert seqs_of(after) == [[1, 2, 3, 4]]
+
+
 def test_a_full_group_costs_an_event_in_order_no_recount(monkeypatch: pytest.MonkeyPatch) -> None:
     recounted = [0]
     enter_all = Distinct.enter_all

@@ -92,6 +92,19 @@ def test_what_follows_a_full_approximate_alert_is_approximate() -> None:
     assert told == [(1, False), (2, True), (3, True), (5, True)]
 
 
+def test_a_chain_that_may_lack_a_result_of_an_evicted_base_is_approximate() -> None:
+    burst = Spec("burst", "event_count", (A,), ("ip", "user"), 60, (("gte", 2),))
+    lonely = Spec("lonely", "event_count", ("burst", B), ("ip",), 60, (("lte", 1),))
+    correlator = made(burst, lonely, limits=Limits(max_groups=2))
+    rows = [("x", "1"), ("y", "2"), ("z", "3"), ("x", "1")]
+
+    for n, (ip, user) in enumerate(rows, 1):
+        feed(correlator, [Seen(n, n, frozenset({A}), (("ip", ip), ("user", user)))])
+    feed(correlator, [Seen(5, 5, frozenset({B}), (("ip", "x"),))])
+
+    assert [(alert.count, alert.approximate) for alert, _ in correlator.take_alerts()] == [(1, True)]
+
+
 def test_a_group_of_a_long_value_keeps_its_beginning_and_is_told_apart() -> None:
     spec = Spec("top", "event_count", (A,), ("ip",), 60, (("gte", 2),))
     correlator = made(spec, limits=Limits())

@@ -1,6 +1,6 @@
 """temporal, value_sum, value_avg and value_percentile by example: what each comes to, and does not count."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -10,11 +10,12 @@ from sigma_kit import ONE, ONE_ID, correlation, loaded, together
 
 from socmon.event import SECOND_US, Event, LogSource, Match, Record, Source
 from socmon.sigma import Correlation
+from socmon.sigma.amounts import Percentile, Sum
 from socmon.sigma.correlator import Correlator
 from socmon.sigma.explaining import counted
 from socmon.sigma.joining import Limits
 from socmon.sigma.keeper import Keeper
-from socmon.sigma.measures import Different
+from socmon.sigma.measures import Different, Distinct, Measure, Total
 from socmon.sigma.rule import CorrelationType
 
 A, B, C = "rule-a", "rule-b", "rule-c"
@@ -210,6 +211,22 @@ def test_a_percentile_is_the_value_at_the_nearest_rank(percentile: Any, values: 
     keeper = correlator._keepers["top"]
     (group,) = keeper.groups.values()
     assert group.held[-1] == 1
+
+
+@pytest.mark.parametrize(
+    "make", [Distinct, lambda: Percentile(1, 4), Sum, Total], ids=["distinct", "percentile", "sum", "total"]
+)
+def test_several_events_at_once_come_to_what_they_do_one_by_one(make: Callable[[], Measure]) -> None:
+    one_by_one, at_once = make(), make()
+    values = [3, -1, 2, -1, 5, 0, -7]
+    facts = [one_by_one.fact([value], (), 1 + place % 2) for place, value in enumerate(values)]
+
+    for fact in facts:
+        one_by_one.enter(fact, 1)
+    at_once.enter_all([*facts[:3], None, *facts[3:]], [1] * (len(facts) + 1))
+
+    assert at_once == one_by_one
+    assert at_once.number(0) == one_by_one.number(0)
 
 
 def test_a_percentile_follows_its_window_as_one_made_anew() -> None:

@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from decimal import Context, Decimal, Inexact
 from fractions import Fraction
+from functools import reduce
 from typing import Any
 
 import msgspec
@@ -68,6 +69,13 @@ class Sum(Measure):
             value, weight = fact
             self.total = _EXACT.add(self.total, _EXACT.multiply(value, weight))
             self.events += weight
+
+    def enter_all(self, facts: Iterable[Amount | None], times_us: Iterable[int]) -> None:  # noqa: ARG002  as above
+        """At the speed of C: whole windows are counted anew when an event comes late."""
+        if counted := [fact for fact in facts if fact is not None]:
+            values, weights = zip(*counted, strict=True)
+            self.total = reduce(_EXACT.add, map(_EXACT.multiply, values, weights), self.total)
+            self.events += sum(weights)
 
     def leave(self, fact: Amount | None) -> None:
         """Its value is taken off."""
@@ -138,11 +146,16 @@ class Percentile(Measure):
         if place < self.at:
             self.at += 1
 
-    def enter_all(self, facts: Iterable[Amount | None], times_us: Iterable[int]) -> None:
-        """In the order of the values: each is put behind the others."""
-        pairs = zip(facts, times_us, strict=True)
-        for fact, time_us in sorted((pair for pair in pairs if pair[0] is not None), key=lambda pair: pair[0] or ()):
-            self.enter(fact, time_us)
+    def enter_all(self, facts: Iterable[Amount | None], times_us: Iterable[int]) -> None:  # noqa: ARG002  as above
+        """Sorted once, for the same reason."""
+        weights = dict(zip(self.values, self.weights, strict=True))
+        for fact in facts:
+            if fact is not None:
+                weights[fact[0]] = weights.get(fact[0], 0) + fact[1]
+        self.values = sorted(weights)
+        self.weights = [weights[value] for value in self.values]
+        self.total = sum(self.weights)
+        self.at = self.below = 0
 
     def leave(self, fact: Amount | None) -> None:
         """A value is there less often."""

@@ -98,15 +98,16 @@ class Keeper:
         return fact if isinstance(fact, Lack) else ((key, fact),)
 
     def _facts_by_rule(self, event: Event, matched: Iterable[str]) -> Collection[tuple[Key, Fact]] | Lack:
+        by_fields: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}  # of few kinds, however many rules
+        for rule_id in matched:
+            if called := self._called.get(rule_id):
+                by_fields.setdefault(called, []).append(rule_id)
         found: dict[Key, Fact] = {}
         lack = Lack.MISSING
-        for rule_id in matched:
-            if (called := self._called.get(rule_id)) is None:
-                continue
-            fields, counted = called
+        for (fields, counted), rule_ids in by_fields.items():
             if (key := _texts(event, fields)) is None:
                 continue
-            fact = self._fact_of(event, counted, (rule_id,))
+            fact = self._fact_of(event, counted, rule_ids)
             if not isinstance(fact, Lack):
                 found[key] = self.merged(found[key], fact) if key in found else fact
             elif fact is Lack.NOT_NUMERIC:

@@ -1,5 +1,7 @@
 """Groups that are full, evicted or written by an attacker: what is left is bounded, goes on, and says so."""
 
+from collections.abc import Sequence
+
 import pytest
 from chain_kit import Seen, Spec
 from chain_rules import SINGLE, A, B, feed, rules_of
@@ -7,6 +9,7 @@ from correlation_kit import INCARNATION
 
 from socmon.sigma.correlator import Correlator
 from socmon.sigma.joining import Limits
+from socmon.sigma.keeper import Keeper
 
 ATLEAST = (("gte", 1),)
 OF_EACH_TYPE = [
@@ -141,3 +144,24 @@ def test_a_group_keeps_a_bounded_number_of_alerts_and_what_follows_says_so() -> 
     assert told[1] == (1, False)
     assert told[400] == (1, True)  # it might have joined the first
     assert told[399] == (2, False)
+
+
+def test_an_event_of_many_rules_with_aliases_is_read_once_for_each_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    fact_of = Keeper.fact
+
+    def counting(keeper: Keeper, values: Sequence[str], matched: Sequence[str], weight: int) -> object:
+        asked.append(len(matched))
+        return fact_of(keeper, values, matched, weight)
+
+    monkeypatch.setattr(Keeper, "fact", counting)
+    rules = [f"rule_{number}" for number in range(50)]
+    aliases = (("who", tuple((rule, "user" if number % 2 else "target") for number, rule in enumerate(rules))),)
+    top = Spec("top", "temporal", tuple(rules), ("who",), 60, (("gte", 25),), aliases=aliases)
+    singles = [Spec(name, "rule", (name,), ("host",)) for name in rules]
+    correlator = Correlator(rules_of((*singles, top)).rules, INCARNATION)
+
+    feed(correlator, [Seen(1, 1, frozenset(rules), (("user", "u"), ("target", "t")))])
+
+    assert asked == [25, 25]
+    assert [alert.group["who"] for alert, _ in correlator.take_alerts()] == ["t", "u"]

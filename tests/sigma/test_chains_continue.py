@@ -63,8 +63,9 @@ def test_a_run_cut_at_any_batch_and_restored_hands_out_the_same_from_there(
     events: list[Seen], specs: list[Spec], kept: Times, cuts: list[int], data: st.DataObject
 ) -> None:
     rules = loaded(specs)
+    max_groups, max_members = data.draw(st.sampled_from([(5, 800), *BOUNDS]))
     limits = limits_of(
-        max_groups=5, max_members=800, keep_events=2,
+        max_groups=max_groups, max_members=max_members, keep_events=2,
         lateness=kept.lateness, suppress=kept.suppress, max_alert=kept.max_alert, max_skew=SKEW,
     )  # fmt: skip
     batches = batches_of(events, cuts)

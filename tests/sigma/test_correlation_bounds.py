@@ -95,6 +95,35 @@ def test_what_follows_a_full_approximate_alert_is_approximate() -> None:
     assert told == [(1, False), (2, True), (3, True), (5, True)]
 
 
+def test_an_alert_that_a_full_group_may_have_opened_earlier_is_approximate() -> None:
+    spread = Spec("spread", "value_count", (A,), ("ip",), 10, (("gte", 3),), ("user",))
+    correlator = made(spread, limits=Limits(max_members=100))
+    rows = [
+        (1, "u1"),
+        (2, "u2"),
+        (3, "u2"),
+        (4, "u2"),
+        (5, "u2"),
+        (6, "u3"),
+    ]  # three users, if the first is still there
+    rows += [(18, "u4"), (19, "u5"), (20, "u6")]
+
+    for n, (at, user) in enumerate(rows, 1):
+        feed(correlator, [Seen(at, n, frozenset({A}), (("ip", "x"), ("user", user)))])
+
+    assert [(alert.opened_seq, alert.approximate) for alert, _ in correlator.take_alerts()] == [(9, True)]
+
+
+def test_what_one_event_brings_to_a_chain_is_bounded_too() -> None:
+    burst = Spec("burst", "event_count", (A,), ("ip",), 60, (("gte", 4),))
+    top = Spec("top", "event_count", ("burst",), ("ip",), 60, (("gte", 5),))
+    correlator = made(burst, top, limits=Limits(max_members=10))
+
+    feed(correlator, [seen(n, n, ip=ip) for n, ip in enumerate("abcdefxxxx", 1)])
+
+    assert 0 < correlator.size[1] <= 10
+
+
 def test_a_chain_that_may_lack_a_result_of_an_evicted_base_is_approximate() -> None:
     burst = Spec("burst", "event_count", (A,), ("ip", "user"), 60, (("gte", 2),))
     lonely = Spec("lonely", "event_count", ("burst", B), ("ip",), 60, (("lte", 1),))

@@ -13,9 +13,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from socmon import registry
-from socmon.component import Component, Settings, SettingsT
+from socmon.component import CollectorSettings, Component, Settings, SettingsT
 from socmon.errors import ConfigError
 from socmon.event import OWN
+from socmon.parsers import FORMATS
 from socmon.registry import did_you_mean
 from socmon.secrets import SecretRef
 from socmon.sections import (
@@ -207,6 +208,9 @@ class _Loading:
             return None
         options = {key: _Found(value, document) for key, value in item.value.items() if key != "kind"}
         settings = self._validated(cls.settings_type, place, options, home=document)
+        if isinstance(settings, CollectorSettings) and settings.format not in (formats := ["auto", *FORMATS]):
+            what = f"no format is called {settings.format[:40]!r}{did_you_mean(settings.format, formats)}"
+            self._problem(document, (*place, "format"), f"{what}; known: {', '.join(formats)}")
         return Wiring(name, kind, cls, settings) if settings else None
 
     def _source(self, name: str, item: _Found) -> SourceSettings | None:

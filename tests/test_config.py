@@ -313,6 +313,15 @@ def test_the_name_and_format_of_our_own_records_are_refused(tmp_path: Path) -> N
     assert any(problem.startswith("config.yaml:5: forwarders.socmon: this name is kept") for problem in told)
 
 
+def test_a_format_that_no_parser_has_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+    path = written(tmp_path, "collectors:\n  w:\n    kind: file\n    paths: [/a]\n    format: windows-json\n")
+
+    (told,) = problems(path)
+
+    assert told.startswith("config.yaml:5: collectors.w.format: no format is called 'windows-json'; did you mean")
+    assert "known: auto, dovecot, rfc5424, " in told
+
+
 def test_expected_sources_are_loaded_from_all_files(tmp_path: Path) -> None:
     collectors = "collectors: {auth: {kind: file, paths: [/f]}}\n"
     path = written(tmp_path, collectors + "sources: {logins: {collector: auth, host: db-1}}\n")

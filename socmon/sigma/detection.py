@@ -20,7 +20,7 @@ from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaDetections
 
 from socmon.sigma.always import always_true
 from socmon.sigma.documents import Place, RefusedError
-from socmon.sigma.ir import Not, both, either
+from socmon.sigma.ir import Not, atoms, both, either
 from socmon.sigma.modifiers import adapt_pysigma, plainly, refuse_modifiers, refuse_unquoted
 from socmon.sigma.outline import Group, Item, Piece, all_of, any_of, not_of
 from socmon.sigma.placeholders import Filled
@@ -31,6 +31,7 @@ from socmon.sigma.values import text_of
 # What pySigma, its parser and our recursion raise for input that nobody expected; SigmaError is a ValueError.
 PYSIGMA_ERRORS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 _MAX_CONDITION_CHARS = 10_000
+_MAX_COMPARISONS = 100_000  # a condition may name a long detection thousands of times
 
 _WORDS = frozenset({"and", "or", "not", "of", "all", "any", "them"})
 
@@ -83,6 +84,8 @@ class ConditionReader:
         self._definitions = definitions
         self._names_of = names_of
         self._named: dict[str, Group] = {}
+        self._sizes: dict[str, int] = {}
+        self._comparisons = 0
 
     def read(self) -> Piece:
         """What fulfils the rule.
@@ -103,7 +106,9 @@ class ConditionReader:
             RefusedError: something in it is not supported.
         """
         for name, detection in self._detections.detections.items():
-            self._named[name] = self._detection(detection, self._definitions[name], ("detection", name), name)
+            group = self._detection(detection, self._definitions[name], ("detection", name), name)
+            self._named[name] = group
+            self._sizes[name] = sum(1 for _ in atoms(group.node))
         place: Place = ("detection", "condition")
         pieces = tuple(self._condition(condition, place) for condition in self._detections.parsed_condition)
         return pieces[0] if len(pieces) == 1 else any_of(pieces)
@@ -152,17 +157,24 @@ class ConditionReader:
             if tree.identifier not in self._named:
                 known = ", ".join(map(repr, self._named))[:120]
                 raise ValueError(f"no detection is called {tree.identifier[:60]!r}; the rule has {known}")
-            return self._named[tree.identifier]
+            return self._group(tree.identifier)
         if isinstance(tree, ConditionSelector):
             chosen = [one.identifier for one in tree.resolve_referenced_detections(self._detections)]
             if not chosen:
                 raise ValueError(f"no detection is called like {tree.pattern[:60]!r}")
-            pieces = tuple(self._named[name] for name in chosen)
+            pieces = tuple(map(self._group, chosen))
             return all_of(pieces) if tree.cond_class is ConditionAND else any_of(pieces)
         parts = tuple(self._tree(arg) for arg in tree.args)
         if isinstance(tree, ConditionNOT):
             return not_of(parts[0])
         return all_of(parts) if isinstance(tree, ConditionAND) else any_of(parts)
+
+    def _group(self, name: str) -> Group:
+        """The detection `name`, where a condition names it."""
+        self._comparisons += self._sizes[name]
+        if self._comparisons > _MAX_COMPARISONS:
+            raise ValueError(f"the condition comes to over {_MAX_COMPARISONS} comparisons; name each detection once")
+        return self._named[name]
 
 
 def _grammar(condition: str) -> str:

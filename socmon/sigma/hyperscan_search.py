@@ -17,6 +17,10 @@ _ONE_BYTE = "\x80"
 # Escapes that tell characters beyond ASCII from each other, and verbs, some of which switch UTF-8 on.
 _TELLS_APART = re.compile(r"\\(?:\\|([pPoX]|x[89a-fA-F]|x\{|[0-7]{3}))|(\(\*)")
 _FLAGS = hyperscan.HS_FLAG_ALLOWEMPTY | hyperscan.HS_FLAG_SINGLEMATCH
+# Hyperscan takes seconds to compile longer expressions, and higher counts, than these.
+_MAX_CHARS = 500
+_MAX_COUNTS = 5_000
+_COUNT = re.compile(r"\{(?:[0-9]+,)?([0-9]+),?\}")
 _MAX_DATABASE_BYTES = 1 << 20  # its scratch grows with it
 
 
@@ -24,10 +28,14 @@ def hyperscan_searcher(pattern: str) -> Callable[[str], bool]:
     """Whether `pattern` is found anywhere in a text.
 
     Raises:
-        ValueError: Hyperscan refuses the pattern, or it is not ASCII.
+        ValueError: Hyperscan refuses the pattern, or would take seconds for it, or it is not ASCII.
     """
     if not pattern.isascii() or any(found[1] or found[2] for found in _TELLS_APART.finditer(pattern)):
         raise ValueError("takes ASCII only here")
+    if len(pattern) > _MAX_CHARS:
+        raise ValueError(f"takes {_MAX_CHARS} characters at most here")
+    if sum(map(int, _COUNT.findall(pattern))) > _MAX_COUNTS:
+        raise ValueError(f"takes counts that come to {_MAX_COUNTS} at most here")
     database, lock = _compiled(pattern)
 
     def found(text: str) -> bool:

@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_network
+from itertools import islice
 from typing import Any
 
 from socmon.event import OWN_FIELDS, SOURCE_FIELDS
@@ -17,6 +18,7 @@ _TextTest = Callable[[str], bool]
 _Names = tuple[str, ...]
 
 _BESIDES = frozenset((*OWN_FIELDS, *SOURCE_FIELDS))  # known of an event, and not logged
+_MOST_COMPARED = 256  # values of a list that are looked for within those of another: each is compared with each
 
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq,
@@ -170,14 +172,19 @@ def _reference_test(read: Callable[[Fields], Any], atom: Atom) -> Test:
     ref = atom.arg
     read_other = reader(ref.names)
     normal = str if atom.cased else fold
-    compare: Callable[[str, str], bool] = operator.eq
+
+    def distinct(value: Any) -> dict[str, None]:
+        return dict.fromkeys(map(normal, texts_of(value)))
+
+    if not (ref.starts or ref.ends):
+        return lambda fields: not distinct(read(fields)).keys().isdisjoint(distinct(read_other(fields)))
+    compare: Callable[[str, str], bool] = str.endswith
     if ref.starts:
         compare = operator.contains if ref.ends else str.startswith
-    elif ref.ends:
-        compare = str.endswith
 
     def test(fields: Fields) -> bool:
-        others = [normal(text) for text in texts_of(read_other(fields))]
-        return any(compare(normal(text), other) for text in texts_of(read(fields)) for other in others)
+        others = list(islice(distinct(read_other(fields)), _MOST_COMPARED))
+        each = islice(distinct(read(fields)), _MOST_COMPARED) if others else ()
+        return any(compare(text, other) for text in each for other in others)
 
     return test

@@ -26,11 +26,11 @@ def for_pysigma(data: dict[str, Any]) -> dict[str, Any]:
     """A correlation document's data without what is read here.
 
     Raises:
-        RefusedError: the type is none of the specification's.
+        RefusedError: it is no mapping, or the type is none of the specification's.
     """
     section = data[SECTION]
     if not isinstance(section, Mapping):
-        return data
+        raise RefusedError(f"a correlation has type, rules, timespan and condition, not {section!r:.60}", (SECTION,))
     kind = section.get("type")
     if not isinstance(kind, str | None):
         raise RefusedError(f"the correlation type must be text, not {kind!r:.60}", (SECTION, "type"))

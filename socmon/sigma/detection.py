@@ -33,6 +33,8 @@ PYSIGMA_ERRORS = (ArithmeticError, AttributeError, LookupError, RuntimeError, Ty
 _MAX_CONDITION_CHARS = 10_000
 _MAX_COMPARISONS = 100_000  # a condition may name a long detection thousands of times
 
+_SEVERAL_OF = re.compile(r"\b(?!1 )[0-9]+ +of\b")
+_STOPPED = re.compile(r"found (.*?) +\(at char [0-9]+\), \(line:[0-9]+, col:([0-9]+)\)$", re.DOTALL)
 _WORDS = frozenset({"and", "or", "not", "of", "all", "any", "them"})
 
 adapt_pysigma()
@@ -148,7 +150,7 @@ class ConditionReader:
             tree = condition.parse(postprocess=False)
             return self._tree(tree)
         except SigmaConditionError as error:
-            raise refusal(ValueError(f"{error}; {_grammar(condition.condition)}"), place) from error
+            raise refusal(ValueError(f"{_unread(error)}; {_grammar(condition.condition)}"), place) from error
         except PYSIGMA_ERRORS as error:
             raise refusal(error, place) from error
 
@@ -177,11 +179,23 @@ class ConditionReader:
         return self._named[name]
 
 
+def _unread(error: SigmaConditionError) -> str:
+    """Where a condition stops making sense; the parser counts lines of its own."""
+    found = _STOPPED.search(str(error))
+    if found is None:
+        return str(error)
+    if found[1] == "end of text":
+        return "the condition ends too early"
+    return f"the condition cannot be read from {found[1]} on, in column {found[2]}"
+
+
 def _grammar(condition: str) -> str:
     """What to write instead of a condition that cannot be read."""
     for word in condition.replace("(", " ").replace(")", " ").split():
         if word.lower() in _WORDS and word not in _WORDS:
             return f"write {word.lower()} in lower case"
+    if _SEVERAL_OF.search(condition):
+        return "of a number there is only `1 of`; write the combinations out, or a correlation"
     return "a condition is names with and, or, not, 1 of, all of and parentheses"
 
 

@@ -1,6 +1,7 @@
 """What every rule document states besides what it looks for: id, title, level, tags; and what pySigma finds wrong."""
 
 import uuid
+from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any, TypeVar
 
@@ -8,8 +9,10 @@ from sigma.correlations import SigmaCorrelationRule
 from sigma.rule import SigmaRule
 
 from socmon.event import LEVELS, Level, LogSource
+from socmon.registry import did_you_mean
 from socmon.sigma.detection import PYSIGMA_ERRORS, culprit, refusal
 from socmon.sigma.documents import Document, Place, RefusedError, content_hash
+from socmon.sigma.logsources import PARTS
 from socmon.sigma.regex import POLICY
 from socmon.sigma.rule import Rule
 
@@ -30,6 +33,21 @@ _PLACES: dict[str, Place] = {
     "correlationrule": ("correlation",),
     "correlationcondition": ("correlation", "condition"),
 }
+# What to write there instead; pySigma says what is wrong, and mostly neither the value nor this.
+_REMEDIES: Mapping[str, str] = {
+    "id": "write one as uuidgen prints it",
+    "title": "say in it, in text, what the rule detects",
+    "related": "write a list of entries with the id of a rule and a type",
+    "level": f"write {', '.join(LEVELS)}",
+    "status": "write stable, test, experimental, deprecated or unsupported",
+    "tags": "write a list of them, such as [attack.t1110]",
+    "logsource": f"write {', '.join(PARTS[:-1])} or {PARTS[-1]}, each in text",
+    "detection": "write detections with names, and a condition",
+    "condition": "write `condition:` and which detections must match",
+    "correlation": "a correlation has type, rules, timespan and condition",
+    "type": "a correlation has type, rules, timespan and condition",
+    "timespan": "write a number and s, m, h, d, w, M (months) or y, as in 5m",
+}
 
 
 def parse(document: Document, data: dict[str, Any], kind: type[_KindT]) -> _KindT | list[RefusedError]:
@@ -42,8 +60,8 @@ def parse(document: Document, data: dict[str, Any], kind: type[_KindT]) -> _Kind
     try:
         parsed: _KindT = kind.from_dict(data, collect_errors=True, policy=POLICY)
     except PYSIGMA_ERRORS as error:
-        return [_in_detection(document) or refusal(error, _place_of(error))]
-    problems = [refusal(error, _place_of(error)) for error in parsed.errors]
+        return [_in_detection(document) or _refusal(error, data)]
+    problems = [_refusal(error, data) for error in parsed.errors]
     if problems and (found := _in_detection(document)):
         problems[-1] = found  # pySigma reads the detection last
     if parsed.title == "":
@@ -51,7 +69,18 @@ def parse(document: Document, data: dict[str, Any], kind: type[_KindT]) -> _Kind
     taxonomy = parsed.taxonomy
     if isinstance(taxonomy, str) and taxonomy not in ("", "sigma"):
         problems.append(RefusedError(f"taxonomy {taxonomy[:60]!r} is not supported; use sigma", ("taxonomy",)))
+    if unknown := list(_unknown_parts(data.get("logsource"))):
+        problems = [problem for problem in problems if problem.place != ("logsource",)] + unknown
     return problems or parsed
+
+
+def _unknown_parts(section: object) -> Iterator[RefusedError]:
+    """Refuse what no log source has: without the part that was meant, a rule would look at far more events."""
+    known = [*PARTS, "definition"]
+    for key in section if isinstance(section, Mapping) else ():
+        if key not in known:
+            remedy = did_you_mean(key, known) or f"; it has {', '.join(known)}"
+            yield RefusedError(f"{key[:60]!r} is not part of a log source{remedy}", ("logsource", key))
 
 
 def _in_detection(document: Document) -> RefusedError | None:
@@ -66,6 +95,21 @@ def _in_detection(document: Document) -> RefusedError | None:
 def _place_of(error: Exception) -> Place:
     word = type(error).__name__.removeprefix("Sigma").removesuffix("Error").lower()
     return _PLACES.get(word, (word,))
+
+
+def _refusal(error: Exception, data: Mapping[str, Any]) -> RefusedError:
+    """A RefusedError with what stands there and what to write, where pySigma does not say it."""
+    place = _place_of(error)
+    refused = refusal(error, place)
+    text = str(refused)
+    remedy = _REMEDIES.get(str(place[-1]))
+    if ";" in text or not remedy:
+        return refused
+    value: Any = data
+    for step in place:
+        value = value.get(step) if isinstance(value, Mapping) else None
+    shown = "" if value is None or isinstance(value, Mapping) or str(value) in text else f" (it is {value!r:.60})"
+    return RefusedError(f"{text.rstrip('.')}{shown}; {remedy}", place)
 
 
 def describe(document: Document, parsed: Parsed, logsource: LogSource, *, bases: tuple[Rule, ...] = ()) -> Rule:

@@ -9,7 +9,7 @@ from socmon.sigma.rule import RuleError
 # What differs between two refusals for one reason: texts of the rule and lists of them, placeholders, places. Numbers
 # are the rule's own in what is wrong, and ours in what to write instead, which follows the semicolon.
 _TEXT = r"'(?:[^'\\]|\\.)*'"
-_OF_THE_RULE = re.compile(rf"{_TEXT}(?:, {_TEXT})*|%[^%\s]+%|\bby the rule at [^\s;]+|\(at char.*?\), \(.*?\)")
+_OF_THE_RULE = re.compile(rf"{_TEXT}(?:, {_TEXT})*|%[^%\s]+%|\bby the rule at [^\s;]+")
 _NUMBER = re.compile(r"\b[0-9]+\b")
 
 

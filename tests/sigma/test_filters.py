@@ -165,6 +165,8 @@ def test_a_filter_of_several_rules_serves_those_that_it_can() -> None:
     assert not fires(found, BY_ADMIN, WINDOWS)
 
 
+PARTS = "write product, category or service, each in text"
+LEVELS = "write informational, low, medium, high, critical"
 BOTH_REASONS = (
     "RE2 says: missing ): (; Hyperscan: Missing close parenthesis for group started at index 0; "
     "write it with what RE2 knows"
@@ -215,8 +217,8 @@ correlation:
         (filter_text(detection="s: {f: '*'}\nt: {f: null}\ncondition: not (s or t)"), [
             "7: the condition is false for every event, so its rules would never match",
         ]),
-        (filter_text(source="{}"), ["2: Sigma log source can't be empty"]),
-        (filter_text() + "level: broken\n", ["7: 'broken' is not a valid Sigma rule level"]),
+        (filter_text(source="{}"), [f"2: Sigma log source can't be empty; {PARTS}"]),
+        (filter_text() + "level: broken\n", [f"7: 'broken' is not a valid Sigma rule level; {LEVELS}"]),
         (filter_text() + "correlation: {}\n", ["3: a document has a filter or a correlation; make it two"]),
         (filter_text() + "name: archive\n", ["7: name 'archive' is taken by the rule at rule.yml:1; choose another"]),
         ("title: x\nlogsource: {product: windows}\nfilter: all\n", [

@@ -368,7 +368,9 @@ def test_another_taxonomy_is_refused() -> None:
 def test_a_rule_without_a_log_source_is_refused() -> None:
     text = HEAD.replace("logsource:\n  product: test\n", "")
 
-    assert refused(rule_text(DETECTION, text)) == ["1: Sigma rule must have a log source"]
+    assert refused(rule_text(DETECTION, text)) == [
+        "1: Sigma rule must have a log source; write product, category or service, each in text"
+    ]
 
 
 def test_an_error_prints_as_path_line_message() -> None:

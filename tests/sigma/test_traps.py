@@ -273,7 +273,7 @@ def test_semantics(trap: Trap) -> None:
 
 REFUSED = [
     ("cidr with host bits", one("10.0.0.1/8", "F|cidr"), 1, "has host bits set"),
-    ("2 of", A_B_C + "condition: 2 of f*", 3, "Expected"),
+    ("2 of", A_B_C + "condition: 2 of f*", 3, "there is only `1 of`"),
     ("the old aggregation", A_B_C + "condition: sel | count() > 5", 3, "aggregation after |"),
     ("x of a name that is not there", A_B_C + "condition: 1 of nomatch*", 3, "nomatch"),
     ("a detection that is not there", A_B_C + "condition: f1 and f3", 3, "f3"),

@@ -89,7 +89,7 @@ TRAPS = [
 ]
 REFUSED = [
     (22, one("F|cidr", "10.0.0.1/8"), "has host bits set"),
-    (33, A_B_C + "condition: 2 of f*", "Expected"),
+    (33, A_B_C + "condition: 2 of f*", "there is only `1 of`"),
     (33, A_B_C + "condition: sel | count() > 5", "aggregation after |"),
 ]
 

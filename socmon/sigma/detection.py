@@ -88,6 +88,7 @@ class ConditionReader:
         self._named: dict[str, Group] = {}
         self._sizes: dict[str, int] = {}
         self._comparisons = 0
+        self._used: set[str] = set()
 
     def read(self) -> Piece:
         """What fulfils the rule.
@@ -171,8 +172,13 @@ class ConditionReader:
             return not_of(parts[0])
         return all_of(parts) if isinstance(tree, ConditionAND) else any_of(parts)
 
+    def unused(self) -> tuple[str, ...]:
+        """The detections that no condition names, once it is read."""
+        return tuple(name for name in self._named if name not in self._used)
+
     def _group(self, name: str) -> Group:
         """The detection `name`, where a condition names it."""
+        self._used.add(name)
         self._comparisons += self._sizes[name]
         if self._comparisons > _MAX_COMPARISONS:
             raise ValueError(f"the condition comes to over {_MAX_COMPARISONS} comparisons; name each detection once")

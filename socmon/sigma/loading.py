@@ -128,13 +128,19 @@ class Loader:
         logsource = log_source(LogSource(stated.product, stated.category, stated.service))
         names_of = partial(self._sources.names, logsource)
         try:
-            condition = ConditionReader(parsed.detection, document.data["detection"], names_of).read()
+            reader = ConditionReader(parsed.detection, document.data["detection"], names_of)
+            condition = reader.read()
         except RecursionError as error:
             raise refusal(error, ("detection",)) from error
         rule = describe(document, parsed, logsource)
         self._remember(document, parsed, rule)
         self.conditions[rule.id] = condition
         self._entries.append(rule)
+        for name in reader.unused():
+            text = (
+                f"the condition does not name the detection {name[:60]!r}, which so does nothing; add it, or remove it"
+            )
+            self.warnings.append(document.error(text, "detection", name))
 
     def _add_filter(self, document: Document) -> None:
         made = read_filter(document, self._sources)

@@ -376,3 +376,17 @@ def test_a_rule_without_a_log_source_is_refused() -> None:
 def test_an_error_prints_as_path_line_message() -> None:
     assert str(RuleError("a.yml", 3, "why")) == "a.yml:3: why"
     assert FIRST_LINE == 6
+
+
+def test_a_detection_that_no_condition_names_is_a_warning_at_its_line_and_the_rule_loads() -> None:
+    detections = "sel: {F: x}\nfilter_a: {G: y}\n_part: {H: z}\n"
+
+    rules = loaded(rule_text(f"{detections}condition: [sel, sel and 1 of _p*]"))
+
+    assert [(warning.line, warning.message) for warning in rules.warnings] == [
+        (
+            FIRST_LINE + 1,
+            "the condition does not name the detection 'filter_a', which so does nothing; add it, or remove it",
+        )
+    ]
+    assert loaded(rule_text(f"{detections}condition: sel and not (filter_a or _part)")).warnings == []

@@ -204,3 +204,31 @@ def test_explain_is_another_word_for_it() -> None:
     done = CliRunner().invoke(main, ["explain", "-q", "-o", "ndjson", ACCEPTED])
 
     assert (done.exit_code, valid(json.loads(done.stdout), "logtest.v1", row=True)["n"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "condition"),
+    [
+        ("event_count", "{gte: 2}"),
+        ("value_count", "{gte: 2, field: ms}"),
+        ("temporal", ""),
+        ("temporal_ordered", ""),
+        ("value_sum", "{lt: -0.5, field: ms}"),
+        ("value_avg", "{gte: 2.5, field: ms}"),
+        ("value_percentile", "{gte: 2.5, field: ms, percentile: 50}"),
+    ],
+)
+def test_a_correlation_of_every_type_has_the_form_of_the_schema(tmp_path: Path, kind: str, condition: str) -> None:
+    rules = tmp_path / "rules.yml"
+    stated = f"  condition: {condition}\n" if condition else ""
+    rules.write_text(
+        "title: Timed\nname: timed\nlogsource: {category: application}\n"
+        "detection: {sel: {probe: here}, condition: sel}\n"
+        f"---\ntitle: Over it\ncorrelation:\n  type: {kind}\n  rules: [timed, timed]\n  timespan: 5m\n{stated}"
+    )
+    values = ["1.25", "none", "-4"]
+    text = "\n".join(json.dumps({"time": "2026-11-22T10:00:00Z", "probe": "here", "ms": value}) for value in values)
+
+    _, lines = trials("--format", "json", "--rules", str(rules), stdin=text)
+
+    assert [one["type"] for line in lines for one in line["correlations"] if one["title"] == "Over it"] == [kind] * 3

@@ -74,6 +74,7 @@ def test_check_in_json_counts_what_it_found(tmp_path: Path) -> None:
             "collectors": ["auth"],
             "forwarders": ["out"],
             "rules": 1,
+            "refused": 0,
             "agencies": 0,
             "problems": [],
             "warnings": [],
@@ -90,7 +91,7 @@ def test_check_in_every_form_tells_the_same(tmp_path: Path) -> None:
     assert valid(found, "check.v1") == json.loads(line)
     assert [row["value"] for row in rows if row["section"] == "warning"] == found["warnings"] != []
     assert {row["section"]: row["value"] for row in rows if row["section"] != "warning"} == {
-        "collector": "auth", "forwarder": "out", "rules": "1", "agencies": "0",
+        "collector": "auth", "forwarder": "out", "rules": "1", "refused": "0", "agencies": "0",
     }  # fmt: skip
 
 
@@ -119,8 +120,9 @@ def test_check_warns_of_a_bad_rule_with_its_line(tmp_path: Path) -> None:
 
     code, found = checked(path)
 
-    assert (code, found["rules"]) == (0, 1)
+    assert (code, found["rules"], found["refused"]) == (0, 1, 1)
     assert any(warning.startswith(f"rule refused: {tmp_path}/rules/two.yml:") for warning in found["warnings"])
+    assert "ok, 1 collector, 1 rule, 1 refusal, 1 forwarder\n" in socmon("check", "-c", str(path)).stdout
 
 
 def test_check_warns_of_what_is_not_there_yet(tmp_path: Path) -> None:

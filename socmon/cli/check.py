@@ -27,6 +27,7 @@ class Findings(Struct):
 
     Attributes:
         rules: how many were loaded.
+        refused: what was refused of rules, each told in `warnings`.
         agencies: how many the inventory names.
         problems: to be mended before the daemon is started.
         warnings: may be meant so.
@@ -35,6 +36,7 @@ class Findings(Struct):
     collectors: list[str] = []
     forwarders: list[str] = []
     rules: int = 0
+    refused: int = 0
     agencies: int = 0
     problems: list[str] = []
     warnings: list[str] = []
@@ -71,7 +73,7 @@ def inspect(path: Path) -> Findings:
         found.problems += error.problems
         return found
     rules, table_problems = configured_rules(config)
-    found.rules = len(rules.rules)
+    found.rules, found.refused = len(rules.rules), len(rules.errors)
     # One bad rule must not keep the daemon from starting: the others do their work.
     found.warnings += (f"rule refused: {error}" for error in rules.errors)
     found.warnings += map(str, rules.warnings)
@@ -181,6 +183,8 @@ def _print(found: Findings, options: Options) -> None:
             tr.many("{count} rule", "{count} rules", found.rules),
             tr.many("{count} forwarder", "{count} forwarders", len(found.forwarders)),
         ]
+        if found.refused:
+            counts.insert(2, tr.many("{count} refusal", "{count} refusals", found.refused))
         if found.agencies:
             counts.append(tr.many("{count} agency", "{count} agencies", found.agencies))
         told = ", ".join([click.style(tr("ok"), fg="green"), *counts])

@@ -10,6 +10,7 @@ from socmon.sigma.rule import RuleError
 # are the rule's own in what is wrong, and ours in what to write instead, which follows the semicolon.
 _TEXT = r"'(?:[^'\\]|\\.)*'"
 _OF_THE_RULE = re.compile(rf"{_TEXT}(?:, {_TEXT})*|%[^%\s]+%|\bby the rule at [^\s;]+")
+_PLACEHOLDERS = re.compile(r"placeholders? %[^%]+%(?:, %[^%]+%)* ha(?:s|ve) no values")
 _NUMBER = re.compile(r"\b[0-9]+\b")
 
 
@@ -20,5 +21,6 @@ def reasons(errors: Iterable[RuleError]) -> list[tuple[str, int]]:
 
 
 def _reason(error: RuleError) -> str:
-    wrong, semicolon, remedy = _OF_THE_RULE.sub("…", error.message).partition(";")
+    message = _PLACEHOLDERS.sub("placeholder … has no values", error.message)
+    wrong, semicolon, remedy = _OF_THE_RULE.sub("…", message).partition(";")
     return _NUMBER.sub("…", wrong) + semicolon + remedy

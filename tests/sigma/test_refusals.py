@@ -25,5 +25,13 @@ def test_refusals_that_differ_in_the_rules_own_words_have_one_reason_and_the_mos
     ]
 
 
+def test_missing_placeholders_are_one_reason_however_many_a_rule_has() -> None:
+    one, two = "placeholder %a% has no values; list", "placeholders %a%, %b% have no values; list"
+
+    assert reasons([RuleError("r.yml", 1, one), RuleError("s.yml", 1, two)]) == [
+        ("placeholder … has no values; list", 2)
+    ]
+
+
 def test_without_refusals_there_is_no_reason() -> None:
     assert reasons([]) == []

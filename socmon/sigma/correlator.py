@@ -93,7 +93,7 @@ class Correlator:
         """
         found: dict[str, dict[Key, Reached] | Lack] = {}
         pending: dict[Keeper, set[Key]] = {}
-        for keeper in dict.fromkeys(keeper for base in matched for keeper in self._fed_by.get(base, ())):
+        for keeper in self._fed(matched):
             facts = keeper.facts_of(event, matched)
             if isinstance(facts, Lack):
                 found[keeper.rule.id] = facts
@@ -170,10 +170,12 @@ class Correlator:
         self._meta.clock_us = max(self._meta.clock_us, match.high_us)
         time_us = event.time_us
         pending: Pending = {}  # for measured windows, and for correlations over the results of this event
-        # Once each: an event that two rules of one correlation match is still one event.
-        for keeper in dict.fromkeys(keeper for base in match.rules for keeper in self._fed_by.get(base, ())):
+        for keeper in self._fed(match.rules):
+            if keeper.window is None:  # most rules: nothing is read of the event
+                self._correlate(keeper, (event.host,), event, time_us, pending)
+                continue
             facts = keeper.facts_of(event, match.rules)
-            if isinstance(facts, Lack):
+            if not isinstance(facts, tuple):
                 self._lacks(facts)
                 continue
             for key, fact in facts:
@@ -182,11 +184,21 @@ class Correlator:
                     news.add(Member(time_us, event.record.seq, event.repeat, fact), keeper.window.merged)
                 else:
                     self._correlate(keeper, key, event, time_us, pending)
-        # A correlation after all below it: so it sees at once all that the event comes to there.
+        if pending:
+            self._correlate_pending(event, time_us, pending)
+
+    def _correlate_pending(self, event: Event, time_us: int, pending: Pending) -> None:
+        """A correlation after all below it: so it sees at once all that the event comes to there."""
         while pending:
             for keeper in lowest(pending):
                 for key, news in pending.pop(keeper).items():
                     self._correlate(keeper, key, event, time_us, pending, news)
+
+    def _fed(self, matched: Sequence[str]) -> Iterable[Keeper]:
+        """Once each: an event that two rules of one correlation match is still one event."""
+        if len(matched) == 1:
+            return self._fed_by.get(matched[0], ())
+        return dict.fromkeys(keeper for base in matched for keeper in self._fed_by.get(base, ()))
 
     def _lacks(self, lack: Lack) -> None:
         if lack is Lack.MISSING:
@@ -201,7 +213,8 @@ class Correlator:
         seq, weight, window = event.record.seq, event.repeat, keeper.window
         if window is None:
             alert = find(group, time_us, (), self.limits) or self._open(keeper, key, group, event, (seq, time_us))
-            alert.approximate |= is_approximate(group, alert, time_us, (), group.lost_us, self.limits)
+            if group.lost_us != NEVER_US:  # else nothing was, that could have made an alert of it approximate
+                alert.approximate |= is_approximate(group, alert, time_us, (), group.lost_us, self.limits)
             self._join(keeper, key, alert, [Row(seq, time_us, weight)], event)
             return
         held = len(group)

@@ -82,9 +82,10 @@ def is_approximate(
     if lost_us >= time_us - other_us:
         return True
     # One that is approximate may have taken in this match, if it had opened at another time.
-    return any(
-        known.approximate and (known.opened_seq in near or _is_beside(known, time_us, limits)) for known in group.alerts
-    )
+    for known in group.alerts:
+        if known.approximate and (known.opened_seq in near or _is_beside(known, time_us, limits)):
+            return True
+    return False
 
 
 def join(alert: OpenAlert, rows: Sequence[Row], event: Event, keep: int | None) -> None:

@@ -1,6 +1,6 @@
 """The groups of one rule, and what it reads of an event: its group, and what its condition looks at."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -83,7 +83,7 @@ class Keeper:
         """The newest event time that a group, or one whose results it counts, may lack."""
         return max(group.lost_us, *(base.evicted_us for base in self.below)) if self.below else group.lost_us
 
-    def facts_of(self, event: Event, matched: Sequence[str]) -> Collection[tuple[Key, Fact]] | Lack:
+    def facts_of(self, event: Event, matched: Sequence[str]) -> tuple[tuple[Key, Fact], ...] | Lack:
         """The groups of an event that matches the rules `matched`, and what the condition reads of it in each.
 
         Just one, unless aliases lead some of these rules to other fields than others.
@@ -94,10 +94,12 @@ class Keeper:
             return (((event.host,), 1),)
         if (key := _texts(event, self.fields)) is None:
             return Lack.MISSING
+        if isinstance(self.window, EventCountWindow):
+            return ((key, event.repeat),)
         fact = self._fact_of(event, self._counted, matched)
         return fact if isinstance(fact, Lack) else ((key, fact),)
 
-    def _facts_by_rule(self, event: Event, matched: Iterable[str]) -> Collection[tuple[Key, Fact]] | Lack:
+    def _facts_by_rule(self, event: Event, matched: Iterable[str]) -> tuple[tuple[Key, Fact], ...] | Lack:
         by_fields: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}  # of few kinds, however many rules
         for rule_id in matched:
             if called := self._called.get(rule_id):
@@ -112,7 +114,7 @@ class Keeper:
                 found[key] = self.merged(found[key], fact) if key in found else fact
             elif fact is Lack.NOT_NUMERIC:
                 lack = fact
-        return found.items() if found else lack
+        return tuple(found.items()) or lack
 
     def _fact_of(self, event: Event, counted: tuple[str, ...], matched: Iterable[str]) -> Fact | Lack:
         values = [value_of(event, name) for name in counted]

@@ -1,23 +1,19 @@
 """Which of SigmaHQ's rules can ever see an event of ours, by log source; what is missing is known, and listed."""
 
-import os
-import tarfile
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import yaml
+from sigmahq_kit import ARCHIVE, files_of
 
 from socmon.event import LogSource
 from socmon.parsers import apache_error, nginx_error, programs, web_access, zeek
 from socmon.sigma.logsources import Standing, log_source, shipped_log_sources
 from socmon.sigma.routing import NOTHING, Told
 
-DATA = Path(os.environ.get("SOCMON_DATA", Path(__file__).parents[3] / "shared" / "data")) / "logs"
-ARCHIVE = DATA / "sigma" / "sigmahq_rules.tar.xz"
 # Its folders of active rules; `rules-dfir` holds none.
-FOLDERS = {"rules", "rules-threat-hunting", "rules-emerging-threats", "rules-compliance", "rules-placeholder"}
+FOLDERS = ("rules", "rules-threat-hunting", "rules-emerging-threats", "rules-compliance", "rules-placeholder")
 # Programs of Linux whose messages come by syslog under their own name: any may, these are what rules ask for.
 LINUX = ("sshd", "sudo", "cron", "clamd", "guacd", "vsftpd", "auditd")
 
@@ -53,15 +49,10 @@ def standings() -> Iterator[Standing]:
 def asked_for() -> Counter[LogSource]:
     """The log sources of SigmaHQ's active rules, each with how many ask for it."""
     asked: Counter[LogSource] = Counter()
-    with tarfile.open(ARCHIVE) as archive:
-        for member in archive:
-            if not (member.name.endswith(".yml") and FOLDERS & set(Path(member.name).parts)):
-                continue
-            stream = archive.extractfile(member)
-            assert stream is not None
-            lines = stream.read().decode().split("\nlogsource:", 1)[1].splitlines()
-            end = next((n for n, line in enumerate(lines) if n and line[:1].strip()), len(lines))
-            asked[log_source(yaml.safe_load("\n".join(lines[:end])))] += 1
+    for _, content in files_of(*FOLDERS):
+        lines = content.decode().split("\nlogsource:", 1)[1].splitlines()
+        end = next((n for n, line in enumerate(lines) if n and line[:1].strip()), len(lines))
+        asked[log_source(yaml.load("\n".join(lines[:end]), Loader=yaml.CSafeLoader))] += 1
     return asked
 
 

@@ -2,14 +2,13 @@
 
 import json
 import lzma
-import os
 import re
-import tarfile
-from collections.abc import Container, Iterator
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sigmahq_kit import ARCHIVE, DATA, files_of
 
 from socmon.event import LogSource
 from socmon.sigma import RuleSet
@@ -19,8 +18,6 @@ from socmon.sigma.placeholders import NO_PLACEHOLDERS, Placeholders
 from socmon.sigma.refusals import reasons
 from socmon.sigma.ruleset import rule_set
 
-DATA = Path(os.environ.get("SOCMON_DATA", Path(__file__).parents[3] / "shared" / "data")) / "logs"
-ARCHIVE = DATA / "sigma" / "sigmahq_rules.tar.xz"
 WINDOWS = DATA / "windows"
 # The second engine tells `ServicesActive` from `servicesactive` in these rules; the specification does not.
 CASE_TOLD_THERE = {
@@ -42,16 +39,6 @@ ACTIVE = (
 pytestmark = pytest.mark.skipif(
     not ARCHIVE.exists(), reason=f"no {ARCHIVE}; set SOCMON_DATA to the folder of real data"
 )
-
-
-def files_of(*folders: str) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(ARCHIVE) as archive:
-        for member in archive:
-            parts = Path(member.name).parts
-            if member.isfile() and member.name.endswith(".yml") and set(parts) & set(folders):
-                stream = archive.extractfile(member)
-                assert stream is not None
-                yield member.name, stream.read()
 
 
 def rules_of(

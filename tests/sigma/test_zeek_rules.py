@@ -5,9 +5,7 @@ not here.
 """
 
 import json
-import os
 import re
-import tarfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from sigmahq_kit import ARCHIVE, files_of
 
 from socmon.event import Event, Record, Source
 from socmon.parsers import parse
@@ -23,14 +22,11 @@ from socmon.sigma.loading import Loader
 from socmon.sigma.logsources import shipped_log_sources
 
 HERE = Path(__file__).parent
-ARCHIVE = (
-    Path(os.environ.get("SOCMON_DATA", HERE.parents[2] / "shared" / "data")) / "logs" / "sigma" / "sigmahq_rules.tar.xz"
-)
 needs_archive = pytest.mark.skipif(not ARCHIVE.exists(), reason=f"no {ARCHIVE}; set SOCMON_DATA")
 ROWS = [json.loads(line) for line in (HERE / "zeek_events.jsonl").read_text("utf-8").splitlines()]
 OWN = [row for row in ROWS if row["rule"].startswith("own: ")]
 THEIRS = [row for row in ROWS if row not in OWN]
-ACTIVE = "rules/", "rules-"
+ACTIVE = ("rules", "rules-threat-hunting", "rules-emerging-threats", "rules-compliance", "rules-placeholder")
 
 
 def event(keys: dict[str, Any]) -> Event:
@@ -64,25 +60,15 @@ def test_rules_of_the_communitys_forms_match_and_only_what_they_should() -> None
 def community() -> tuple[RuleSet, dict[str, dict[str, Any]]]:
     """Its active rules that may look at events of Zeek; and by file name what each says."""
     loader, stated = Loader(shipped_log_sources()), {}
-    for path, content in _files():
-        rule = yaml.safe_load(content)
+    for path, content in files_of(*ACTIVE):
+        if not any(word in content for word in (b"zeek", b"category: dns", b"category: proxy")):
+            continue
+        rule = yaml.load(content, Loader=yaml.CSafeLoader)
         source = rule.get("logsource", {})
         if source.get("product") == "zeek" or (source.get("category") in {"dns", "proxy"} and "product" not in source):
             loader.add(path, content)
             stated[Path(path).stem] = rule
     return RuleSet(loader.finish(), loader.errors, loader.conditions, shipped_log_sources()), stated
-
-
-def _files() -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(ARCHIVE) as archive:
-        for member in archive:
-            name = member.name.removeprefix("./")
-            if member.isfile() and name.startswith(ACTIVE) and name.endswith(".yml"):
-                content = archive.extractfile(member)
-                assert content is not None
-                data = content.read()
-                if b"zeek" in data or b"category: dns" in data or b"category: proxy" in data:
-                    yield name, data
 
 
 @needs_archive

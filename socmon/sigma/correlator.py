@@ -318,7 +318,7 @@ class Correlator:
             fresh = sorted(set(kept).difference(alert.handed))
             if self.limits.keep_events is not None:
                 alert.handed = kept
-            taken.append((_finished(keeper, key, alert), fresh))
+            taken.append((keeper.finished(key, alert), fresh))
         self._changed = {}
         return taken
 
@@ -386,25 +386,3 @@ class Correlator:
             keeper.members += len(group)
             self._members += len(group)
         self._groups = len(groups)
-
-
-def _finished(keeper: Keeper, key: Key, alert: OpenAlert) -> Alert:
-    return Alert(
-        id=alert.id,
-        rule_id=keeper.rule.id,
-        title=keeper.rule.title,
-        level=keeper.rule.level,
-        tags=list(keeper.rule.tags),
-        group=dict(zip(keeper.fields, key, strict=True)),
-        first_us=alert.first_us,
-        last_us=alert.last_us,
-        count=alert.count,
-        revision=alert.revision,
-        opened_seq=alert.opened_seq,
-        approximate=alert.approximate,
-        host=alert.host,
-        agency=alert.agency,
-        system=alert.system,
-        system_level=alert.system_level,
-        entities={kind: list(values) for kind, values in alert.entities.items()},
-    )

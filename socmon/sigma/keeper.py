@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from socmon.event import Event
+from socmon.event import Alert, Event
 from socmon.sigma.joining import Limits
 from socmon.sigma.measured import BEHIND, RESULT, Measured, MeasuredWindow, Member, News
 from socmon.sigma.measures import MAX_KEY_CHARS, Fact, Lack, key_text
 from socmon.sigma.rule import Number, Rule, by_depth
-from socmon.sigma.windows import NEVER_US, EventCountWindow, Group
+from socmon.sigma.windows import NEVER_US, EventCountWindow, Group, OpenAlert
 
 Key = tuple[str, ...]
 
@@ -175,6 +175,28 @@ class Keeper:
                 news.add(Member(group.times[index], group.seqs[index], group.weights[index], None, BEHIND), merged)
             news.add(Member(group.times[last], group.seqs[last], group.weights[last], fact, BEHIND | RESULT), merged)
         return unusable
+
+    def finished(self, key: Key, alert: OpenAlert) -> Alert:
+        """An alert of a group, as it is handed out: without evidence."""
+        return Alert(
+            id=alert.id,
+            rule_id=self.rule.id,
+            title=self.rule.title,
+            level=self.rule.level,
+            tags=list(self.rule.tags),
+            group=dict(zip(self.fields, key, strict=True)),
+            first_us=alert.first_us,
+            last_us=alert.last_us,
+            count=alert.count,
+            revision=alert.revision,
+            opened_seq=alert.opened_seq,
+            approximate=alert.approximate,
+            host=alert.host,
+            agency=alert.agency,
+            system=alert.system,
+            system_level=alert.system_level,
+            entities={kind: list(values) for kind, values in alert.entities.items()},
+        )
 
     def decoded(self, value: bytes) -> Group | None:
         """A group as a snapshot has it; None if it is not of the form that this version writes."""

@@ -52,6 +52,7 @@ def test_a_silent_file_is_told_to_the_centre_and_closed_when_it_speaks_again(tmp
         wait_for(lambda: statuses(place) == ["open"], "an alert of the silence")
         (alert,) = silences(place)
         wait_for(lambda: place.findings() == {alert.id: 1}, "the alert at the centre")
+        wait_for(lambda: listed(place)["state"] == "silent", "the source listed as silent")  # with the next checkpoint
         silent, status = listed(place), socmon(place, "status")
 
         def heard() -> bool:

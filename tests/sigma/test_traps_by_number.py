@@ -155,9 +155,10 @@ def test_value_count_counts_distinct_values(trap: int) -> None:
 
 
 @pytest.mark.parametrize("trap", [41], ids=named)
-def test_temporal_ordered_wants_the_order(trap: int) -> None:
+def test_temporal_ordered_wants_the_order_and_temporal_does_not(trap: int) -> None:
     assert alerts("temporal_ordered", (BASE, OTHER), [(BASE, "ann"), (OTHER, "ann")]) == 1
     assert alerts("temporal_ordered", (BASE, OTHER), [(OTHER, "ann"), (BASE, "ann")]) == 0
+    assert alerts("temporal", (BASE, OTHER), [(OTHER, "ann"), (BASE, "ann")]) == 1
 
 
 PROCESS = {

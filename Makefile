@@ -1,7 +1,8 @@
 # Everything that can be done here; each target makes what it needs first.
 PYTHON ?= python3
 BIN := .venv/bin
-JOBS ?= 2
+# One more than the cores of the least machine: many tests wait for processes.
+JOBS ?= 3
 
 FUZZ_S ?= 600
 

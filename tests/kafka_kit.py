@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -138,6 +140,17 @@ class Broker:
         assert self.process is not None
         self.process.kill()
         self.process.wait(20)
+
+    def halt(self) -> None:
+        """Let it hang, its connections open, until `go_on`; returns when every one of its threads stands still."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
+
+    def go_on(self) -> None:
+        """End `halt`."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """End it in order."""

@@ -1,7 +1,6 @@
 """Collector `kafka` as a member of a group of a real broker: positions, acknowledgements, partitions that move."""
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
@@ -283,8 +282,7 @@ async def test_a_journal_that_fails_ends_the_collector_and_the_next_one_reads_ag
 
 async def read_while_it_hangs(context: FakeContext[KafkaSettings], broker: Broker) -> None:
     async with reading(context):
-        assert broker.process is not None
-        broker.process.send_signal(signal.SIGSTOP)
+        broker.halt()
         await asyncio.sleep(20)
 
 
@@ -293,14 +291,13 @@ async def test_brokers_that_hang_end_the_collector_with_all_it_began_and_the_nex
     topic = name()
     await kafka.make_topic(topic)
     context = FakeContext(settings(kafka, topic, session_timeout_s=0.5, timeout_s=1), name=topic)
-    assert kafka.process is not None
     try:
         # Which request meets the silence first decides what is said of it; each sentence names the brokers.
         with pytest.raises(ComponentError, match=r"Kafka at 127\.0\.0\.1:\d+"):
             await read_while_it_hangs(context, kafka)
         await until(lambda: len(asyncio.all_tasks()) == 1)
     finally:
-        kafka.process.send_signal(signal.SIGCONT)
+        kafka.go_on()
     await kafka.send(topic, b"after it")
 
     async with reading(FakeContext(settings(kafka, topic), name=topic)) as again:

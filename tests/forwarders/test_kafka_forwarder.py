@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from itertools import count
@@ -139,15 +138,14 @@ async def test_a_topic_that_is_not_there_waits_for_a_person(kafka: Broker) -> No
 async def test_a_broker_that_hangs_is_told_in_time_and_the_next_try_is_another_producers(
     kafka: Broker, topic: str
 ) -> None:
-    assert kafka.process is not None
     async with writing(kafka, topic=topic, timeout_s=2) as forwarder:
         await forwarder.send([one(forwarder, 1, 1)])
-        kafka.process.send_signal(signal.SIGSTOP)
+        kafka.halt()
         try:
             with pytest.raises(ComponentError, match="does not answer in time"):
                 await forwarder.send([one(forwarder, 2, 2), one(forwarder, 3, 2)])
         finally:
-            kafka.process.send_signal(signal.SIGCONT)
+            kafka.go_on()
         assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
         outcomes = None

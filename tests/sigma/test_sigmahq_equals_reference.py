@@ -75,7 +75,7 @@ def test_sigmahq_rules_match_real_events_as_the_reference_says() -> None:
             by_source[tuple(stated_source.items())].append(rule)
 
     matched, differing = 0, []
-    for number, event in enumerate(events(300 * MORE)):
+    for number, event in enumerate(events(200 * MORE)):
         for source, those in by_source.items():
             found = set(ruleset.match(event, dict(source)))
             for place, rule in enumerate(those, number):

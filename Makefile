@@ -1,8 +1,7 @@
 # Everything that can be done here; each target makes what it needs first.
 PYTHON ?= python3
 BIN := .venv/bin
-# One more than the cores of the least machine: many tests wait for processes.
-JOBS ?= 3
+JOBS ?= 2
 
 FUZZ_S ?= 600
 

@@ -23,7 +23,7 @@ def message(number: int, stamp: str) -> bytes:
 
 def main() -> None:
     port, count, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-    stamp = time.strftime("%b %d %H:%M:%S", time.gmtime()).replace(" 0", "  ", 1)
+    stamp = time.strftime("%b %e %H:%M:%S", time.gmtime())  # %e: the day of the month, 1 to 9 behind a blank
     messages = [message(number, stamp) for number in range(count)]
     step = max(1, round(count / seconds / STEPS_A_SECOND))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:

@@ -14,10 +14,10 @@ from aiohttp import web
 
 from collectors._http_refusals import RequestRefusedError
 from collectors._listening import Allowed
+from socmon.addresses import address as in_one_spelling
 from socmon.component import Context
 from socmon.errors import ComponentError
 from socmon.log import Rarely
-from socmon.parsers.addresses import address as in_one_spelling
 
 HANDSHAKE_S = 10.0
 LINGER_S = 2.0  # so long a sender that was refused may go on, so that it reads why

@@ -13,11 +13,11 @@ from pydantic import Field
 from collectors._datagrams import KernelDrops, widen
 from collectors._listening import Allowed, ListenerSettings, listener_for
 from socmon import metrics
+from socmon.addresses import address as in_one_spelling
 from socmon.component import BEAT_S, Collector, Context
 from socmon.errors import ComponentError
 from socmon.event import Record, Source
 from socmon.log import Rarely
-from socmon.parsers.addresses import address as in_one_spelling
 
 BATCH_RECORDS = 1000
 TURN_BATCHES = 10  # then others have their turn, and the journal takes some of what was read

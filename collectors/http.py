@@ -16,11 +16,11 @@ from collectors._http_refusals import RequestRefusedError
 from collectors._http_requests import Requests
 from collectors._http_settings import HttpSettings
 from collectors._listening import listener_for
+from socmon.addresses import address as in_one_spelling
 from socmon.component import BEAT_S, Collector, Context
 from socmon.errors import ComponentError
 from socmon.event import Source
 from socmon.log import Rarely
-from socmon.parsers.addresses import address as in_one_spelling
 from socmon.tls import Renewed
 from socmon.worker import Worker
 

@@ -12,10 +12,10 @@ from pydantic import Field
 from collectors._apart import MAX_APART_BYTES, Lanes, size_of
 from collectors._framing import Framing
 from collectors._listening import BACKLOG, Allowed, ListenerSettings, listener_for
+from socmon.addresses import address as in_one_spelling
 from socmon.component import BEAT_S, Collector, Context
 from socmon.event import Record, Source
 from socmon.log import Rarely
-from socmon.parsers.addresses import address as in_one_spelling
 
 BATCH_RECORDS = 1000
 GATHER_S = 0.05

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from socmon.addresses import address
+
 SECOND_US = 1_000_000
 # Collector, format and log source product of socmon's own records; nothing in a configuration may be called so.
 OWN = "socmon"
@@ -209,7 +211,7 @@ def _windows_entities(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if not isinstance(value, str) or value in {"", "-"}:
             continue
         if kind == "ip":
-            if found := _one_spelling(value):
+            if (found := address(value.partition("%")[0])) and not ip_address(found).is_unspecified:
                 yield kind, found
         elif kind == "hash":
             for part in value.split(",", _MOST_HASHES)[:_MOST_HASHES]:
@@ -217,15 +219,6 @@ def _windows_entities(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                     yield kind, digest[1].lower()
         else:
             yield kind, value
-
-
-def _one_spelling(text: str) -> str | None:
-    """An address as RFC 5952 writes it, an IPv4-mapped one as IPv4; None if it is none, or stands for none."""
-    try:
-        found = ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    return None if found.is_unspecified else str(getattr(found, "ipv4_mapped", None) or found)
 
 
 def _is_address(text: str) -> bool:

@@ -12,9 +12,9 @@ from typing import Any
 from msgspec import Struct
 
 from socmon import parsers
+from socmon.addresses import address
 from socmon.errors import ParseError
 from socmon.event import Event, Record, Source
-from socmon.parsers.addresses import address
 from socmon.sigma import RuleSet
 
 SERVICES = ("sshd", "postfix", "dovecot", "apache", "nginx")

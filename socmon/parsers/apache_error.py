@@ -10,10 +10,10 @@ address is only that of the bracket in its place of the header, never one furthe
 import re
 from typing import Any
 
+from socmon.addresses import address
 from socmon.errors import ParseError
 from socmon.event import SECOND_US, Event, LogSource, Record
 from socmon.parsers import modsecurity, stamps, web_access
-from socmon.parsers.addresses import address
 from socmon.parsers.requests import request_fields
 
 LOGSOURCE = LogSource(product="apache", category="webserver_error", service="apache")

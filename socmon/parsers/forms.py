@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from socmon.parsers.addresses import address
+from socmon.addresses import address
 
 _FIRST_WORD = re.compile(r"(?:\(\?:((?:[\w:-]+\|)*[\w:-]+)\)|([\w:,'-]++))(?= |$)")
 _NUMBERS = frozenset({"src_port", "dst_port", "uid", "gid", "exit_status", "restarts", "attempts", "size"})

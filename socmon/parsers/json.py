@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
+from socmon.addresses import address
 from socmon.errors import ParseError
 from socmon.event import Event, Record, TimeKnown
 from socmon.parsers import json_time, known_keys, sensor_keys
-from socmon.parsers.addresses import address
 
 _START = re.compile(rb'\s*\{\s*(?:"|\}\s*$)')
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from socmon.addresses import address
 from socmon.event import LogSource
-from socmon.parsers.addresses import address
 from socmon.parsers.requests import request_fields, uri_fields
 
 _NOT_SPELLED = str.maketrans("", "", "_-. ")

@@ -9,7 +9,7 @@ carries the packet that it is about in square brackets; its addresses are not th
 import re
 from typing import Any
 
-from socmon.parsers.addresses import address
+from socmon.addresses import address
 
 _LINE = re.compile(
     r"(?:\[ {0,12}[0-9]{1,10}\.[0-9]{1,9}\] ?)?(?P<prefix>[^\n]{0,160}?)"

@@ -12,10 +12,10 @@ stand no words of clients: its first `, client: ` is nginx's own.
 import re
 from typing import Any
 
+from socmon.addresses import address
 from socmon.errors import ParseError
 from socmon.event import SECOND_US, Event, LogSource, Record
 from socmon.parsers import modsecurity, stamps, web_access
-from socmon.parsers.addresses import address
 from socmon.parsers.requests import request_fields
 
 LOGSOURCE = LogSource(product="nginx", category="webserver_error", service="nginx")

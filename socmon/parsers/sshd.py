@@ -12,8 +12,8 @@ connection has an `action` at most, so that an attempt counts once.
 import re
 from typing import Any
 
+from socmon.addresses import address
 from socmon.parsers import pam
-from socmon.parsers.addresses import address
 from socmon.parsers.forms import Forms, peer
 
 _PEER = r"(?P<src_ip>\S{1,64}) port (?P<src_port>[0-9]{1,5})"

@@ -12,10 +12,10 @@ import re
 from functools import lru_cache
 from typing import Any
 
+from socmon.addresses import address
 from socmon.errors import ParseError
 from socmon.event import SECOND_US, Event, LogSource, Record
 from socmon.parsers import stamps
-from socmon.parsers.addresses import address
 from socmon.parsers.requests import request_fields
 
 LOGSOURCE = LogSource(category="webserver")

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from socmon.addresses import address
 from socmon.errors import ParseError
 from socmon.event import SECOND_US, ZEEK, Event, LogSource, Record, TimeKnown
 from socmon.parsers import json, json_time
-from socmon.parsers.addresses import address
 
 _PATH = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _PATH_KEYS = ("_path", "@stream")

@@ -25,9 +25,9 @@ from netflow_kit import (
     variable,
 )
 
+from socmon.addresses import address
 from socmon.network.flow_line import conn_state
 from socmon.network.netflow import Decoder
-from socmon.parsers.addresses import address
 
 TEMPLATE9, TEMPLATE10 = a_set(0, template(256, FIELDS4)), a_set(2, template(256, FIELDS4))
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from parsers.records import event, record
 
+from socmon.addresses import address
 from socmon.errors import ParseError
 from socmon.event import to_us
 from socmon.parsers import detect, parse
-from socmon.parsers.addresses import address
 
 DATA = Path(os.environ.get("SOCMON_DATA", Path(__file__).parents[2] / "../shared/data")) / "logs" / "logs"
 

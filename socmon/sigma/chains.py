@@ -5,6 +5,8 @@ A chain may have any depth (docs/rules.md, "Chains"); what goes round in a circl
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from graphlib import CycleError, TopologicalSorter
 
 from msgspec import structs
 from sigma.correlations import SigmaCorrelationRule
@@ -59,18 +61,12 @@ class Chains:
 
     def _in_order(self) -> Iterator[int]:
         """Each correlation after all that it refers to; without those that are in a circle or above one."""
-        above: dict[int, list[int]] = {one: [] for one in self._named}
-        for one, bases in self._named.items():
-            for base in bases:
-                above[base].append(one)
-        missing = {one: len(bases) for one, bases in self._named.items()}
-        ready = deque(one for one, count in missing.items() if not count)
-        while ready:
-            yield (one := ready.popleft())
-            for higher in above[one]:
-                missing[higher] -= 1
-                if not missing[higher]:
-                    ready.append(higher)
+        sorter = TopologicalSorter(self._named)
+        with suppress(CycleError):  # it goes on as far as circles let it
+            sorter.prepare()
+        while ready := sorter.get_ready():
+            yield from ready
+            sorter.done(*ready)
 
     def _make(self, document: Document, parsed: SigmaCorrelationRule) -> None:
         self._rules[id(parsed)] = None

@@ -57,6 +57,13 @@ class CasedModifier(SigmaValueModifier[SigmaString | SigmaFieldReference, SigmaC
         return SigmaCasedString.from_sigma_string(val)
 
 
+class ExpandModifier(SigmaValueModifier[SigmaType, SigmaType]):
+    """`expand` leaves a value as it is: it is filled in already, and a `%` that is left in it means itself."""
+
+    def modify(self, val: SigmaType) -> SigmaType:  # noqa: D102  pySigma's
+        return val
+
+
 class WindashModifier(modifiers.SigmaWindowsDashModifier):
     """`windash` for all five dashes that the specification names; pySigma starts from `-` and `/` only."""
 
@@ -69,11 +76,13 @@ class WindashModifier(modifiers.SigmaWindowsDashModifier):
 _OTHER_DASHES = re.compile("\\B[\N{EN DASH}\N{EM DASH}\N{HORIZONTAL BAR}]\\b")
 _OURS: dict[str, type[SigmaModifier[Any, Any]]] = {
     "cased": CasedModifier,
+    "expand": ExpandModifier,
     "utf16le": SigmaWideModifier,  # the specification's name for wide, which pySigma lacks
     "windash": WindashModifier,
 }
 _NAMES = {  # and of those with several names the one that the specification has
     "CasedModifier": "cased",
+    "ExpandModifier": "expand",
     "WindashModifier": "windash",
     "SigmaRegularExpressionIgnoreCaseFlagModifier": "i",
     "SigmaRegularExpressionMultilineFlagModifier": "m",

@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 
 import re2
 from msgspec import structs
-from sigma.modifiers import SigmaValueModifier, modifier_mapping
-from sigma.types import SigmaString, SigmaType, SpecialChars
+from sigma.types import SigmaString, SpecialChars
 
 from socmon.sigma.documents import Document, Place, RefusedError
 from socmon.sigma.values import text_of
@@ -28,16 +27,6 @@ _NUMERIC = frozenset({"lt", "lte", "gt", "gte", "minute", "hour", "day", "week",
 # `\\` is one backslash to Sigma and to regular expressions alike: what follows it is not escaped.
 _TOKEN = re.compile(r"\\\\|\\%|%(?P<name>[^%\\*?]+)%|%")
 _AnyT = TypeVar("_AnyT")
-
-
-class _Expand(SigmaValueModifier[SigmaType, SigmaType]):
-    """Leaves a value as it is: it is filled in already, and a `%` that is left in it means itself."""
-
-    def modify(self, val: SigmaType) -> SigmaType:
-        return val
-
-
-modifier_mapping["expand"] = _Expand
 
 
 class Filled(list[Any]):

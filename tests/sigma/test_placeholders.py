@@ -114,6 +114,7 @@ def test_two_lines_of_one_field_with_and_without_a_placeholder_both_hold() -> No
         ("f|expand: []", "expand finds no placeholder in []; write %name%, or leave it out"),
         (r"f|expand: 'C:\%users%\x'", rf"a % in 'C:\\%users%\\x' {NO_PLACEHOLDER}"),
         ("f|expand: '50% of %users%'", f"a % in '50% of %users%' {NO_PLACEHOLDER}"),
+        ("f|expand|expand: '%users%'", "the modifier expand stands twice; remove one"),
         ("f|gt|expand: '%users%'", "the modifier gt does not take root; it takes a number, without quotes"),
         ("f|cidr|expand: '%users%'", f"Invalid CIDR expression: 'root' does not appear to be {NO_NETWORK}"),
     ],

@@ -280,8 +280,8 @@ def usable(spec: Spec, values: tuple[Value, ...]) -> bool:
 
 
 def decimal_of(value: Value) -> Fraction | None:
-    text = str(value).strip()
-    if not re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,2})?", text):
+    text = str(value)
+    if not re.fullmatch(r"[-+]?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?", text):
         return None
     number = Fraction(text)
     return number if abs(number) < 10**20 and (number * 10**30).denominator == 1 else None

@@ -3,7 +3,6 @@
 docs/rules.md, "Types of correlation". A fact is the value and how many events this one stands for.
 """
 
-import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from decimal import Context, Decimal, Inexact
@@ -15,6 +14,7 @@ import msgspec
 
 from socmon.sigma.measures import Lack, Measure
 from socmon.sigma.rule import Number
+from socmon.sigma.values import DECIMAL
 
 Amount = tuple[Decimal, int]
 
@@ -22,19 +22,18 @@ Amount = tuple[Decimal, int]
 _MAX_CHARS = 64
 _BELOW = Decimal(10) ** 20
 _LEAST_EXPONENT = -30
-_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?")
 # A million events of 50 digits, each with its repeats, need fewer digits than this; one that did not fit would raise.
 _EXACT = Context(prec=120, traps=[Inexact])
 
 
-def number_of(value: object) -> Decimal | None:
+def decimal_of(value: object) -> Decimal | None:
     """A field's value as an exact number; None if it is none, or out of range."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     if isinstance(value, int) and abs(value) >= _BELOW:
         return None  # before its digits are written, of which there may be any number
-    text = value.strip() if isinstance(value, str) else repr(value)
-    if len(text) > _MAX_CHARS or not _DECIMAL.fullmatch(text):
+    text = value if isinstance(value, str) else repr(value)
+    if len(text) > _MAX_CHARS or not DECIMAL.fullmatch(text):
         return None
     number = Decimal(text)
     exponent = number.as_tuple().exponent
@@ -43,7 +42,7 @@ def number_of(value: object) -> Decimal | None:
 
 
 def _amount(value: object, weight: int) -> Amount | Lack:
-    number = number_of(value)
+    number = decimal_of(value)
     return Lack.NOT_NUMERIC if number is None else (number, weight)
 
 

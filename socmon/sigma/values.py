@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 _FINAL_SIGMA, _SIGMA = "\N{GREEK SMALL LETTER FINAL SIGMA}", "\N{GREEK SMALL LETTER SIGMA}"
-_DECIMAL = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?", re.ASCII)
+DECIMAL = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?", re.ASCII)
 _EXACT_DIGITS = 310  # with the sign: a rule cannot hold a longer one; such a number is compared as floating point
 _ADDRESS_CHARS = 64
 _PRINTED_BITS = 10_000  # Python refuses to print much larger integers in decimal
@@ -55,7 +55,7 @@ def texts_of(value: Any) -> list[str]:
 
 def number_of(text: str) -> int | float | None:
     """The decimal number that `text` is, exact where it is an integer that a rule can hold; None if it is none."""
-    if _DECIMAL.fullmatch(text) is None:
+    if DECIMAL.fullmatch(text) is None:
         return None
     is_integer = len(text) <= _EXACT_DIGITS and text.lstrip("+-").isdigit()
     return int(text) if is_integer else float(text)

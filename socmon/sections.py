@@ -13,9 +13,8 @@ MIB = 1024 * 1024
 GIB = 1024 * MIB
 
 
-_PLACEHOLDER = re.compile(
-    r"[^%\\*?]+"
-)  # what a rule can state (socmon/sigma/placeholders.py, which takes long to load)
+# What a rule can state; socmon/sigma/placeholders.py, which reads it, takes long to load.
+_PLACEHOLDER = re.compile(r"[^%\\*?]+")
 
 
 def _is_comparable(value: object) -> object:

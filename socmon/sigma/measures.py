@@ -38,7 +38,7 @@ def key_text(text: str) -> str:
     return text if len(text) <= MAX_KEY_CHARS else f"{text[:_KEPT_CHARS]}…{_digest(text)}"
 
 
-def text_of(values: Sequence[Any]) -> str:
+def one_text(values: Sequence[Any]) -> str:
     """Values of fields as one text that only they have; the same whether a group has gone by them or not."""
     texts = [key_text(str(value)) for value in values]
     text = texts[0] if len(texts) == 1 else msgspec.json.encode(texts).decode()
@@ -127,7 +127,7 @@ class Distinct(Measure):
     @staticmethod
     def fact(values: Sequence[Any], positions: tuple[int, ...], weight: int) -> str:  # noqa: ARG004  others do
         """The values as one text."""
-        return text_of(values)
+        return one_text(values)
 
     def enter(self, fact: str | None, time_us: int) -> None:  # noqa: ARG002  other measures look at it
         """A value is there once more."""
@@ -210,7 +210,7 @@ class Share(Measure):
     @staticmethod
     def fact(values: Sequence[Any], positions: tuple[int, ...], weight: int) -> tuple[str, int]:  # noqa: ARG004
         """The values as one text, and the weight."""
-        return text_of(values), weight
+        return one_text(values), weight
 
     @staticmethod
     def threshold(value: int | Decimal) -> Fraction:

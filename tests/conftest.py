@@ -44,10 +44,13 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Broker]":
-    """A real Apache Kafka, one for all tests of a process; each has topics and groups of its own."""
+    """A real Apache Kafka, one for all tests of a process; each has topics and groups of its own.
+
+    Some halt it, none starts it anew: it has no reason to take itself for gone.
+    """
     import kafka_kit  # noqa: PLC0415  most processes need none of it
 
     if not kafka_kit.is_here():
         pytest.skip(kafka_kit.MISSING)
-    with kafka_kit.broker_in(tmp_path_factory.mktemp("kafka") / "broker", scram=True) as broker:
+    with kafka_kit.broker_in(tmp_path_factory.mktemp("kafka") / "broker", scram=True, session_ms=60_000) as broker:
         yield broker

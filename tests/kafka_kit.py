@@ -59,7 +59,7 @@ background.threads=1
 log.cleaner.enable=false
 controlled.shutdown.enable=false
 broker.heartbeat.interval.ms=100
-broker.session.timeout.ms=400
+broker.session.timeout.ms={session_ms}
 controller.quorum.election.timeout.ms=100
 controller.quorum.election.backoff.max.ms=100
 """
@@ -83,7 +83,7 @@ class Broker:
         ca: the authority of its certificate.
     """
 
-    def __init__(self, root: Path, jvm: Sequence[str] = ()) -> None:
+    def __init__(self, root: Path, jvm: Sequence[str] = (), session_ms: int = 400) -> None:
         self.root = root
         self._jvm = jvm or ((f"-XX:SharedArchiveFile={_ARCHIVE}",) if _ARCHIVE.exists() else ())
         (root / "data").mkdir(parents=True)
@@ -93,8 +93,8 @@ class Broker:
         self.process: subprocess.Popen[bytes] | None = None
         self.ca = root / "ca.pem"
         self._make_certificate()
-        ports = {"plain": plain, "tls": tls, "controller": controller}
-        text = _PROPERTIES.format(root=root, security=_SECURITY, user=USER, password=PASSWORD, **ports)
+        numbers = {"plain": plain, "tls": tls, "controller": controller, "session_ms": session_ms}
+        text = _PROPERTIES.format(root=root, security=_SECURITY, user=USER, password=PASSWORD, **numbers)
         (root / "server.properties").write_text(text)
 
     def format(self, *, scram: bool = False) -> None:
@@ -254,9 +254,13 @@ async def _patiently(call: Any) -> Any:
 
 
 @contextmanager
-def broker_in(root: Path, *, scram: bool = False, jvm: Sequence[str] = ()) -> Iterator[Broker]:
-    """A node that runs; ended, by id, whatever happens."""
-    broker = Broker(root, jvm)
+def broker_in(root: Path, *, scram: bool = False, jvm: Sequence[str] = (), session_ms: int = 400) -> Iterator[Broker]:
+    """A node that runs; ended, by id, whatever happens.
+
+    Args:
+        session_ms: so long may it stand still before it takes itself for gone; a start after a kill waits as long.
+    """
+    broker = Broker(root, jvm, session_ms)
     broker.format(scram=scram)
     try:
         broker.start()

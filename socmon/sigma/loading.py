@@ -16,7 +16,7 @@ from socmon.sigma.detection import ConditionReader, refusal
 from socmon.sigma.documents import MAX_BYTES, Document, RefusedError, read_documents
 from socmon.sigma.filters import Filters, read_filter
 from socmon.sigma.logsources import FILE_NAME, LogSources, log_source
-from socmon.sigma.metadata import describe, parse, rule_id
+from socmon.sigma.metadata import describe, misspelt, parse, rule_id
 from socmon.sigma.outline import Piece
 from socmon.sigma.placeholders import NO_PLACEHOLDERS, Filler, Placeholders
 from socmon.sigma.rule import Rule, RuleError
@@ -96,6 +96,7 @@ class Loader:
                 self._add(document)
             except RefusedError as error:
                 self._refuse(document, error)
+            self.warnings += [document.error(text, key) for key, text in misspelt(document)]
 
     def _refuse(self, document: Document, *errors: RefusedError) -> None:
         self.errors += [document.error(str(error), *error.place) for error in errors]

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import PurePath
 from typing import Any, TypeVar
 
@@ -48,6 +49,23 @@ _REMEDIES: Mapping[str, str] = {
     "type": "a correlation has type, rules, timespan and condition",
     "timespan": "write a number and s, m, h, d, w, M (months) or y, as in 5m",
 }
+
+# At a rule's top an author may have keys of their own (the specification: "arbitrary custom fields"). Only what looks
+# like one of these is taken for a mistake, and only where that one is missing; 0.75 lets one letter in five be wrong.
+_KEYS = (
+    "title", "id", "name", "related", "taxonomy", "status", "description", "license", "author", "references", "date",
+    "modified", "logsource", "detection", "correlation", "filter", "fields", "falsepositives", "level", "tags", "scope",
+    "generate",
+)  # fmt: skip
+_ALIKE = 0.75
+
+
+def misspelt(document: Document) -> Iterator[tuple[str, str]]:
+    """Each key at the document's top that seems to be meant for one that it lacks, and what to say of it."""
+    missing = [key for key in _KEYS if key not in document.data]
+    for key in document.data:
+        if key not in _KEYS and (meant := get_close_matches(key.lower(), missing, n=1, cutoff=_ALIKE)):
+            yield key, f"{key[:60]!r} is no key of a Sigma rule, and does nothing; did you mean {meant[0]!r}?"
 
 
 def parse(document: Document, data: dict[str, Any], kind: type[_KindT]) -> _KindT | list[RefusedError]:

@@ -390,3 +390,13 @@ def test_a_detection_that_no_condition_names_is_a_warning_at_its_line_and_the_ru
         )
     ]
     assert loaded(rule_text(f"{detections}condition: sel and not (filter_a or _part)")).warnings == []
+
+
+def test_a_key_that_seems_misspelt_is_a_warning_at_its_line_and_one_of_the_author_s_own_is_none() -> None:
+    rules = loaded(GOOD.replace("title", "leval: critical\nreference: [a]\ncrime: theft\nseverity: 5\ntitle"))
+
+    assert [(warning.line, warning.message) for warning in rules.warnings] == [
+        (1, "'leval' is no key of a Sigma rule, and does nothing; did you mean 'level'?"),
+        (2, "'reference' is no key of a Sigma rule, and does nothing; did you mean 'references'?"),
+    ]
+    assert loaded(GOOD.replace("title", "level: low\nlevels: 3\ntitle")).warnings == []

@@ -70,18 +70,28 @@ class Tail:
         self._rotated_s: float | None = None
         self._written_ns = 0
         self._troubles: list[Trouble] = []
+        self._left: list[LogFile] = []  # still open, so that no new file gets their inode before `held` is asked
+        self._told: list[LogFile] = []
 
     @property
     def ids(self) -> list[FileId]:
-        """The files that are open."""
+        """The files that are read: the current one, and the one before it for late lines."""
         return [file.id for file in (self._previous, self._file) if file is not None]
+
+    def held(self) -> set[FileId]:
+        """The files that were read at any time since this was last asked."""
+        self._told += self._left
+        self._left.clear()
+        return {*self.ids, *(file.id for file in self._told)}
 
     def close(self) -> None:
         """Let go of the files."""
-        for file in (self._previous, self._file):
+        for file in (self._previous, self._file, *self._left, *self._told):
             if file is not None:
                 file.close()
         self._previous = self._file = None
+        self._left.clear()
+        self._told.clear()
 
     def read(self) -> Block:
         """The next lines, in the order they were written; about BLOCK_BYTES of them at most. Blocks on the disk.
@@ -90,6 +100,8 @@ class Tail:
             ComponentError: the file cannot be read. The next call begins again after the last line that was returned,
                 as a restart would.
         """
+        while self._told:
+            self._told.pop().close()
         try:
             block = self._read_late() or self._read_next()
         except (*UNREADABLE, ComponentError) as error:
@@ -211,7 +223,7 @@ class Tail:
         if successor is not None and following is None:
             return  # renamed in this moment
         if self._previous is not None:
-            self._previous.close()
+            self._left.append(self._previous)
         self._previous, self._file = self._file, None
         if self._previous is not None and self._previous.compressed:
             self._previous.close()

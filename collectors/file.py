@@ -283,7 +283,7 @@ class FileCollector(Collector[FileSettings]):
     def _new(self, found: Mapping[str, FileId | None]) -> list[str]:
         """The paths of logs that are not followed yet."""
         unknown = {path: file_id for path, file_id in found.items() if path not in self._tails}
-        taken = {file_id for tail in self._tails.values() for file_id in tail.ids}
+        taken = {file_id for tail in self._tails.values() for file_id in tail.held()}
         # A followed file under a new name that a pattern matches is not a new file, not even when it is let go.
         self._renamed = {
             path: file_id

@@ -4,6 +4,7 @@ import asyncio
 import grp
 import os
 import pwd
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 from collectors._generations import base_of
 from collectors.file import FileSettings
 from socmon.errors import ComponentError
+from socmon.event import Record
 
 
 def emitted(context: FileContext, count: int) -> bool:
@@ -76,6 +78,26 @@ async def test_followed_file_under_a_new_name_that_the_pattern_matches_is_not_re
         append(tmp_path / "z.log", b"a round later")
         await until(lambda: b"a round later" in context.lines)
     assert context.lines == [b"one", *numbered(0, 2), b"a round later"]
+
+
+async def test_a_file_that_was_renamed_read_and_let_go_between_two_looks_is_not_read_twice(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    append(log, b"0")
+
+    class Rotating(FileContext):
+        async def emit(self, batch: Sequence[Record]) -> None:
+            """Rotate at each of the first lines, while the collector has more to read and no time to look."""
+            await super().emit(batch)
+            if (number := len(self.lines)) < 4:
+                log.rename(tmp_path / f"{number} saved.log")
+                append(log, b"%d" % number)
+
+    context = Rotating(file_context(tmp_path / "*.log", poll_s=60).settings, name="auth")
+    async with running(file_collector(context)):
+        await until(lambda: len(context.lines) == 4)
+        append(tmp_path / "z.log", b"a round later")
+        await until(lambda: b"a round later" in context.lines)
+    assert context.lines == [b"0", b"1", b"2", b"3", b"a round later"]
 
 
 async def test_file_that_several_paths_lead_to_is_read_once(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ class Kills:
         sender.finish()
         wait_for(lambda: self._last() == sender.sent - 1, "the last message is journalled")
         place.stop_daemon()
-        account = place.reading().ledger.accounts[self._collector]
+        account = place.account(self._collector)
         numbers = self._numbers(place.journalled()[self._collector])
         assert len(numbers) == account.journalled == account.evaluated + account.unparsed
         assert account.dropped.keys() <= {"kernel"}

@@ -20,11 +20,13 @@ from manager_kit import launched
 from socmon.errors import StoreError
 from socmon.feed.keys import generate
 from socmon.journal import Journal
+from socmon.ledger import Account
 from socmon.store import Reading, read
 
 ORG = "000.00.00.H07"
 BASE_S = int(time.time()) - 7200
 _PAUSE_S = 0.02
+_STORE_S = 30.0
 _NOT_HANDED_ON = ("SOCMON_FAILPOINT", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")  # of whoever runs the tests
 
 
@@ -163,14 +165,23 @@ class Field:
         assert self.daemon.wait(30) == 0, (self.root / "daemon.log").read_text()[-3000:]
 
     def reading(self) -> Reading:
-        return read(self.state / "socmon.db")
+        """The store; one that the daemon is still making is waited for."""
+        deadline = time.monotonic() + _STORE_S
+        while True:
+            try:
+                return read(self.state / "socmon.db")
+            except StoreError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSE_S)
+
+    def account(self, collector: str) -> Account:
+        """What the ledger has of `collector`, which is nothing before its first checkpoint."""
+        return self.reading().ledger.accounts.get(collector, Account())
 
     def settled(self) -> bool:
         """Whether every line is journalled and matched, and every alert has been answered for."""
-        try:
-            reading = self.reading()
-        except StoreError:  # the daemon is still making it
-            return False
+        reading = self.reading()
         accounts = reading.ledger.accounts
         backlog = reading.backlogs.get("ncsc")
         return (

@@ -26,7 +26,6 @@ from socmon.config import Config, Wiring
 from socmon.correlating import Correlating
 from socmon.detection import load_detection
 from socmon.door import Door
-from socmon.errors import StoreError
 from socmon.event import Record
 from socmon.intake import Intake
 from socmon.journal import Batch, Journal
@@ -322,7 +321,7 @@ class Flooder(threading.Thread):
         address = ("127.0.0.1", self._place.port("network"))
         with socket.create_connection(address, timeout=30, source_address=("127.0.0.2", 0)) as sender:
             while not self._end.is_set():
-                if self.sent - account(self._place, "network").received > self._ahead:
+                if self.sent - self._place.account("network").received > self._ahead:
                     time.sleep(0.01)  # not to fill the kernel's buffers with what the test must then wait for
                     continue
                 messages = [noise(number).encode() for number in range(self.sent, self.sent + FLOODED // 4)]
@@ -335,13 +334,6 @@ class Flooder(threading.Thread):
         assert not self.is_alive()
 
 
-def account(place: Field, name: str) -> Account:
-    try:
-        return place.reading().ledger.accounts.get(name, Account())
-    except StoreError:  # the daemon is still making it
-        return Account()
-
-
 def test_the_daemon_raises_the_alert_of_one_host_while_another_floods_and_accounts_for_both(tmp_path: Path) -> None:
     with field_in(tmp_path / "province") as place:
         host = {"kind": "file", "paths": [str(place.root / "host")], "start": "beginning"}
@@ -351,13 +343,13 @@ def test_the_daemon_raises_the_alert_of_one_host_while_another_floods_and_accoun
         wait_for(lambda: place.port("network"), "the collector says where it listens")
         flooder = Flooder(place, ahead=FLOODED * 3)
         flooder.start()
-        wait_for(lambda: account(place, "network").evaluated > FLOODED, "the flood has begun")
+        wait_for(lambda: place.account("network").evaluated > FLOODED, "the flood has begun")
         place.write("host", 0, 12)
         wait_for(lambda: any(alert.level == "high" for alert in place.reading().alerts), "the alert of the other host")
         sent = flooder.sent
         wait_for(lambda: flooder.sent > sent, "the flood goes on")
         flooder.finish()
-        wait_for(lambda: account(place, "network").evaluated == flooder.sent, "all of the flood evaluated")
+        wait_for(lambda: place.account("network").evaluated == flooder.sent, "all of the flood evaluated")
         place.stop_daemon()
 
         journal = Journal.open(place.state / "journal", read_only=True)
@@ -366,6 +358,6 @@ def test_the_daemon_raises_the_alert_of_one_host_while_another_floods_and_accoun
         assert place.journalled()["network"] == [noise(number) for number in range(flooder.sent)]
         assert place.journalled()["host"] == place.sent["host"]
         assert order.index("host") < len(order) - 12
-        assert account(place, "network") == Account(journalled=flooder.sent, evaluated=flooder.sent)
-        assert account(place, "host") == Account(journalled=12, evaluated=12)
+        assert place.account("network") == Account(journalled=flooder.sent, evaluated=flooder.sent)
+        assert place.account("host") == Account(journalled=12, evaluated=12)
         assert [alert.count for alert in place.reading().alerts if alert.level == "high"] == [12]

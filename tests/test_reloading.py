@@ -181,8 +181,7 @@ def write(place: Field, first: int, count: int) -> None:
 
 
 def evaluated(place: Field) -> int:
-    account = place.reading().ledger.accounts.get("auth")
-    return account.evaluated if account else 0
+    return place.account("auth").evaluated
 
 
 def counts(place: Field) -> dict[str, int]:

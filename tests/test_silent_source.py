@@ -11,7 +11,6 @@ from control_kit import socmon, to_file
 from field import Field, field_in, wait_for
 from store_kit import valid
 
-from socmon.errors import StoreError
 from socmon.event import Alert
 from socmon.silence import RULE
 
@@ -26,10 +25,7 @@ def say(place: Field) -> None:
 
 
 def silences(place: Field) -> list[Alert]:
-    try:
-        return [alert for alert in place.reading().alerts if alert.rule_id == RULE]
-    except StoreError:  # the daemon is still making it
-        return []
+    return [alert for alert in place.reading().alerts if alert.rule_id == RULE]
 
 
 def statuses(place: Field) -> list[str]:

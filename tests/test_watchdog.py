@@ -51,8 +51,7 @@ def troubled(message: Message) -> bool:
 
 
 def evaluated(place: Field) -> int:
-    accounts = place.reading().ledger.accounts
-    return accounts["auth"].evaluated if "auth" in accounts else 0
+    return place.account("auth").evaluated
 
 
 def page(place: Field, path: str) -> tuple[int, dict[str, Any]]:

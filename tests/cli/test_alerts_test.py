@@ -55,7 +55,7 @@ def test_a_test_alert_goes_the_whole_way_and_is_acknowledged_everywhere(tmp_path
         (asked,) = [entry for entry in logged(place) if entry["event"] == "change asked for"]
         assert (asked["actor"], asked["uid"], asked["verb"]) == (name, os.getuid(), "alerts.test")
         place.stop_daemon()
-        account = place.reading().ledger.accounts["socmon"]
+        account = place.account("socmon")
         assert (account.journalled, account.evaluated, account.unparsed) == (1, 1, 0)
 
 

@@ -6,17 +6,7 @@ from pathlib import Path
 from field import Field, failure_line, field_in, wait_for
 from tcp_kit import counted, lines
 
-from socmon.errors import StoreError
-from socmon.ledger import Account
-
 NAME = "network"
-
-
-def account(place: Field) -> Account:
-    try:
-        return place.reading().ledger.accounts.get(NAME, Account())
-    except StoreError:  # the daemon is still making it
-        return Account()
 
 
 def connect(place: Field) -> socket.socket:
@@ -34,10 +24,10 @@ def test_a_brute_force_told_over_tcp_raises_alerts_and_the_ledger_balances(tmp_p
             second.sendall(
                 counted(*[b"<38>" + message for message in messages[60:]], b"no syslog at all") + b"99 <38>N"
             )
-        wait_for(lambda: account(place).received == 122, "all of it received")
+        wait_for(lambda: place.account(NAME).received == 122, "all of it received")
         place.stop_daemon()
 
-        found = account(place)
+        found = place.account(NAME)
         assert (found.evaluated, found.unparsed, found.dropped, found.in_flight) == (120, 1, {"incomplete": 1}, 0)
         assert len(place.journalled()[NAME]) == found.journalled == 121
         brute_force = [alert for alert in place.reading().alerts if alert.level == "high"]
@@ -53,9 +43,9 @@ def test_an_orderly_stop_of_the_daemon_journals_what_a_sender_had_sent(tmp_path:
         place.start_daemon()
         with connect(place) as sender:
             sender.sendall(lines(*messages))
-            wait_for(lambda: account(place).received, "the first messages journalled")
+            wait_for(lambda: place.account(NAME).received, "the first messages journalled")
             place.stop_daemon()
 
         assert place.journalled()[NAME] == [message.decode() for message in messages]
-        found = account(place)
+        found = place.account(NAME)
         assert (found.evaluated, found.received, found.in_flight) == (20_000, 20_000, 0)

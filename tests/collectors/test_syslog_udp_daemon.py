@@ -5,17 +5,7 @@ from pathlib import Path
 
 from field import Field, failure_line, field_in, wait_for
 
-from socmon.errors import StoreError
-from socmon.ledger import Account
-
 NAME = "equipment"
-
-
-def account(place: Field) -> Account:
-    try:
-        return place.reading().ledger.accounts.get(NAME, Account())
-    except StoreError:  # the daemon is still making it
-        return Account()
 
 
 def start(place: Field, **options: object) -> int:
@@ -34,10 +24,10 @@ def test_a_brute_force_told_over_udp_raises_alerts_and_the_ledger_balances(tmp_p
         for number in range(120):
             sender.send(f"<38>{failure_line(number)}\n".encode())
         sender.send(b"no syslog at all")
-        wait_for(lambda: account(place).received == 121, "all of it received")
+        wait_for(lambda: place.account(NAME).received == 121, "all of it received")
         place.stop_daemon()
 
-        found = account(place)
+        found = place.account(NAME)
         assert (found.evaluated, found.unparsed, found.dropped, found.in_flight) == (120, 1, {}, 0)
         assert len(place.journalled()[NAME]) == found.journalled == 121
         brute_force = [alert for alert in place.reading().alerts if alert.level == "high"]
@@ -51,10 +41,10 @@ def test_what_the_kernel_drops_stands_in_the_ledger(tmp_path: Path) -> None:
         sender.connect(("127.0.0.1", start(place, receive_buffer_bytes=64 * 1024)))
         for message in messages:
             sender.send(message)
-        wait_for(lambda: account(place).received == len(messages), "all of it accounted for")
+        wait_for(lambda: place.account(NAME).received == len(messages), "all of it accounted for")
         place.stop_daemon()
 
-        found = account(place)
+        found = place.account(NAME)
         assert set(found.dropped) <= {"kernel", "buffer_full"}
         assert found.received == found.evaluated + sum(found.dropped.values()) == len(messages)
         assert len(place.journalled()[NAME]) == found.journalled
@@ -69,7 +59,7 @@ def test_an_orderly_stop_journals_what_the_kernel_holds(tmp_path: Path) -> None:
             sender.send(message)
         place.stop_daemon()
 
-        found = account(place)
+        found = place.account(NAME)
         assert found.received == len(messages)
         assert place.journalled()[NAME] == [message.decode() for message in messages][: found.journalled]
         assert found.journalled + found.dropped.get("kernel", 0) == len(messages)

@@ -141,10 +141,10 @@ def test_ten_kills_and_five_restarts_of_the_clients(tmp_path: Path) -> None:
                 wait_for(partial(client.has, len(lines_of(client.answered)) + 2), "the last daemon answers")
                 client.finish()
         total = sum(len(numbers(place, client.name)) for client in clients)
-        wait_for(lambda: place.reading().ledger.accounts[WEB].evaluated == total, "all of it is matched")
+        wait_for(lambda: place.account(WEB).evaluated == total, "all of it is matched")
         place.stop_daemon()
 
-        account = place.reading().ledger.accounts[WEB]
+        account = place.account(WEB)
         assert (account.received, account.dropped, account.in_flight) == (total, {}, 0)
         found = {client.name: numbers(place, client.name) for client in clients}
         repeated = [check(client, found[client.name]) for client in clients]

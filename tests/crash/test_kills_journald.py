@@ -17,7 +17,6 @@ from field import Field, field_in, wait_for
 from journald_kit import BASE_US, Remote, failure, needs_journald, rotate
 from syslog_kit import Receiver, cef_of, read_cef, receiver
 
-from socmon.errors import StoreError
 from socmon.event import Record, Source
 from socmon.parsers.rfc5424 import parse as parse_syslog
 
@@ -85,10 +84,7 @@ def taken(place: Field) -> dict[str, list[int]]:
 
 
 def settled(place: Field, written: int) -> bool:
-    try:
-        reading = place.reading()
-    except StoreError:  # the daemon is still making it
-        return False
+    reading = place.reading()
     account, backlog = reading.ledger.accounts.get(JOURNAL), reading.backlogs.get(SIEM)
     done = account is not None and account.evaluated >= written and not account.in_flight
     return done and backlog is not None and not backlog.pending and not backlog.waiting

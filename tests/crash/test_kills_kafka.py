@@ -15,7 +15,6 @@ from aiokafka import AIOKafkaProducer
 from field import Field, failure_line, field_in, wait_for
 from kafka_kit import MISSING, Broker, broker_in, is_here
 
-from socmon.errors import StoreError
 from socmon.journal import Journal
 
 LOGS, ALERTS = "logs", "alerts"
@@ -91,10 +90,7 @@ def journalled(place: Field) -> dict[str, list[bytes]]:
 
 def settled(place: Field, lines: int) -> bool:
     """Whether every line is journalled and matched, and every alert is written."""
-    try:
-        reading = place.reading()
-    except StoreError:  # the daemon is still making it
-        return False
+    reading = place.reading()
     account, backlog = reading.ledger.accounts.get(COLLECTOR), reading.backlogs.get(FORWARDER)
     if account is None or backlog is None:
         return False
@@ -102,8 +98,7 @@ def settled(place: Field, lines: int) -> bool:
 
 
 def matched(place: Field) -> int:
-    account = place.reading().ledger.accounts.get(COLLECTOR)
-    return 0 if account is None else account.evaluated
+    return place.account(COLLECTOR).evaluated
 
 
 def run_until_killed(place: Field, broker: Broker, failpoint: str, *, restart: bool) -> None:
@@ -154,7 +149,7 @@ def check_records(place: Field, topic: dict[int, list[Any]], sent: int) -> None:
     expected = {f"{LOGS}/{number}": [each.value for each in messages] for number, messages in topic.items()}
     assert sum(map(len, expected.values())) == sent
     assert journalled(place) == expected
-    account = place.reading().ledger.accounts[COLLECTOR]
+    account = place.account(COLLECTOR)
     assert (account.evaluated, account.in_flight) == (sent, 0)
 
 

@@ -21,7 +21,7 @@ from numbered_publisher import NumberedPublisher
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from socmon.errors import JournalError, StoreError
+from socmon.errors import JournalError
 
 MQTT = "sensors"
 KILLS = [
@@ -93,10 +93,7 @@ def settled(place: Field, expected: set[int]) -> bool:
     """Whether all is journalled and matched, and every alert has been answered for."""
     if not set(sorted(expected)[-9:]) <= set(arrived(place)):  # the last of each topic
         return False
-    try:
-        reading = place.reading()
-    except StoreError:
-        return False
+    reading = place.reading()
     account, backlog = reading.ledger.accounts.get(MQTT), reading.backlogs.get("bus")
     if account is None or backlog is None:
         return False

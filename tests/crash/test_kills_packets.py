@@ -85,7 +85,7 @@ def test_kills_while_capture_files_are_read_lose_no_event_and_double_none(tmp_pa
 
         print(f"{len(expected)} events of {KILLS} files, journalled at the kills: {at}")
         assert journalled(place, FILES) == expected
-        account = place.reading().ledger.accounts[FILES]
+        account = place.account(FILES)
         assert (account.evaluated, account.unparsed, account.dropped) == (len(expected), 0, {})
 
 

@@ -122,7 +122,7 @@ def test_garbage_among_lines_is_counted_shown_once_and_kept(tmp_path: Path) -> N
         wait_for(lambda: all_matched(place), "all matched")
         place.stop_daemon()
 
-        account = place.reading().ledger.accounts["auth"]
+        account = place.account("auth")
         assert (account.journalled, account.evaluated, account.unparsed, account.in_flight) == (63, 60, 3, 0)
         journal = Journal.open(place.state / "journal", read_only=True)
         kept = [record.data for batch in journal.read_after(0) for record in batch.records][30:33]
@@ -226,7 +226,7 @@ def test_a_torn_end_of_the_journal_is_set_aside_and_read_again_from_the_file(tmp
         assert (told["level"], told["segment"], told["copy"]) == ("warning", str(segment), str(copy))
         assert told["size_bytes"] == copy.stat().st_size
         assert 0 < told["size_bytes"] <= torn_bytes
-        account = place.reading().ledger.accounts["auth"]
+        account = place.account("auth")
         assert (account.journalled, account.evaluated, account.in_flight) == (90, 90, 0)
         assert delivered(place) == {alert.id: alert.revision for alert in place.reading().alerts} != {}
         assert failure_line(89) in place.journalled()["auth"]

@@ -173,6 +173,7 @@ class Loader:
         chains = Chains([entry for entry in self._entries if not isinstance(entry, Rule)], self._find)
         for document, error in (*self._filters.refused, *chains.refused):
             self._refuse(document, error)
+        self.warnings += self._filler.warnings
         self.warnings += [document.error(_INVERTED, "filter", "condition") for document in self._filters.inverted()]
         rules = [
             self._filtered.get(entry.id, entry) if isinstance(entry, Rule) else chains.rule(entry[1])

@@ -15,6 +15,7 @@ from msgspec import structs
 from sigma.types import SigmaString, SpecialChars
 
 from socmon.sigma.documents import Document, Place, RefusedError
+from socmon.sigma.rule import RuleError
 from socmon.sigma.values import text_of
 
 Value = str | int | float
@@ -26,6 +27,8 @@ MAX_VALUES = 10_000  # that the placeholders of one line may come to
 _NUMERIC = frozenset({"lt", "lte", "gt", "gte", "minute", "hour", "day", "week", "month", "year"})
 # `\\` is one backslash to Sigma and to regular expressions alike: what follows it is not escaped.
 _TOKEN = re.compile(r"\\\\|\\%|%(?P<name>[^%\\*?]+)%|%")
+_NAMED = re.compile(r"%([^%\\*?]+)%")
+_UNEXPANDED = "%{name}% is plain text here, as the line has no modifier expand; add |expand to have its values instead"
 _AnyT = TypeVar("_AnyT")
 
 
@@ -58,11 +61,13 @@ class Filler:
 
     Attributes:
         used: names that were met, whether they have values or not.
+        warnings: names that have values and stand where they are not filled in.
     """
 
     def __init__(self, values: Placeholders) -> None:
         self._values = values
         self.used: set[str] = set()
+        self.warnings: list[RuleError] = []
 
     def filled(self, document: Document, section: str) -> Document:
         """The document with its placeholders filled in, so that its hash covers their values.
@@ -71,6 +76,10 @@ class Filler:
             RefusedError: a placeholder has no values, or is not written as one.
         """
         missing: dict[str, Place] = {}
+        if self._values:
+            plain = _plain(document.data.get(section), (section,))
+            known = [(place, name) for place, name in plain if name in self._values]
+            self.warnings += [document.error(_UNEXPANDED.format(name=name), *place) for place, name in known]
         content = self._part(document.data.get(section), (section,), missing)
         if missing:
             names = ", ".join(f"%{_shown(name)}%" for name in missing)
@@ -120,6 +129,19 @@ class Filler:
         else:
             choices = [[_closed(text_of(value)) for value in values] for values in choices]
         return ["".join(map(str, chosen)) for chosen in product(*choices)]
+
+
+def _plain(part: object, place: Place) -> Iterator[tuple[Place, str]]:
+    """What looks like the name of a placeholder in lines without the modifier expand."""
+    if isinstance(part, Mapping):
+        for key, value in part.items():
+            if "expand" not in key.split("|")[1:]:
+                yield from _plain(value, (*place, key))
+    elif isinstance(part, list):
+        for index, one in enumerate(part):
+            yield from _plain(one, (*place, index))
+    elif isinstance(part, str):
+        yield from ((place, name) for name in _NAMED.findall(part))
 
 
 def _parts(text: str, place: Place) -> Iterator[str]:

@@ -183,3 +183,17 @@ def test_a_filter_has_placeholders_and_its_rule_changes_with_their_values() -> N
     assert one.rules[0].hash != two.rules[0].hash
     assert [str(error)[:30] for error in none.errors] == ["r.yml:13: placeholder %a% has "]
     assert none.rules[0].filters == ()
+
+
+def test_a_placeholder_without_expand_is_plain_text_and_warned_of_if_it_has_values() -> None:
+    for line in ("f: ['%users%', '%APPDATA%', 7]", "f|contains: ['%users%']"):
+        loaded = rules(line)
+
+        assert (fires(loaded, {"f": "%users%"}), fires(loaded, {"f": "root"})) == (True, False)
+        (warning,) = map(str, loaded.warnings)
+        assert warning == (
+            "rule.yml:7: %users% is plain text here, as the line has no modifier expand; "
+            "add |expand to have its values instead"
+        )
+    assert rules("f|expand: ['%users%', plain]").warnings == []
+    assert rules("f: '%users%'", {}).warnings == []

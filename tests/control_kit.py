@@ -33,16 +33,17 @@ def to_centre(place: Field, **changes: Any) -> dict[str, Any]:
     return forwarder | changes
 
 
-def listening(place: Field) -> None:
-    """Wait until the daemon's control socket answers."""
+def listening(place: Field, failpoint: str = "") -> None:
+    """Start the daemon, and wait until its control socket answers."""
     log = place.root / "daemon.log"
-    size = log.stat().st_size if log.exists() else 0
-    place.start_daemon()
-    wait_for(lambda: b'"started"' in log.read_bytes()[size:], "start")
+    place.start_daemon(failpoint)
+    wait_for(lambda: b'"started"' in log.read_bytes()[place.log_start :], "start")
 
 
 def logged(place: Field) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (place.root / "daemon.log").read_text().splitlines()]
+    """What the daemons have logged; a line that one is still writing is not looked at."""
+    whole, _, _ = (place.root / "daemon.log").read_bytes().rpartition(b"\n")
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 @contextmanager

@@ -83,14 +83,14 @@ def test_a_centre_that_is_down_is_not_in_time_unless_it_is_not_waited_for(tmp_pa
         configure(place, tmp_path / "out.ndjson")
         assert place.centre is not None
         place.centre.terminate()
-        place.centre.wait(10)
+        place.centre.wait(30)
         listening(place)
 
-        result = socmon(place, "-o", "ndjson", "alerts", "test", "--timeout", "5s")
+        result = socmon(place, "-o", "ndjson", "alerts", "test", "--timeout", "10s")
         only = socmon(place, "alerts", "test", "--to", "archive")
 
         assert result.returncode == 7
-        assert "not acknowledged within 5 s by ncsc" in result.stderr
+        assert "not acknowledged within 10 s by ncsc" in result.stderr
         taken = {(step["step"], step["destination"]) for step in steps(result)}
         assert {("released", "ncsc"), ("trouble", "ncsc"), ("acknowledged", "archive")} <= taken
         assert ("acknowledged", "ncsc") not in taken
@@ -133,16 +133,15 @@ def test_a_daemon_killed_on_the_way_ends_the_command_and_the_alert_arrives_once(
     with field_in(tmp_path / "p") as place:
         place.start_centre()
         configure(place, tmp_path / "out.ndjson")
-        place.start_daemon(failpoint)
-        wait_for((place.state / "control.sock").exists, "the control socket")
+        listening(place, failpoint)
 
         result = socmon(place, "alerts", "test")
 
         assert place.daemon is not None
-        assert (result.returncode, place.daemon.wait(10)) == (4, -signal.SIGKILL)
+        assert (result.returncode, place.daemon.wait(30)) == (4, -signal.SIGKILL)
         assert "see its log" in result.stderr
         listening(place)
-        wait_for(lambda: place.findings() and place.settled(), "the alert delivered")
+        wait_for(lambda: place.findings() and place.settled("ncsc", "archive"), "the alert delivered to both")
         place.stop_daemon()
         (alert,) = place.reading().alerts
         assert place.findings() == {alert.id: 1}

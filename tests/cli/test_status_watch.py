@@ -103,6 +103,12 @@ def test_a_form_that_is_one_whole_cannot_be_watched(tmp_path: Path, form: str) -
 # ── what the daemon says ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def warned(place: Place, code: str) -> list[dict[str, Any]]:
+    """The warnings of this kind; in time the daemon finds the clock of the kit's lines two hours off, too."""
+    told = valid(json.loads(place.socmon("-o", "json", "status").stdout), "status.v1")
+    return [each for each in told["warnings"] if each["code"] == code]
+
+
 @pytest.mark.timeout(120)
 def test_a_destination_that_fails_is_told_at_once(tmp_path: Path) -> None:
     with field_in(tmp_path / "p") as place:
@@ -113,12 +119,8 @@ def test_a_destination_that_fails_is_told_at_once(tmp_path: Path) -> None:
         seen = Place(tmp_path / "p")
         seen.config = place.root / "config.yaml"
 
-        def status() -> dict[str, Any]:
-            told: dict[str, Any] = valid(json.loads(seen.socmon("-o", "json", "status").stdout), "status.v1")
-            return told
-
-        wait_for(lambda: [each for each in status()["warnings"] if each["code"] == "not_delivering"], "the warning")
-        (told,) = status()["warnings"]
+        wait_for(lambda: warned(seen, "not_delivering"), "the warning")
+        (told,) = warned(seen, "not_delivering")
         human = seen.socmon("status")
 
     assert (told["name"], human.returncode) == ("ncsc", 1)
@@ -137,12 +139,8 @@ def test_a_collector_that_fails_is_told_at_once(tmp_path: Path) -> None:
         seen = Place(tmp_path / "p")
         seen.config = place.root / "config.yaml"
 
-        def warned() -> list[dict[str, Any]]:
-            told = valid(json.loads(seen.socmon("-o", "json", "status").stdout), "status.v1")
-            return [each for each in told["warnings"] if each["code"] == "not_collecting"]
-
-        wait_for(lambda: bool(warned()), "the warning")
-        (told,) = warned()
+        wait_for(lambda: warned(seen, "not_collecting"), "the warning")
+        (told,) = warned(seen, "not_collecting")
         human = seen.socmon("status").stdout
 
     assert told["name"] == "away"

@@ -179,17 +179,14 @@ class Field:
         """What the ledger has of `collector`, which is nothing before its first checkpoint."""
         return self.reading().ledger.accounts.get(collector, Account())
 
-    def settled(self) -> bool:
-        """Whether every line is journalled and matched, and every alert has been answered for."""
+    def settled(self, *destinations: str) -> bool:
+        """Whether every line is journalled and matched, and every alert answered for by each destination, or `ncsc`."""
         reading = self.reading()
         accounts = reading.ledger.accounts
-        backlog = reading.backlogs.get("ncsc")
-        return (
-            all(name in accounts and accounts[name].journalled >= len(lines) for name, lines in self.sent.items())
-            and backlog is not None
-            and not backlog.pending
-            and not backlog.waiting
-        )
+        backlogs = [reading.backlogs.get(name) for name in destinations or ("ncsc",)]
+        return all(
+            name in accounts and accounts[name].journalled >= len(lines) for name, lines in self.sent.items()
+        ) and all(backlog is not None and not backlog.pending and not backlog.waiting for backlog in backlogs)
 
     def findings(self) -> dict[str, int]:
         """The centre's findings, and their last revision."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from feed_kit import alert, release
-from field import Field, field_in, wait_for
+from field import field_in, wait_for
 from harness import FakeContext
 from pydantic import ValidationError
 from webhook_kit import SECRET, Receiver
@@ -111,9 +111,9 @@ async def test_a_busy_receiver_is_tried_again_not_before_it_asks(tmp_path: Path,
 
 
 async def test_a_receiver_that_does_not_answer_is_left(tmp_path: Path) -> None:
-    async with Receiver(tmp_path).running() as receiver, posting(receiver, timeout_s=0.3) as forwarder:
+    async with Receiver(tmp_path).running() as receiver, posting(receiver, timeout_s=2) as forwarder:
         receiver.answers = [receiver.silent]
-        with pytest.raises(ComponentError, match=r"did not answer within 0\.3 s"):
+        with pytest.raises(ComponentError, match=r"did not answer within 2 s"):
             await forwarder.send(batch(forwarder, 1))
 
 
@@ -210,21 +210,16 @@ class Thread:
 
     def __enter__(self) -> Receiver:
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
         return self._receiver
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(60)
         self._loop.close()
 
 
-def delivered(place: Field) -> bool:
-    backlog = place.reading().backlogs.get("portal")
-    return bool(backlog and not backlog.pending and not backlog.waiting and place.reading().alerts)
-
-
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 def test_a_daemon_killed_while_it_posts_delivers_every_last_revision_exactly_once(tmp_path: Path) -> None:
     receiver = Receiver(tmp_path / "receiver")
     with Thread(receiver), field_in(tmp_path / "province") as place:
@@ -236,9 +231,10 @@ def test_a_daemon_killed_while_it_posts_delivers_every_last_revision_exactly_onc
             place.daemon.wait(30)  # between the receiver's answer and our note of it
         receiver.answers = [receiver.taken_and_cut(), receiver.status(503), receiver.status(401)]
         place.start_daemon()
-        wait_for(lambda: not receiver.answers and delivered(place), "everything posted")
+        wait_for(lambda: not receiver.answers and place.settled("portal"), "everything posted")
         place.stop_daemon()
 
+        assert place.reading().alerts
         last: dict[str, int] = {}
         for body in map(json.loads, receiver.bodies.values()):
             last[body["id"]] = max(last.get(body["id"], 0), body["revision"])

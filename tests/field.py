@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from manager_kit import launched
+from port_kit import keep
 
 from socmon.errors import StoreError
 from socmon.feed.keys import generate
@@ -55,6 +56,7 @@ class Field:
     Attributes:
         sent: per log file, the lines written to it.
         log_start: where in daemon.log the last daemon's words begin.
+        kept: holds the centre's port while it is down.
     """
 
     root: Path
@@ -65,6 +67,7 @@ class Field:
     started: list[subprocess.Popen[Any]] = field(default_factory=list)
     sent: dict[str, list[str]] = field(default_factory=dict)
     log_start: int = 0
+    kept: socket.socket | None = None
 
     def __post_init__(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
@@ -77,6 +80,9 @@ class Field:
 
     def start_centre(self, failpoint: str = "", *, organisations: Sequence[str] = (ORG,)) -> None:
         keys = _centre_keys(self.root.parent / "keys")
+        if not self.feed_port:
+            self.kept = keep()
+            self.feed_port = self.kept.getsockname()[1]
         command = [sys.executable, "-m", "socmon", "ncsc", "--listen", f"127.0.0.1:{self.feed_port}"]
         command += ["--admin", "127.0.0.1:0", "--state", str(self.root / "centre"), *keys]
         command += [text for name in organisations for text in ("--organisation", name)]
@@ -90,7 +96,7 @@ class Field:
         assert ready, (self.root / "centre.log").read_text()
         addresses = json.loads(ready)
         self.admin = addresses["admin"]
-        self.feed_port = int(addresses["feed"].rsplit(":", 1)[1])
+        assert addresses["feed"].endswith(f":{self.feed_port}")
 
     def configure(self, files: list[str], *, tcp: Sequence[str] = (), udp: Sequence[str] = (), **changes: Any) -> None:
         """Write the configuration: a collector for each of `files`, a listener on a free port for each other one."""
@@ -248,3 +254,5 @@ def field_in(root: Path) -> Iterator[Field]:
             process.wait(10)
             if process.stdout is not None:
                 process.stdout.close()
+        if place.kept is not None:
+            place.kept.close()

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import trustme
+from port_kit import keep
 
 _SCRIPT = Path(__file__).with_name("syslog_receiver.py")
 _KEY = re.compile(r"(?:^| )([A-Za-z0-9]+)=")
@@ -31,13 +32,14 @@ class Receiver:
         authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(self._certificate))
         self._received = folder / "received"
         self._process: subprocess.Popen[str] | None = None
-        self.port = 0
+        self._kept = keep()
+        self.port: int = self._kept.getsockname()[1]
 
     def start(self) -> None:
         command = [sys.executable, str(_SCRIPT), str(self.port), str(self._certificate), str(self._received)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
-        self.port = int(self._process.stdout.readline())
+        assert int(self._process.stdout.readline()) == self.port
 
     def kill(self) -> None:
         if self._process is not None:
@@ -65,6 +67,7 @@ def receiver(folder: Path) -> Iterator[Receiver]:
         yield running
     finally:
         running.kill()
+        running._kept.close()
 
 
 def frames(stream: bytes) -> list[bytes]:

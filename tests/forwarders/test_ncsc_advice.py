@@ -10,6 +10,7 @@ import pytest
 from certificate_kit import DAY, expired, revalidated
 from feed_kit import ORG, OTHER, centre_running, released
 from harness import FakeContext, until
+from port_kit import kept_port
 
 from forwarders._own_thread import workers
 from forwarders.ncsc import NcscForwarder, NcscSettings
@@ -194,10 +195,9 @@ async def test_a_centre_with_an_expired_certificate_is_not_our_fault(tmp_path: P
 
 async def test_an_address_where_nothing_listens_is_asked_about(tmp_path: Path) -> None:
     keys = generate(tmp_path / "keys", ORG)
-    async with centre_running(tmp_path, keys) as centre:
-        url = centre.feed_url
-
-    failed = await failure(settings_for(keys, url=url))
+    with kept_port() as port:
+        url = f"https://127.0.0.1:{port}"
+        failed = await failure(settings_for(keys, url=url))
 
     assert str(failed) == f"cannot deliver to {url}: nothing listens there; is the centre up, is url right?"
 

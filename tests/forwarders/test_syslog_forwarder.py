@@ -14,6 +14,7 @@ import trustme
 from feed_kit import alert, release
 from harness import FakeContext, until
 from listening_kit import where
+from port_kit import kept_port
 from pydantic import ValidationError
 from syslog_kit import cef_of, frames, read_cef, receiver
 from tcp_kit import listening, tcp_context
@@ -26,7 +27,7 @@ from socmon.parsers import parse
 
 
 def forwarder_to(port: int, **options: Any) -> SyslogForwarder:
-    settings = SyslogSettings(**{"host": "127.0.0.1", "port": port, "timeout_s": 5, **options})
+    settings = SyslogSettings(**{"host": "127.0.0.1", "port": port, "timeout_s": 30, **options})
     return SyslogForwarder(FakeContext(settings))
 
 
@@ -46,10 +47,10 @@ async def peer(handle: Handling) -> AsyncIterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
-            listener.settimeout(5)
+            listener.settimeout(30)
             connection, _ = listener.accept()
             with connection:
-                connection.settimeout(5)
+                connection.settimeout(30)
                 handle(connection)
 
         serving = asyncio.create_task(asyncio.to_thread(serve))
@@ -179,7 +180,7 @@ async def test_a_receiver_that_dies_behind_tls_has_nothing_delivered_unless_its_
 
 async def test_a_receiver_that_never_closes_is_not_waited_for_without_end() -> None:
     given_up = threading.Event()
-    async with peer(lambda _: given_up.wait(5)) as port:
+    async with peer(lambda _: given_up.wait(30)) as port:
         forwarder = forwarder_to(port, tls=False, timeout_s=0.3)
         with pytest.raises(ComponentError, match=r"took longer than 0\.3 s|no answer, or no end, within 0\.3 s"):
             await forwarder.send(batch(forwarder, 1))
@@ -231,12 +232,10 @@ async def test_a_receiver_that_wants_a_certificate_is_never_taken_for_one_that_h
 
 
 async def test_where_nobody_listens_that_is_said() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    forwarder = forwarder_to(port, tls=False)
-
-    with pytest.raises(ComponentError, match="nothing listens there; is it up, are host and port right"):
-        await forwarder.send(batch(forwarder, 1))
+    with kept_port() as port:
+        forwarder = forwarder_to(port, tls=False)
+        with pytest.raises(ComponentError, match="nothing listens there; is it up, are host and port right"):
+            await forwarder.send(batch(forwarder, 1))
 
 
 async def test_a_killed_receiver_gets_everything_from_its_next_life_on(tmp_path: Path) -> None:

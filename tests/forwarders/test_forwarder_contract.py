@@ -64,7 +64,7 @@ async def kafka_forwarder(_folder: Path) -> AsyncIterator[Callable[[], Forwarder
 async def syslog_forwarder(folder: Path) -> AsyncIterator[Callable[[], Forwarder[Any]]]:
     with receiver(folder) as real:
         yield lambda: SyslogForwarder(
-            FakeContext(SyslogSettings(host="127.0.0.1", port=real.port, ca=real.ca, timeout_s=5))
+            FakeContext(SyslogSettings(host="127.0.0.1", port=real.port, ca=real.ca, timeout_s=30))
         )
 
 

@@ -49,7 +49,7 @@ def batch(forwarder: MqttForwarder, first: int, last: int, **changes: Any) -> li
 
 
 async def received(subscriber: aiomqtt.Client, count: int) -> list[tuple[str, dict[str, Any]]]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         found: list[tuple[str, dict[str, Any]]] = []
         async for message in subscriber.messages:
             assert isinstance(message.payload, bytes)
@@ -108,7 +108,7 @@ async def test_a_broker_that_restarts_is_connected_to_again(broker: Broker) -> N
         broker.restart()
         connection = forwarder._connection
         assert connection is not None
-        await until(connection.lost.done)
+        await until(connection.lost.done, 30)
         outcomes = await forwarder.send(batch(forwarder, 2, 2))
         assert [outcome.status for outcome in outcomes] == ["accepted"]
 
@@ -140,14 +140,14 @@ PUBACK_1 = b"\x40\x02\x00\x01"
 
 async def test_what_is_not_acknowledged_in_time_is_sent_again(tmp_path: Path) -> None:
     async with strange_broker(PUBACK_1) as port:
-        context = context_of(port, timeout_s=0.3)
+        context = context_of(port, timeout_s=3)
         async with forwarding(context) as forwarder:
             outcomes = await forwarder.send(batch(forwarder, 1, 3))
     assert [outcome.status for outcome in outcomes] == ["accepted", "retry", "retry"]
     assert [entry["alerts"] for entry in context.logged] == [2]
 
-    async with strange_broker(b"") as port, forwarding(context_of(port, timeout_s=0.3)) as forwarder:
-        with pytest.raises(ComponentError, match=r"acknowledged nothing for 0.3 s"):
+    async with strange_broker(b"") as port, forwarding(context_of(port, timeout_s=3)) as forwarder:
+        with pytest.raises(ComponentError, match=r"acknowledged nothing for 3 s"):
             await forwarder.send(batch(forwarder, 1, 3))
 
 

@@ -59,7 +59,7 @@ class Stranger:
             except OSError:
                 return
             self.called += 1
-            raw.settimeout(5)
+            raw.settimeout(30)
             with suppress(OSError), raw, self._context.wrap_socket(raw, server_side=True) as connection:
                 while received := connection.recv(65536):
                     self.told += received
@@ -72,4 +72,4 @@ class Stranger:
         finally:
             self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
-            self._thread.join(10)
+            self._thread.join(40)

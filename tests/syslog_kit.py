@@ -44,7 +44,7 @@ class Receiver:
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(30)
             assert self._process.stdout is not None
             self._process.stdout.close()
             self._process = None

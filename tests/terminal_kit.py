@@ -82,6 +82,10 @@ class Terminal:
         wait_for(there, f"{text!r} on the screen")
         return found
 
+    def begun(self) -> None:
+        """Wait until anything stands on the screen: of a shell, its prompt."""
+        wait_for(lambda: any(line.strip() for line in self.screen()), "a prompt")
+
     def ended(self) -> list[str]:
         """Wait for the end of the command; the screen then, the exit code in its last line."""
         return self.shows("[exit ")

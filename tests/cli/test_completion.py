@@ -108,6 +108,7 @@ def test_a_real_shell_completes_when_tab_is_pressed(shell: str, tmp_path: Path) 
             HOME=str(tmp_path),
             ZDOTDIR=str(tmp_path),
         )
+        screen.begun()  # what is typed before it reads keys, a shell may throw away
         screen.typed(f"{ready}source {file} && echo re''ady")
         screen.keys("Enter")
         screen.shows("ready")

@@ -78,11 +78,15 @@ class Field:
     def state(self) -> Path:
         return self.root / "state"
 
+    def keep_feed_port(self) -> None:
+        """Choose where the centre is to listen."""
+        self.kept = keep()
+        self.feed_port = self.kept.getsockname()[1]
+
     def start_centre(self, failpoint: str = "", *, organisations: Sequence[str] = (ORG,)) -> None:
         keys = _centre_keys(self.root.parent / "keys")
         if not self.feed_port:
-            self.kept = keep()
-            self.feed_port = self.kept.getsockname()[1]
+            self.keep_feed_port()
         command = [sys.executable, "-m", "socmon", "ncsc", "--listen", f"127.0.0.1:{self.feed_port}"]
         command += ["--admin", "127.0.0.1:0", "--state", str(self.root / "centre"), *keys]
         command += [text for name in organisations for text in ("--organisation", name)]

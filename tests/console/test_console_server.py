@@ -15,6 +15,8 @@ from socmon.console.server import Console
 from socmon.errors import ComponentError, ConfigError
 from socmon.instruments import Kept
 
+OURS = "127.0.87.1"  # loopback, where nobody else takes a port that has just become free
+
 
 class Daemon:
     """What the probes look at."""
@@ -162,7 +164,7 @@ async def test_address_of_another_machine_is_a_mistake_in_the_configuration() ->
 
 
 async def test_closed_console_lets_go_of_its_port() -> None:
-    console = console_on("127.0.0.1", 0)
+    console = console_on(OURS, 0)
     address, port = await console.start()
 
     await console.close()
@@ -174,7 +176,7 @@ async def test_closed_console_lets_go_of_its_port() -> None:
 
 
 async def test_half_a_request_does_not_hold_up_the_close() -> None:
-    console = console_on("127.0.0.1", 0)
+    console = console_on(OURS, 0)
     where = await console.start()
 
     with socket.create_connection(where, timeout=10) as idle:

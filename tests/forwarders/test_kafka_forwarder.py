@@ -138,7 +138,7 @@ async def test_a_topic_that_is_not_there_waits_for_a_person(kafka: Broker) -> No
 async def test_a_broker_that_hangs_is_told_in_time_and_the_next_try_is_another_producers(
     kafka: Broker, topic: str
 ) -> None:
-    async with writing(kafka, topic=topic, timeout_s=2) as forwarder:
+    async with writing(kafka, topic=topic, timeout_s=5) as forwarder:
         await forwarder.send([one(forwarder, 1, 1)])
         kafka.halt()
         try:

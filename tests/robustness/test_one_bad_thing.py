@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -161,16 +160,9 @@ def test_one_bad_value_ends_the_start_with_every_problem_and_its_place(tmp_path:
     assert not place.state.exists()
 
 
-def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port: int = held.getsockname()[1]
-        return port
-
-
 def test_one_dead_destination_keeps_its_queue_while_the_living_one_gets_everything(tmp_path: Path) -> None:
     with field_in(tmp_path / "province") as place:
-        place.feed_port = free_port()
+        place.keep_feed_port()
         place.configure(["auth"])
         config = json.loads((place.root / "config.yaml").read_text())
         place.configure(["auth"], forwarders={**config["forwarders"], "out": file_out(place)})

@@ -241,8 +241,8 @@ def test_a_server_with_a_wrong_certificate_is_told_nothing(tmp_path: Path, reaso
     with field_in(tmp_path / "province") as place:
         if whose == "named":
             keys.ca.write_bytes(named.ca.read_bytes())
-        with Stranger(0, cert, shown.centre_key).running() as stranger:
-            place.feed_port = stranger.port
+        place.keep_feed_port()
+        with Stranger(place.feed_port, cert, shown.centre_key).running() as stranger:
             place.configure(["auth"])
             place.write("auth", 0, 60)
             place.start_daemon()

@@ -1,11 +1,13 @@
-"""For every test: fixed examples, no failpoint from outside; with SOCMON_NO_SKIPS no skip for what can be installed."""
+"""For every test: fixed examples, nothing of the session outside; with SOCMON_NO_SKIPS no skip that can be helped."""
 
 import os
+import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from command_kit import CHOOSING
 from hypothesis import settings
 
 if TYPE_CHECKING:
@@ -14,7 +16,16 @@ if TYPE_CHECKING:
 # What no installation changes: these may be skipped even where skips are forbidden.
 EXCUSED = ("root may ", "only root can", "SOCMON_DATA")
 
-os.environ.pop("SOCMON_FAILPOINT", None)
+# A session of people has a language, a zone and colours, a service has credentials, sockets and a manager that listens.
+for name in (*CHOOSING, "PYTHONIOENCODING", "CREDENTIALS_DIRECTORY", "SOCMON_FAILPOINT"):
+    os.environ.pop(name, None)
+for name in [each for each in os.environ if each.startswith(("LC_", "LISTEN_", "NOTIFY_", "WATCHDOG_"))]:
+    del os.environ[name]
+os.environ["LANG"] = "C.UTF-8"
+time.tzset()
+# A proxy that others are reached by knows nothing of our loopback.
+for name in ("no_proxy", "NO_PROXY"):
+    os.environ[name] = ",".join(["127.0.0.1", "127.0.0.2", "::1", "localhost", *filter(None, [os.environ.get(name)])])
 # Hundreds of processes are started: each would compile all of socmon anew, a fifth of what the start of a daemon costs.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Nor need each read the system's authorities, which aiohttp does when it is imported: the tests have their own.

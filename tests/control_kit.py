@@ -36,14 +36,15 @@ def to_centre(place: Field, **changes: Any) -> dict[str, Any]:
 def listening(place: Field, failpoint: str = "") -> None:
     """Start the daemon, and wait until its control socket answers."""
     log = place.root / "daemon.log"
+    size = log.stat().st_size if log.exists() else 0
     place.start_daemon(failpoint)
-    wait_for(lambda: b'"started"' in log.read_bytes()[place.log_start :], "start")
+    wait_for(lambda: place.events("daemon.log", "started", size), "start")
 
 
 def logged(place: Field) -> list[dict[str, Any]]:
-    """What the daemons have logged; a line that one is still writing is not looked at."""
-    whole, _, _ = (place.root / "daemon.log").read_bytes().rpartition(b"\n")
-    return [json.loads(line) for line in whole.splitlines()]
+    """The lines of the daemon's log; of one that it is writing the beginning may be there, which is left out."""
+    words = (place.root / "daemon.log").read_bytes()
+    return [json.loads(line) for line in words[: words.rfind(b"\n") + 1].splitlines()]
 
 
 @contextmanager

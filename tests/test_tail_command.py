@@ -45,7 +45,7 @@ def set_aside(place: Place) -> None:
 
 def interrupted(process: subprocess.Popen[bytes]) -> tuple[int, bytes, bytes]:
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=60)
     return process.returncode, out, err
 
 
@@ -196,7 +196,7 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(place: Place, args: tuple
         process.stdout.close()
         assert process.stderr is not None
         err = process.stderr.read()
-        code = process.wait(20)
+        code = process.wait(60)
 
     assert err == b""
     assert code in {0, 141}
@@ -211,6 +211,8 @@ def test_alerts_of_a_running_daemon_are_followed_listed_shown_and_still_there_af
         place = Place(tmp_path / "unused")
         place.config = field.root / "config.yaml"
         with following(place, "tail", "-n", "0") as process:
+            assert process.stderr is not None
+            assert b"there is no store at" in process.stderr.readline()  # from now on all that comes is news
             field.start_daemon()
             field.write("auth", 0, 400)
             wait_for((field.state / "socmon.db").exists, "a store")

@@ -24,6 +24,14 @@ def say(place: Field) -> None:
         log.write(f"{stamp} dvc-web-01 app[7]: hello\n")
 
 
+def heard_once(place: Field) -> None:
+    """Let a daemon hear the source before one expects it: else it is silent already where the start takes long."""
+    say(place)
+    place.start_daemon()
+    wait_for(lambda: place.account("auth").evaluated == 1, "the first line")
+    place.stop_daemon()
+
+
 def silences(place: Field) -> list[Alert]:
     return [alert for alert in place.reading().alerts if alert.rule_id == RULE]
 
@@ -42,8 +50,9 @@ def listed(place: Field) -> dict[str, Any]:
 def test_a_silent_file_is_told_to_the_centre_and_closed_when_it_speaks_again(tmp_path: Path) -> None:
     with field_in(tmp_path / "p") as place:
         place.start_centre()
+        place.configure(["auth"])
+        heard_once(place)
         place.configure(["auth"], sources=SOURCES)
-        say(place)
         place.start_daemon()
         wait_for(lambda: statuses(place) == ["open"], "an alert of the silence")
         (alert,) = silences(place)
@@ -72,8 +81,10 @@ def test_a_silent_file_is_told_to_the_centre_and_closed_when_it_speaks_again(tmp
 @pytest.mark.timeout(120)
 def test_a_source_that_is_silent_over_a_kill_has_one_alert_which_is_closed_after_it_speaks(tmp_path: Path) -> None:
     with field_in(tmp_path / "p") as place:
-        place.configure(["auth"], sources=SOURCES, forwarders={"archive": to_file(tmp_path / "out")})
-        say(place)
+        archive = {"archive": to_file(tmp_path / "out")}
+        place.configure(["auth"], forwarders=archive)
+        heard_once(place)
+        place.configure(["auth"], sources=SOURCES, forwarders=archive)
         place.start_daemon()
         wait_for(lambda: statuses(place) == ["open"], "an alert of the silence")
         assert place.daemon is not None

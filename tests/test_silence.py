@@ -263,14 +263,15 @@ async def test_while_we_take_nothing_in_nobody_is_silent(tmp_path: Path) -> None
 async def test_what_cannot_be_written_in_time_is_written_later_and_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("socmon.silence._WRITE_S", 0.05)
     other = Expected("web", "syslog", host="web-01", silent_after_s=100)
     async with running(tmp_path, MAIL, other) as run:
         await run.pass_time(0)
         run.intake.pause()
-        await run.pass_time(90)
-        run.now_s += 20
-        await run.watch.look()
+        with monkeypatch.context() as briefly:
+            briefly.setattr("socmon.silence._WRITE_S", 0.05)
+            await run.pass_time(90)
+            run.now_s += 20
+            await run.watch.look()
         run.intake.resume()
         await run.pass_time(0)
 

@@ -15,7 +15,7 @@ from socmon.event import Record, Source
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
-_STOP_S = 5.0
+_STOP_S = 30.0
 
 
 class FakeCounters(Counter[str]):
@@ -162,7 +162,7 @@ async def running(collector: Collector[SettingsT]) -> AsyncIterator[asyncio.Task
         raise failure
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
+async def until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
     """Wait until `condition()` is true; TimeoutError after `timeout_s` seconds."""
     async with asyncio.timeout(timeout_s):
         while not condition():

@@ -64,7 +64,7 @@ async def test_a_stop_amid_a_commit_loses_no_alert(tmp_path: Path, monkeypatch: 
 
     def slow(wanted: set[int]) -> dict[int, Record]:
         looking.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return lookup(wanted)
 
     monkeypatch.setattr(one.journal, "lookup", slow)
@@ -239,7 +239,7 @@ async def test_a_checkpoint_amid_a_batch_waits_until_it_is_whole(
     reached = amid(one, monkeypatch)
     one.stage.drain()
     running = asyncio.create_task(one.stage.run())
-    await asyncio.wait_for(reached.wait(), 20)
+    await asyncio.wait_for(reached.wait(), 60)
     committing = asyncio.create_task(one.stage.checkpoint())
     for _ in range(2):
         await asyncio.sleep(0)
@@ -274,7 +274,7 @@ async def test_a_stop_amid_a_batch_leaves_no_half_of_it(tmp_path: Path, monkeypa
     one_frame(one, 320)
     reached = amid(one, monkeypatch)
     running = asyncio.create_task(one.stage.run())
-    await asyncio.wait_for(reached.wait(), 20)
+    await asyncio.wait_for(reached.wait(), 60)
     assert one.stage.number == 0, "the batch is still being taken in"
     running.cancel()
     await asyncio.wait([running])

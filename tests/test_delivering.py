@@ -72,7 +72,7 @@ async def delivering(root: Path, *answers: str, timeout_s: float = 30) -> AsyncI
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
-            await asyncio.wait_for(task, 5)
+            await asyncio.wait_for(task, 30)
         await store.close()
 
 
@@ -84,7 +84,7 @@ async def put(one: Delivering, store: Store, *alerts: Alert) -> None:
 async def test_what_fails_is_sent_again_until_it_is_answered_for(tmp_path: Path) -> None:
     async with delivering(tmp_path, "down", "silent", "retry") as (one, store):
         await put(one, store, alert("a"), alert("b"))
-        await asyncio.wait_for(one.drain(), 5)
+        await asyncio.wait_for(one.drain(), 30)
 
         assert Scripted.sent == [["a/1", "b/1"]] * 4
         assert (await store.backlog("up")).acknowledged == 2
@@ -96,7 +96,7 @@ async def test_a_destination_that_cannot_be_used_fails_before_an_alert_comes(tmp
         await until_true(lambda: not Scripted.closed_doors)
 
         await put(one, store, alert("a"))
-        await asyncio.wait_for(one.drain(), 5)
+        await asyncio.wait_for(one.drain(), 30)
 
         assert Scripted.sent == [["a/1"]]
 
@@ -104,9 +104,9 @@ async def test_a_destination_that_cannot_be_used_fails_before_an_alert_comes(tmp
 async def test_a_refused_alert_is_kept_and_the_next_goes_on(tmp_path: Path) -> None:
     async with delivering(tmp_path, "rejected") as (one, store):
         await put(one, store, alert("a"))
-        await asyncio.wait_for(one.drain(), 5)
+        await asyncio.wait_for(one.drain(), 30)
         await put(one, store, alert("b"))
-        await asyncio.wait_for(one.drain(), 5)
+        await asyncio.wait_for(one.drain(), 30)
 
         backlog = await store.backlog("up")
         assert (backlog.dead, backlog.acknowledged) == (1, 1)
@@ -115,7 +115,7 @@ async def test_a_refused_alert_is_kept_and_the_next_goes_on(tmp_path: Path) -> N
 async def test_one_stream_that_fails_does_not_keep_the_other_from_being_tried(tmp_path: Path) -> None:
     async with delivering(tmp_path, "down") as (one, store):
         await put(one, store, alert("low", level="low"), alert("now", level="critical"))
-        await asyncio.wait_for(one.drain(), 5)
+        await asyncio.wait_for(one.drain(), 30)
 
         assert Scripted.sent == [["now/1"], ["low/1"], ["now/1"]]
 
@@ -127,7 +127,7 @@ async def test_a_send_that_hangs_is_given_up_and_tried_again(tmp_path: Path) -> 
         await until_true(lambda: len(Scripted.sent) >= 2)
 
         Scripted.hang.set()
-        await asyncio.wait_for(one.drain(), 5)
+        await asyncio.wait_for(one.drain(), 30)
 
         assert (await store.backlog("up")).acknowledged == 1
 
@@ -147,10 +147,10 @@ async def test_drain_waits_for_what_is_due_and_not_for_what_is_not(tmp_path: Pat
     async with delivering(tmp_path) as (one, store):
         one._interval_us = 3600 * 1_000_000
         await put(one, store, alert("a", revision=1))
-        await asyncio.wait_for(one.drain(), 5)
+        await asyncio.wait_for(one.drain(), 30)
         await put(one, store, alert("a", revision=2))
 
-        await asyncio.wait_for(one.drain(), 5)
+        await asyncio.wait_for(one.drain(), 30)
 
         assert (await store.backlog("up")).pending == 1
 
@@ -163,7 +163,7 @@ async def test_one_that_gave_up_begins_again_when_a_person_hurries(tmp_path: Pat
         assert (one.trouble.error, one.trouble.refused) == ("the key is of nobody", True)
 
         one.hurry()
-        await asyncio.wait_for(one.drain(), 5)
+        await asyncio.wait_for(one.drain(), 30)
 
         assert (await store.backlog("up")).acknowledged == 1
         assert not one.gave_up
@@ -175,7 +175,7 @@ async def test_a_trouble_is_told_until_the_destination_answers(tmp_path: Path) -
         await put(one, store, alert("a"))
         await until_true(lambda: one.trouble)
         trouble = one.trouble
-        await asyncio.wait_for(one.drain(), 5)
+        await asyncio.wait_for(one.drain(), 30)
 
         assert trouble is not None
         assert (trouble.error, trouble.refused) == ("connection refused", False)
@@ -185,7 +185,7 @@ async def test_a_trouble_is_told_until_the_destination_answers(tmp_path: Path) -
 async def test_what_a_person_must_mend_is_told_once_though_another_stream_is_answered(tmp_path: Path) -> None:
     async with delivering(tmp_path, *["blocked", "retry"] * 5) as (one, store):
         await put(one, store, alert("low", level="low"), alert("now", level="critical"))
-        await asyncio.wait_for(one.drain(), 5)
+        await asyncio.wait_for(one.drain(), 30)
 
         told = [entry["event"] for entry in cast("FakeContext[Settings]", one._context).logged]
         assert told.count("destination cannot be used until a person acts, alerts wait") == 1
@@ -196,15 +196,15 @@ async def test_a_dead_letter_is_released_again_at_the_alert_of_today(tmp_path: P
     async with delivering(tmp_path, "rejected", "rejected") as (one, store):
         one._interval_us = 3600 * 1_000_000
         await put(one, store, alert("a"))
-        await asyncio.wait_for(one.drain(), 5)
+        await asyncio.wait_for(one.drain(), 30)
         await put(one, store, alert("a", revision=4))
 
         await store.release_again(await store.dead(None), by="lan", now_us=2)
         one.hurry()
-        await asyncio.wait_for(one.drain(), 5)
+        await asyncio.wait_for(one.drain(), 30)
         await store.release_again(await store.dead("up"), by="lan", now_us=3)
         one.hurry()
-        await asyncio.wait_for(one.drain(), 5)
+        await asyncio.wait_for(one.drain(), 30)
 
         assert Scripted.sent == [["a/1"], ["a/4"], ["a/4"]]
         rows = await store.deliveries("up", "a")

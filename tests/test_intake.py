@@ -117,7 +117,7 @@ async def test_drops_of_the_last_moment_are_journalled_before_the_end() -> None:
 
     intake.close()
     intake.drop("logs", "buffer_full", 3)
-    await asyncio.wait_for(running_intake, 5)
+    await asyncio.wait_for(running_intake, 30)
     intake.shutdown()
 
     assert [drop for batch in journalled(journal) for drop in batch.drops] == [Drop("logs", "buffer_full", 3)]
@@ -128,7 +128,7 @@ async def test_a_record_that_cannot_be_written_down_is_dropped_and_the_others_go
     dropped = ("socmon_collector_dropped_records_total", {"component": "logs", "reason": "unwritable"})
     before = REGISTRY.get_sample_value(*dropped) or 0
     async with running() as (intake, journal):
-        await asyncio.wait_for(intake.emit([*records(3), bad, *records(4)]), 5)
+        await asyncio.wait_for(intake.emit([*records(3), bad, *records(4)]), 30)
         await intake.emit(records(1))
 
         batches = journalled(journal)
@@ -141,7 +141,7 @@ async def test_what_was_dropped_before_a_record_that_cannot_be_written_down_is_t
     bad = Record(b"x", Source("logs", "\udcff"), time.time_ns() // 1000)
     async with running() as (intake, journal):
         intake.drop("logs", "buffer_full", 7)
-        await asyncio.wait_for(intake.emit([bad]), 5)
+        await asyncio.wait_for(intake.emit([bad]), 30)
         await intake.emit(records(1))
 
         drops = [drop for batch in journalled(journal) for drop in batch.drops]
@@ -173,7 +173,7 @@ async def test_a_wait_that_is_cancelled_twice_does_not_end_the_intake() -> None:
             emitting.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await emitting
-        await asyncio.wait_for(intake.emit(records(1, peer="/last")), 5)
+        await asyncio.wait_for(intake.emit(records(1, peer="/last")), 30)
 
         assert journal.position("logs", "/last") == b"0"
 
@@ -190,7 +190,7 @@ async def test_an_intake_that_ends_leaves_nobody_waiting(monkeypatch: pytest.Mon
 
     emitting.cancel()
     running_intake.cancel()
-    done, _ = await asyncio.wait([emitting, running_intake], timeout=5)
+    done, _ = await asyncio.wait([emitting, running_intake], timeout=30)
     intake.shutdown()
 
     assert len(done) == 2
@@ -217,7 +217,7 @@ async def test_saved_tells_positions_after_the_sync_and_only_the_newest() -> Non
         await asyncio.sleep(0)
         await intake.emit(records(5))
 
-        assert await asyncio.wait_for(first, 5) == ("/f", b"4")
+        assert await asyncio.wait_for(first, 30) == ("/f", b"4")
         assert journal.synced_number == journal.last_number
 
 
@@ -250,7 +250,7 @@ async def test_a_full_disk_makes_senders_wait_and_loses_nothing(monkeypatch: pyt
         assert not emitting.done()
 
         files.failing = set()
-        await asyncio.wait_for(emitting, 5)
+        await asyncio.wait_for(emitting, 30)
 
         assert intake.failing == ""
         assert journal.next_seq == 7
@@ -265,6 +265,6 @@ async def test_paused_intake_takes_nothing_until_it_is_resumed() -> None:
         assert (offered, journal.next_seq) == ((0, {"store_failing": 3}), 1)
 
         intake.resume()
-        await asyncio.wait_for(emitting, 5)
+        await asyncio.wait_for(emitting, 30)
 
         assert journal.next_seq == 3

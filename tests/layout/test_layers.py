@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 def lint(root: Path) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     environment = {"PYTHONPATH": str(root)}
-    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=110, check=False)
 
 
 @pytest.fixture

@@ -129,9 +129,9 @@ async def handed_in(files: FakeFiles, data: bytes, *, format_: str = "auto") -> 
     journal = Journal.open(Path("journal"), files=files, segment_bytes=64 * 1024)
     intake = Intake(journal, IntakeSettings(), JournalSettings.model_validate({"fsync": "batch"}))
     tasks = [asyncio.create_task(intake.run()), asyncio.create_task(intake.sync())]
-    await asyncio.wait_for(intake.emit([Record(data, Source("web", "/log", format_), time.time_ns() // 1000)]), 5)
+    await asyncio.wait_for(intake.emit([Record(data, Source("web", "/log", format_), time.time_ns() // 1000)]), 30)
     intake.close()
-    await asyncio.wait_for(tasks[0], 5)
+    await asyncio.wait_for(tasks[0], 30)
     tasks[1].cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     intake.shutdown()

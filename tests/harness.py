@@ -16,6 +16,8 @@ from socmon.event import Record, Source
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 _STOP_S = 30.0
+LIMIT_S = 30.0
+"""For what takes a moment: generous, since a machine may be slow and busy; less than the longest `poll_s`, 60 s."""
 
 
 class FakeCounters(Counter[str]):
@@ -162,7 +164,7 @@ async def running(collector: Collector[SettingsT]) -> AsyncIterator[asyncio.Task
         raise failure
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
+async def until(condition: Callable[[], object], timeout_s: float = LIMIT_S) -> None:
     """Wait until `condition()` is true; TimeoutError after `timeout_s` seconds."""
     async with asyncio.timeout(timeout_s):
         while not condition():

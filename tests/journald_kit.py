@@ -58,7 +58,7 @@ def failure(number: int, *, host: str = "web1", address: str = "203.0.113.7") ->
 def write(path: Path, entries: Iterable[bytes]) -> None:
     """Append to a journal file, which is made if there is none, and close it in order."""
     command = [str(REMOTE), f"--output={path}", "--split-mode=none", "-"]
-    done = subprocess.run(command, input=b"".join(entries), capture_output=True, timeout=30, check=False)
+    done = subprocess.run(command, input=b"".join(entries), capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -73,7 +73,7 @@ def rotate(path: Path) -> Path:
 def entries_in(*paths: Path) -> list[dict[str, Any]]:
     """All entries of the files, as journalctl prints them by itself."""
     command = ["journalctl", "--output=json", "--all", "--quiet", *(f"--file={path}" for path in paths)]
-    found = subprocess.run(command, capture_output=True, timeout=30, check=True)
+    found = subprocess.run(command, capture_output=True, timeout=60, check=True)
     return [json.loads(line) for line in found.stdout.splitlines()]
 
 
@@ -101,7 +101,7 @@ class Remote:
         assert self._process.stdin is not None
         self._process.send_signal(how)
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(30)
 
     def _count(self) -> int:
         return sum(map(_entries, self.path.parent.glob(f"{self.path.stem}*")))

@@ -5,7 +5,7 @@ import socket
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Self
 
-from harness import FakeContext
+from harness import LIMIT_S, FakeContext
 from listening_kit import listens, where
 
 from collectors.syslog_tcp import SyslogTcpCollector, SyslogTcpSettings
@@ -43,7 +43,7 @@ class Sender:
         address, port = where(context)
         family = socket.AF_INET6 if ":" in (target or address) else socket.AF_INET
         self.socket = socket.socket(family)
-        self.socket.settimeout(5)
+        self.socket.settimeout(LIMIT_S)
         if source:
             self.socket.bind((source, 0))
         self.socket.connect((target or address, port))
@@ -51,12 +51,12 @@ class Sender:
         self.socket.setblocking(False)
 
     async def send(self, data: bytes) -> None:
-        await asyncio.wait_for(asyncio.get_running_loop().sock_sendall(self.socket, data), 5)
+        await asyncio.wait_for(asyncio.get_running_loop().sock_sendall(self.socket, data), LIMIT_S)
 
     async def ended(self) -> None:
         """Wait until the collector has closed, in order or by a reset."""
         with suppress(ConnectionResetError):
-            assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self.socket, 1), 5) == b""
+            assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self.socket, 1), LIMIT_S) == b""
 
     def close(self) -> None:
         self.socket.close()

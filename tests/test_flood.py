@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from field import Field, failure_line, field_in, wait_for
+from harness import LIMIT_S
 from harness import until as until_true
 from tcp_kit import lines
 
@@ -126,7 +127,7 @@ async def watched(root: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
         yield one
         one.intake.close()
         one.detection.drain()
-        await asyncio.wait_for(tasks[2], 20)
+        await asyncio.wait_for(tasks[2], LIMIT_S)
         await one.detection._commit(checkpoint=True)
     finally:
         for task in tasks:
@@ -146,7 +147,7 @@ async def collecting(*collectors: Any) -> AsyncIterator[None]:
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks, timeout=10)
+        await asyncio.wait(tasks, timeout=LIMIT_S)
 
 
 class Flood:
@@ -189,9 +190,9 @@ class Flood:
         flooding = asyncio.create_task(self.run())
         seen = self._one.seen
         for turn in range(6):
-            await until_true(lambda: seen[-1:] == ["flooder"], 20)
+            await until_true(lambda: seen[-1:] == ["flooder"])
             attacked(attack(2 * turn, 2))
-            await until_true(lambda at=turn: seen.count("come") > at and seen.count("attacked") > at, 20)  # type: ignore[misc]  # mypy cannot infer it
+            await until_true(lambda at=turn: seen.count("come") > at and seen.count("attacked") > at)  # type: ignore[misc]  # mypy cannot infer it
         left = self.waits
         self._end = True
         await flooding
@@ -238,7 +239,7 @@ async def test_a_sender_that_floods_delays_another_sender_of_its_collector_by_on
         door = one.door("network", SyslogTcpCollector, port=0)
         monkeypatch.setattr(door, "log", _Listening(door.log, listening))
         async with collecting(SyslogTcpCollector(door)):
-            await until_true(lambda: listening, 10)
+            await until_true(lambda: listening)
             _, noisy = await asyncio.open_connection("127.0.0.1", listening[0], local_addr=("127.0.0.2", 0))
             _, attacked = await asyncio.open_connection("127.0.0.1", listening[0], local_addr=("127.0.0.3", 0))
 
@@ -266,7 +267,7 @@ async def test_a_flood_of_datagrams_delays_another_sender_to_the_same_socket_by_
         door = one.door("devices", SyslogUdpCollector, port=0)
         monkeypatch.setattr(door, "log", _Listening(door.log, listening))
         async with collecting(SyslogUdpCollector(door)):
-            await until_true(lambda: listening, 10)
+            await until_true(lambda: listening)
             with udp_from("127.0.0.2", listening[0]) as noisy, udp_from("127.0.0.3", listening[0]) as attacked:
 
                 async def send(texts: list[str]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from file_kit import append_bytes, copy_truncate, file_collector, file_context, rotate
-from harness import FakeContext, until
+from harness import LIMIT_S, FakeContext, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -115,7 +115,7 @@ class World:
         if self._process is None:
             return
         self._process.cancel()
-        await asyncio.wait([self._process], timeout=5)
+        await asyncio.wait([self._process], timeout=LIMIT_S)
         assert self._process.cancelled()
         self._process = None
         self.journal += self._context.lines

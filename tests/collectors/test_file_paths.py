@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from asyncinotify import Inotify
 from file_kit import FileContext, append, file_collector, file_context, numbered, rotate
-from harness import running, until
+from harness import LIMIT_S, running, until
 from pydantic import ValidationError
 
 from collectors._generations import base_of
@@ -27,7 +27,7 @@ def emitted(context: FileContext, count: int) -> bool:
 async def fail(context: FileContext) -> ComponentError:
     """Run a collector that is expected to fail at once, and return its error."""
     with pytest.raises(ComponentError) as failure:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LIMIT_S):
             await file_collector(context).run()
     return failure.value
 
@@ -159,7 +159,7 @@ async def test_directory_that_vanishes_is_an_error(tmp_path: Path) -> None:
     await until(lambda: context.logged)
     logs.rmdir()
     with pytest.raises(ComponentError, match="does not exist"):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LIMIT_S):
             await running_collector
 
 

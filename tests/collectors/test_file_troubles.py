@@ -10,7 +10,7 @@ from threading import Event
 
 import pytest
 from file_kit import FileContext, append, file_collector, file_context, numbered, restarted, rotate
-from harness import FakeContext, running, until
+from harness import LIMIT_S, FakeContext, running, until
 
 from collectors import file as file_module
 from collectors._tail import Block, Tail
@@ -81,7 +81,7 @@ async def test_when_no_file_may_be_read_the_collector_says_what_to_do(unprivileg
             close(unprivileged / name)
     context = file_context(unprivileged / "*.log")
     with pytest.raises(ComponentError, match="permission denied; allow it with setfacl") as failure:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LIMIT_S):
             await file_collector(context).run()
     assert failure.value.retry
 
@@ -286,7 +286,7 @@ async def test_what_was_read_just_when_patience_ended_is_read_again(
     context = file_context(tmp_path / "a.log", tmp_path / "hung")
     collector = file_collector(context)
     with pytest.raises(ComponentError, match="no answer"):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LIMIT_S):
             await collector.run()
     assert told(context, "file cannot be read") == []  # only a new start knows what was passed on
     answer.set()
@@ -307,11 +307,11 @@ async def test_collectors_that_hang_take_no_thread_from_anybody(
     context = file_context(tmp_path / "a.log")
     async with running(file_collector(context)):
         await until(lambda: context.lines)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT_S):
         await asyncio.to_thread(int)
     for task in hung:
         task.cancel()
-    ended, _ = await asyncio.wait(hung, timeout=5)
+    ended, _ = await asyncio.wait(hung, timeout=LIMIT_S)
     assert len(ended) == len(hung)
     answer.set()
     await until(lambda: not any(left.busy for left in file_module.FileCollector._left_hanging.values()))
@@ -334,6 +334,6 @@ async def test_a_batch_that_is_cancelled_by_the_intake_ends_the_collector_with_i
     append(log, b"one")
     collector = file_collector(Withdrawing(file_context(log).settings))
     task = asyncio.create_task(collector.run())
-    await asyncio.wait([task], timeout=5)
+    await asyncio.wait([task], timeout=LIMIT_S)
     assert task.cancelled()
     assert not collector._tails

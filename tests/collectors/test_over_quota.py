@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from file_kit import append, file_collector, file_context
 from file_kit import numbered as numbered_lines
-from harness import running, until
+from harness import LIMIT_S, running, until
 from tcp_kit import Sender, lines, listening, numbered, tcp_context
 
 from collectors import _apart, syslog_tcp
@@ -57,7 +57,7 @@ async def test_a_sender_far_over_its_quota_is_slowed_alone_and_loses_nothing(mon
                 assert not sending.done()
 
                 context.over[FLOODER].set()
-                await until(lambda: len(context.lines) == 20_002, timeout_s=20)
+                await until(lambda: len(context.lines) == 20_002)
             await sending
 
     assert reading == {FLOODER: False, OTHER: True}
@@ -120,7 +120,7 @@ async def test_a_failure_to_hand_in_what_is_over_quota_ends_the_collector() -> N
         context.failure = OSError("gone")
         context.over[FLOODER].set()
         with pytest.raises(OSError, match="gone"):
-            await asyncio.wait_for(run, 10)
+            await asyncio.wait_for(run, LIMIT_S)
 
     assert context.lines == []
 

@@ -11,7 +11,7 @@ NAME = "network"
 
 def connect(place: Field) -> socket.socket:
     wait_for(lambda: place.port(NAME), "the collector says where it listens")
-    return socket.create_connection(("127.0.0.1", place.port(NAME)), timeout=10)
+    return socket.create_connection(("127.0.0.1", place.port(NAME)), timeout=60)
 
 
 def test_a_brute_force_told_over_tcp_raises_alerts_and_the_ledger_balances(tmp_path: Path) -> None:

@@ -15,16 +15,19 @@ import aiomqtt
 import pytest
 import trustme
 from field import wait_for
+from harness import LIMIT_S
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="no mosquitto here: apt install mosquitto")
 USER, PASSWORD = "socmon", "trời xanh 1"
 
 
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as found:
-        port: int = found.getsockname()[1]
-        return port
+def held_port() -> socket.socket:
+    """A socket that holds a free port for a server to come: nobody else is given it, and the server may listen."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    return held
 
 
 class Broker:
@@ -34,12 +37,14 @@ class Broker:
         port: without TLS, for whoever comes.
         tls_port: with TLS and a password.
         cert_port: with TLS, for whoever shows a certificate such as `cert`.
+        held: what keeps these ports from others while it is down.
     """
 
     def __init__(self, folder: Path, **options: str | int) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.port, self.tls_port, self.cert_port = free_port(), free_port(), free_port()
+        self.held = [held_port() for _ in range(3)]
+        self.port, self.tls_port, self.cert_port = (each.getsockname()[1] for each in self.held)
         self.process: subprocess.Popen[bytes] | None = None
         authority = trustme.CA()
         certificate = authority.issue_cert("127.0.0.1")
@@ -58,7 +63,7 @@ class Broker:
         assert MOSQUITTO is not None
         users = self.folder / "users"
         users.write_text(f"{USER}:{PASSWORD}\n")
-        subprocess.run(["mosquitto_passwd", "-U", str(users)], check=True, timeout=10)
+        subprocess.run(["mosquitto_passwd", "-U", str(users)], check=True, timeout=60)
         acl = options.pop("acl_file", None)  # belongs to a listener
         told = {"max_queued_messages": 0, "log_dest": f"file {self.folder}/log"} | options
         tls = [f"cafile {self.ca}", f"certfile {self.folder}/broker.pem", f"keyfile {self.folder}/broker.pem"]
@@ -88,13 +93,13 @@ class Broker:
             self.process = subprocess.Popen(
                 [MOSQUITTO, "-c", str(self.folder / "mosquitto.conf")], stdout=subprocess.DEVNULL, stderr=errors
             )
-        wait_for(self._listens, "mosquitto listens", timeout_s=10)
+        wait_for(self._listens, "mosquitto listens")
 
     def stop(self) -> None:
         """In order: it writes down sessions and what waits for them."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(10) == 0
+        assert self.process.wait(30) == 0
 
     def restart(self) -> None:
         self.stop()
@@ -123,13 +128,28 @@ class Broker:
 def broker_in(folder: Path, **options: str | int) -> Iterator[Broker]:
     """A broker that runs, and is ended, by id, whatever happens."""
     broker = Broker(folder, **options)
-    broker.start()
     try:
+        broker.start()
         yield broker
     finally:
         if broker.process is not None and broker.process.poll() is None:
             broker.process.kill()
-            broker.process.wait(10)
+            broker.process.wait(30)
+        for each in broker.held:
+            each.close()
+
+
+@contextmanager
+def unheard(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing that the collector acknowledges meanwhile reaches the broker, nor is it told that it did."""
+
+    async def barrier(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as mute:
+        mute.setattr("socmon.mqtt.connection.Connection.acknowledge", lambda *_: None)
+        mute.setattr("socmon.mqtt.connection.Connection.barrier", barrier)
+        yield
 
 
 @asynccontextmanager
@@ -152,4 +172,4 @@ async def strange_broker(*answers: bytes) -> AsyncIterator[int]:
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         yield server.sockets[0].getsockname()[1]
-        await asyncio.wait([task for task in serving if task is not None], timeout=5)
+        await asyncio.wait([task for task in serving if task is not None], timeout=LIMIT_S)

@@ -4,13 +4,14 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 from harness import FakeContext, running, until
-from mqtt_kit import PASSWORD, USER, Broker, broker_in, needs_mosquitto, strange_broker
+from mqtt_kit import PASSWORD, USER, Broker, broker_in, needs_mosquitto, strange_broker, unheard
 
 from collectors import mqtt
 from collectors.mqtt import MqttCollector, MqttSettings
@@ -20,6 +21,7 @@ pytestmark = needs_mosquitto
 SUBACK = b"\x90\x04\x00\x01\x00\x01"
 MqttContext = FakeContext[MqttSettings]
 Settled = Callable[..., MqttContext]
+_numbers = count()
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +33,9 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 @pytest.fixture
 def settled(broker: Broker, request: pytest.FixtureRequest) -> Settled:
     """Makes a context with a session of the test's own; with `after`, of what went on before."""
+    name = re.sub(r"\W", "-", request.node.name[:50]) + f"-{next(_numbers)}"
 
     def make(after: MqttContext | None = None, **options: Any) -> MqttContext:
-        name = re.sub(r"\W", "-", request.node.name[:60])
         given = {"port": broker.port, "tls": False, "client_id": name, "topics": [f"{name}/#"]} | options
         settings = MqttSettings.model_validate(given)
         return FakeContext(settings, name="sensors", positions=after.positions if after else None)
@@ -100,8 +102,7 @@ async def test_a_repeat_of_what_the_journal_has_is_acknowledged_and_not_journall
     broker: Broker, settled: Settled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = settled(in_flight=10)
-    with monkeypatch.context() as mute:
-        mute.setattr("socmon.mqtt.connection.Connection.acknowledge", lambda *_: None)
+    with unheard(monkeypatch):
         async with subscribed(context):
             await broker.publish(topic_of(context), *numbered(1, 30))
             await until(lambda: len(context.records) == 10)
@@ -124,8 +125,7 @@ async def test_equal_payloads_are_all_kept_before_and_after_a_restart_of_both(
     broker: Broker, settled: Settled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = settled()
-    with monkeypatch.context() as mute:
-        mute.setattr("socmon.mqtt.connection.Connection.acknowledge", lambda *_: None)
+    with unheard(monkeypatch):
         async with subscribed(context):
             await broker.publish(topic_of(context), b"alive", b"alive")
             await until(lambda: len(context.records) == 2)
@@ -222,8 +222,7 @@ async def test_a_long_message_is_cut_and_its_repeat_known_all_the_same(
     broker: Broker, settled: Settled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = settled(max_bytes=256)
-    with monkeypatch.context() as mute:
-        mute.setattr("socmon.mqtt.connection.Connection.acknowledge", lambda *_: None)
+    with unheard(monkeypatch):
         async with subscribed(context):
             await broker.publish(topic_of(context), b"x" * 300, b"y" * 256)
             await until(lambda: len(context.records) == 2)

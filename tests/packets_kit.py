@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness import FakeContext, running, until
+from harness import LIMIT_S, FakeContext, running, until
 
 from collectors.packets import PacketsCollector, PacketsSettings
 from socmon.capture.sending import Sending
@@ -84,9 +84,9 @@ async def says(socket: Path, data: bytes) -> bytes:
     reader, writer = await asyncio.open_unix_connection(str(socket))
     try:
         writer.write(data)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT_S):
             return await reader.read()
-    except ConnectionResetError:
+    except (ConnectionResetError, BrokenPipeError):  # closed while `data` was still being written
         return b""
     finally:
         writer.transport.abort()

@@ -50,7 +50,8 @@ def status(process: subprocess.Popen[bytes]) -> dict[str, str]:
 
 
 def said(log: Path, event: str) -> list[dict[str, Any]]:
-    entries = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    whole = [line for line in log.read_text().splitlines(keepends=True) if line[-1] == "\n"]
+    entries = [json.loads(line) for line in whole if line.startswith("{")]
     return [entry for entry in entries if entry["event"] == event]
 
 
@@ -64,14 +65,15 @@ async def test_every_packet_of_a_burst_is_read_or_counted_and_every_flow_is_told
         async with hearing(context) as collector:
             capture = wire.capture(path, log=tmp_path / "capture.log")
             try:
-                await until(lambda: collector._connected, timeout_s=30)
+                await until(lambda: collector._connected)
                 rights = status(capture)
                 await asyncio.to_thread(wire.replay, tmp_path / "burst.pcap", "--preload-pcap", "--pps=20000")
                 capture.send_signal(signal.SIGTERM)
                 code = await asyncio.to_thread(capture.wait, 30)
             finally:
                 capture.kill()
-                await asyncio.to_thread(capture.wait, 10)
+                await asyncio.to_thread(capture.wait, 30)
+            await until(lambda: not collector._connected)  # and so has all that was sent
             told = collector._heard["net1"]
 
     assert code == 0
@@ -134,15 +136,15 @@ def test_an_interface_that_goes_down_is_told_and_one_that_is_gone_ends_it(wire: 
     with log.open("wb") as out:
         capture = subprocess.Popen(wire.inside(*command), stdout=out, stderr=out)
     try:
-        asyncio.run(until(lambda: said(log, "capturing"), timeout_s=30))
+        asyncio.run(until(lambda: said(log, "capturing")))
         user = status(capture)["Uid"]
         wire.run("ip", "link", "set", "socmon-d0", "down")
-        asyncio.run(until(lambda: said(log, "the interface is down, nothing is captured until it is up"), timeout_s=30))
+        asyncio.run(until(lambda: said(log, "the interface is down, nothing is captured until it is up")))
         wire.run("ip", "link", "del", "socmon-d0")
         code = capture.wait(30)
     finally:
         capture.kill()
-        capture.wait(10)
+        capture.wait(30)
 
     assert user.split() == ["65534"] * 4
     assert code == PROBLEMS

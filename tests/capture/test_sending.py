@@ -29,10 +29,11 @@ async def test_a_daemon_that_is_away_is_told_of_once_and_so_is_its_return() -> N
             one.put(event(1))
             async with hearing(packets_context(path)):
                 await until(lambda: one.sending.waiting == 0)
+                said = [*told]  # before the daemon goes away again
 
-    (away,) = _said(told, AWAY)
+    (away,) = _said(said, AWAY)
     assert "No such file" in away["error"]
-    assert len(_said(told, "the daemon takes events again")) == 1
+    assert len(_said(said, "the daemon takes events again")) == 1
 
 
 async def test_a_sensor_that_is_refused_says_where_to_look() -> None:

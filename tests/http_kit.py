@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from ssl import SSLContext
@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
-from harness import FakeContext
+from harness import LIMIT_S, FakeContext
 from listening_kit import listens, where
 
 from collectors._http_settings import HttpSettings
@@ -46,9 +46,15 @@ class Answer:
 class Client:
     """Sends to a collector that listens."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, collector: HttpCollector) -> None:
         self.session = session
         self.url = url
+        self._collector = collector
+
+    @property
+    def at_work(self) -> int:
+        """How many requests, of all clients, the collector has begun with and not answered."""
+        return self._collector._requests.at_work
 
     async def post(
         self,
@@ -74,22 +80,26 @@ class Client:
 @asynccontextmanager
 async def client_of(context: HttpContext, tls: SSLContext | None = None) -> AsyncIterator[Client]:
     """A client of a collector that runs while the body does."""
-    async with listens(HttpCollector(context), context):
+    async with listens(HttpCollector(context), context) as collector:
         address, port = where(context)
         url = f"{'https' if tls else 'http'}://{address}:{port}/"
-        timeout = aiohttp.ClientTimeout(total=20)
+        timeout = aiohttp.ClientTimeout(total=60)
         async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(ssl=tls or True)) as session:
-            yield Client(session, url)
+            yield Client(session, url, collector)
 
 
 async def raw(context: HttpContext, sent: bytes, *, end: bool = True) -> bytes:
-    """All that the collector answers to `sent`, until it closes."""
+    """All that the collector answers to `sent`, until it closes: in order, or by a reset if it has not read all."""
     reader, writer = await asyncio.open_connection(*where(context))
+    answered = b""
     try:
         writer.write(sent)
         if end:
             writer.write_eof()
-        async with asyncio.timeout(10):
-            return await reader.read()
+        async with asyncio.timeout(LIMIT_S):
+            with suppress(ConnectionResetError, BrokenPipeError):
+                while piece := await reader.read(65_536):
+                    answered += piece
+        return answered
     finally:
         writer.close()

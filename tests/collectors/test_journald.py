@@ -82,8 +82,9 @@ async def test_entries_come_in_order_through_kills_of_their_writer_and_a_rotatio
     assert told(seen.records) == numbered(0, 10)
     assert {record.source.peer for record in seen.records} == {"web1"}
     assert len(list(tmp_path.iterdir())) == 3
-    again = await collected(tmp_path, 0, positions=seen.positions)
-    assert not again.records
+    write(path, entries(11, 11))
+    again = await collected(tmp_path, 1, positions=seen.positions)
+    assert told(again.records) == numbered(11, 11)
 
 
 async def test_a_restart_goes_on_behind_the_last_entry_though_files_have_changed(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ async def test_long_messages_are_cut_counted_and_told_once() -> None:
 
 
 async def test_an_idle_connection_is_closed_and_a_busy_one_is_not() -> None:
-    context = tcp_context(idle_s=0.3)
+    context = tcp_context(idle_s=1.5)
     async with listening(context) as collector:
         with Sender(context) as idle, Sender(context) as busy:
             await idle.send(b"<1>begun")

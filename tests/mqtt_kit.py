@@ -16,18 +16,11 @@ import pytest
 import trustme
 from field import wait_for
 from harness import LIMIT_S
+from port_kit import keep
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="no mosquitto here: apt install mosquitto")
 USER, PASSWORD = "socmon", "trời xanh 1"
-
-
-def held_port() -> socket.socket:
-    """A socket that holds a free port for a server to come: nobody else is given it, and the server may listen."""
-    held = socket.socket()
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    held.bind(("127.0.0.1", 0))
-    return held
 
 
 class Broker:
@@ -43,7 +36,7 @@ class Broker:
     def __init__(self, folder: Path, **options: str | int) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.held = [held_port() for _ in range(3)]
+        self.held = [keep() for _ in range(3)]
         self.port, self.tls_port, self.cert_port = (each.getsockname()[1] for each in self.held)
         self.process: subprocess.Popen[bytes] | None = None
         authority = trustme.CA()

@@ -47,5 +47,8 @@ def test_an_orderly_stop_of_the_daemon_journals_what_a_sender_had_sent(tmp_path:
             place.stop_daemon()
 
         assert place.journalled()[NAME] == [message.decode() for message in messages]
+        place.start_daemon()  # a slow machine may not match all of it in the time that a stop has
+        wait_for(lambda: place.account(NAME).evaluated == 20_000, "all of it is matched")
+        place.stop_daemon()
         found = place.account(NAME)
-        assert (found.evaluated, found.received, found.in_flight) == (20_000, 20_000, 0)
+        assert (found.received, found.in_flight) == (20_000, 0)

@@ -1,5 +1,6 @@
 """The simulated national centre: its pages, its faults, its restart."""
 
+import asyncio
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from feed_kit import ORG, Client, centre_and_client, centre_running, client_of, 
 from socmon.errors import ConfigError, SocmonError
 from socmon.feed import server
 from socmon.feed.keys import generate
+from socmon.ncsc.centre import Centre
 
 
 async def test_an_event_is_shown_by_every_page(tmp_path: Path) -> None:
@@ -71,14 +73,22 @@ async def test_a_quarantined_event_is_kept_apart_and_its_neighbours_are_stored(t
         assert (await client.stats())["quarantined"] == 1
 
 
-async def test_a_stopped_listener_opens_again_on_its_port(tmp_path: Path) -> None:
+async def test_a_stopped_listener_opens_again_on_its_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused, opens = asyncio.Event(), Centre._open_feed
+
+    async def open_late(centre: Centre) -> None:
+        await refused.wait()  # or the listener might be back before this test has looked
+        await opens(centre)
+
     async with centre_and_client(tmp_path) as (_, client):
         await client.post([message(1)])
 
+        monkeypatch.setattr(Centre, "_open_feed", open_late)
         await client.fault(fault="stop", seconds=0.05)
 
         with pytest.raises((aiohttp.ClientError, OSError)):
             await client.post([message(2)])
+        refused.set()
         assert await _until_stored(client, message(2)) == ["stored"]
 
 

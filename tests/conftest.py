@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from command_kit import CHOOSING
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from kafka_kit import Broker
@@ -34,9 +34,10 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(Path(__file__).with_name("installed")), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
 
-# The same examples in every run; SOCMON_EXPLORE=1 looks for new ones.
-settings.register_profile("fixed", derandomize=True, deadline=None)
-settings.register_profile("explore", deadline=None)
+# The same examples in every run; SOCMON_EXPLORE=1 looks for new ones. How fast they are made is the machine's affair.
+_patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fixed", _patient, derandomize=True)
+settings.register_profile("explore", _patient)
 settings.load_profile("explore" if os.environ.get("SOCMON_EXPLORE") else "fixed")
 
 

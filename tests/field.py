@@ -27,11 +27,11 @@ from socmon.store import Reading, read
 ORG = "000.00.00.H07"
 BASE_S = int(time.time()) - 7200
 _PAUSE_S = 0.02
-_STORE_S = 30.0
+_STORE_S = 60.0
 _NOT_HANDED_ON = ("SOCMON_FAILPOINT", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")  # of whoever runs the tests
 
 
-def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 30.0) -> None:
+def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
     """Look until `condition` holds; fail with `what` after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     began_s = time.thread_time()
@@ -40,6 +40,12 @@ def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 30.0
         # A look that costs much is rare: what is waited for needs the processor more.
         time.sleep(max(_PAUSE_S, 4 * (time.thread_time() - began_s)))
         began_s = time.thread_time()
+
+
+def lines_of(path: Path, offset: int = 0) -> list[dict[str, Any]]:
+    """The JSON of each line from byte `offset` on, as far as it is written: a line may be half there, or no file."""
+    data = path.read_bytes()[offset:] if path.exists() else b""
+    return [json.loads(line) for line in data[: data.rfind(b"\n") + 1].split(b"\n")[:-1]]
 
 
 def failure_line(number: int, host: str = "dvc-web-01") -> str:
@@ -172,7 +178,7 @@ class Field:
     def stop_daemon(self) -> None:
         assert self.daemon is not None
         self.daemon.send_signal(signal.SIGTERM)
-        assert self.daemon.wait(30) == 0, (self.root / "daemon.log").read_text()[-3000:]
+        assert self.daemon.wait(60) == 0, (self.root / "daemon.log").read_text()[-3000:]
 
     def reading(self) -> Reading:
         """The store; one that the daemon is still making is waited for."""
@@ -211,7 +217,7 @@ class Field:
         request = urllib.request.Request(
             f"{self.admin}/faults", json.dumps(fault).encode(), {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             assert answer.status == 202
 
     def journalled(self) -> dict[str, list[str]]:
@@ -226,12 +232,10 @@ class Field:
 
     def events(self, log: str, event: str, offset: int = 0) -> list[dict[str, Any]]:
         """Lines of `daemon.log` or `centre.log`, from byte `offset` on, that tell of `event`."""
-        text = (self.root / log).read_bytes()[offset:].decode()
-        whole = text[: text.rfind("\n") + 1].splitlines()
-        return [found for line in whole if (found := json.loads(line))["event"] == event]
+        return [found for found in lines_of(self.root / log, offset) if found["event"] == event]
 
     def _get(self, path: str) -> str:
-        with urllib.request.urlopen(self.admin + path, timeout=10) as answer:
+        with urllib.request.urlopen(self.admin + path, timeout=30) as answer:
             text: str = answer.read().decode()
             return text
 
@@ -255,7 +259,7 @@ def field_in(root: Path) -> Iterator[Field]:
         for process in place.started:
             if process.poll() is None:
                 process.kill()
-            process.wait(10)
+            process.wait(30)
             if process.stdout is not None:
                 process.stdout.close()
         if place.kept is not None:

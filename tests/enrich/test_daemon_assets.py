@@ -25,8 +25,7 @@ agencies:
 
 
 def logged(place: Field, event: str) -> list[dict[str, Any]]:
-    lines = map(json.loads, (place.root / "daemon.log").read_text("utf-8").splitlines())
-    return [line for line in lines if line["event"] == event]
+    return place.events("daemon.log", event)
 
 
 def findings(place: Field) -> list[dict[str, Any]]:

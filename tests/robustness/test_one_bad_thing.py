@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from field import Field, failure_line, field_in, wait_for
+from field import Field, failure_line, field_in, lines_of, wait_for
 
 from socmon.journal import Journal
 
@@ -29,8 +29,7 @@ BROKEN = GOOD.replace("7b1a01", "7b1a02").replace("condition: selection", "condi
 
 
 def logged(place: Field, event: str) -> list[dict[str, Any]]:
-    lines = (place.root / "daemon.log").read_text("utf-8").splitlines()
-    return [line for line in map(json.loads, lines) if line["event"] == event]
+    return place.events("daemon.log", event)
 
 
 def started(place: Field) -> str:
@@ -41,7 +40,7 @@ def started(place: Field) -> str:
 
 def page(url: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=30) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -55,7 +54,7 @@ def sample(place: Field, metric: str) -> float:
 
 def socmon(place: Field, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "socmon", "-c", str(place.root / "config.yaml"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def file_out(place: Field) -> dict[str, Any]:
@@ -64,9 +63,7 @@ def file_out(place: Field) -> dict[str, Any]:
 
 def delivered(place: Field) -> dict[str, int]:
     """The last revision of each alert in the file of the forwarder."""
-    out = place.root / "out.ndjson"
-    lines = out.read_text("utf-8").splitlines() if out.exists() else []
-    return {row["id"]: row["revision"] for row in map(json.loads, lines)}
+    return {row["id"]: row["revision"] for row in lines_of(place.root / "out.ndjson")}
 
 
 def all_matched(place: Field) -> bool:
@@ -195,8 +192,10 @@ def test_one_dead_destination_keeps_its_queue_while_the_living_one_gets_everythi
 @pytest.mark.parametrize("harm", ["cut", "flipped"])
 def test_a_torn_end_of_the_journal_is_set_aside_and_read_again_from_the_file(tmp_path: Path, harm: str) -> None:
     with field_in(tmp_path / "province") as place:
-        # No checkpoint yet: none may lie beyond the tear, as only a disk that lies could bring that about.
-        place.configure(["auth"], forwarders={"out": file_out(place)}, store={"checkpoint_s": 60})
+        # No checkpoint yet: none may lie beyond the tear, as only a disk that lies could bring that about. And no tick,
+        # which is a frame too: the last one must be of lines.
+        still = {"tick_s": 3600}
+        place.configure(["auth"], forwarders={"out": file_out(place)}, store={"checkpoint_s": 60}, intake=still)
         place.start_daemon()
         started(place)
         for first in range(0, 90, 30):
@@ -204,7 +203,7 @@ def test_a_torn_end_of_the_journal_is_set_aside_and_read_again_from_the_file(tmp
             wait_for(lambda: place.journalled() == place.sent, "the lines journalled")
         assert place.daemon is not None
         os.kill(place.daemon.pid, signal.SIGKILL)
-        place.daemon.wait(10)
+        place.daemon.wait(30)
         segment, torn_bytes = tear(place.state / "journal", harm)
         before = len(place.journalled()["auth"])
         assert 0 < before < 90

@@ -58,7 +58,7 @@ def failure(number: int, *, host: str = "web1", address: str = "203.0.113.7") ->
 def write(path: Path, entries: Iterable[bytes]) -> None:
     """Append to a journal file, which is made if there is none, and close it in order."""
     command = [str(REMOTE), f"--output={path}", "--split-mode=none", "-"]
-    done = subprocess.run(command, input=b"".join(entries), capture_output=True, timeout=60, check=False)
+    done = subprocess.run(command, input=b"".join(entries), capture_output=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -73,7 +73,7 @@ def rotate(path: Path) -> Path:
 def entries_in(*paths: Path) -> list[dict[str, Any]]:
     """All entries of the files, as journalctl prints them by itself."""
     command = ["journalctl", "--output=json", "--all", "--quiet", *(f"--file={path}" for path in paths)]
-    found = subprocess.run(command, capture_output=True, timeout=60, check=True)
+    found = subprocess.run(command, capture_output=True, timeout=120, check=True)
     return [json.loads(line) for line in found.stdout.splitlines()]
 
 
@@ -83,34 +83,38 @@ class Remote:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.written = 0
+        self._found = self._count()  # nobody writes now; what begins may give a file that was not closed another name
         command = [str(REMOTE), f"--output={path}", "--split-mode=none", "-"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0)
 
     def write(self, entries: list[bytes]) -> None:
         """Hand entries in, and return when they are in the file."""
-        before = self._count()
         assert self._process.stdin is not None
         data = memoryview(b"".join(entries))
         while data:
             data = data[os.write(self._process.stdin.fileno(), data) :]
-        wait_for(lambda: self._count() >= before + len(entries), "entries in the journal file")
         self.written += len(entries)
+        wait_for(lambda: self._count() >= self._found + self.written, "entries in the journal file")
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:
         """By a signal; what it has not read yet, it does not write then, so `write` waits."""
         assert self._process.stdin is not None
         self._process.send_signal(how)
         self._process.stdin.close()
-        self._process.wait(30)
+        self._process.wait(60)
 
     def _count(self) -> int:
-        return sum(map(_entries, self.path.parent.glob(f"{self.path.stem}*")))
+        return sum(dict(map(_entries, self.path.parent.glob(f"{self.path.stem}*"))).values())
 
 
-def _entries(path: Path) -> int:
-    with path.open("rb") as file:
-        header = file.read(240)
-    return int.from_bytes(header[152:160], "little")  # n_entries (JOURNAL_FILE_FORMAT, "File Header")
+def _entries(path: Path) -> tuple[int, int]:
+    """Which file it is, and how many entries it has; none if it has just been given another name."""
+    try:
+        with path.open("rb") as file:
+            header, number = file.read(240), os.fstat(file.fileno()).st_ino
+    except FileNotFoundError:
+        return 0, 0
+    return number, int.from_bytes(header[152:160], "little")  # n_entries (JOURNAL_FILE_FORMAT, "File Header")
 
 
 @contextmanager

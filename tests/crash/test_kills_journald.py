@@ -8,7 +8,7 @@ import os
 import random
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -114,7 +114,7 @@ def write_until_killed(place: Field, to: Writers) -> None:
                 to.write(host, 2)
         return daemon.poll() is not None
 
-    wait_for(dead, "the daemon was not killed: its failpoint was never hit", timeout_s=40)
+    wait_for(dead, "the daemon was not killed: its failpoint was never hit", timeout_s=120)
     assert daemon.returncode == -9, (place.root / "daemon.log").read_text()[-3000:]
 
 
@@ -127,7 +127,7 @@ def trouble(turn: int, to: Writers, siem: Receiver) -> None:
         siem.start()
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(1200)
 def test_ten_kills_and_five_restarts_of_those_who_write_take_each_entry_once(tmp_path: Path) -> None:
     rng = random.Random(10)
     kills = [name.format(rng.randrange(0, 900)) for name in rng.sample(KILLS, len(KILLS))]
@@ -149,9 +149,10 @@ def test_ten_kills_and_five_restarts_of_those_who_write_take_each_entry_once(tmp
         place.start_daemon()
         wait_for(lambda: len(children_reading(folder)) == len(HOSTS), "both journals are followed")
         for child in children_reading(folder):  # of one alone the journal would be held for long
-            os.kill(child, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
         to.write(HOSTS[0], 50)
-        wait_for(lambda: settled(place, sum(to.written.values())), "all is matched and delivered", timeout_s=60)
+        wait_for(lambda: settled(place, sum(to.written.values())), "all is matched and delivered", timeout_s=180)
         place.stop_daemon()
         assert not children_reading(folder)
 

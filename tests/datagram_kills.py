@@ -14,9 +14,10 @@ _LATEST = 1000  # of the lines, among which the last number is looked for
 
 
 class Sender(Protocol):
-    """Numbers what it sends; `sent` is the next number."""
+    """Numbers what it sends; `sent` is the next number, `begun` the first one that was surely not sent yet."""
 
     sent: int
+    begun: int
 
     def finish(self) -> None: ...
 
@@ -118,8 +119,9 @@ class Kills:
         wait_for(lambda: self._last() > enough, "what was sent meanwhile is journalled")
         journalled = self._last()
         daemon.kill()
-        daemon.wait(10)
-        return journalled, self._sender.sent
+        daemon.wait(30)
+        # Not `sent`: the message at hand may have reached the process, though its sender has not noted it yet.
+        return journalled, self._sender.begun
 
     def _last(self) -> int:
         try:

@@ -141,7 +141,7 @@ class Client:
 @asynccontextmanager
 async def client_of(centre: Centre, ca: Path, cert: Path, key: Path) -> AsyncIterator[Client]:
     connector = aiohttp.TCPConnector(ssl=client_context(ca, cert, key))
-    timeout = aiohttp.ClientTimeout(total=20)
+    timeout = aiohttp.ClientTimeout(total=60)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         yield Client(centre, session)
 

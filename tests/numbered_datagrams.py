@@ -15,11 +15,12 @@ class NumberedDatagrams:
     Attributes:
         host: what its messages say; names it in the journal.
         sent: how many were sent; the next one's number.
+        begun: how many may have been sent: one more while that is at hand.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self.host = host
-        self.sent = 0
+        self.sent = self.begun = 0
         self._port = port
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name=host)
@@ -29,7 +30,7 @@ class NumberedDatagrams:
 
     def finish(self) -> None:
         self._ending.set()
-        self._thread.join(20)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
     def _run(self) -> None:
@@ -37,5 +38,6 @@ class NumberedDatagrams:
             while not self._ending.wait(_PAUSE_S):
                 for _ in range(_BURST):
                     message = f"<38>{failure_line(self.sent, self.host)}".encode()
+                    self.begun = self.sent + 1
                     sender.sendto(message, ("127.0.0.1", self._port))
                     self.sent += 1

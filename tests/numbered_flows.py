@@ -16,10 +16,11 @@ class NumberedFlows:
 
     Attributes:
         sent: how many were sent; the next one's number.
+        begun: how many may have been sent: those of one datagram more while that is at hand.
     """
 
     def __init__(self, port: int) -> None:
-        self.sent = 0
+        self.sent = self.begun = 0
         self._port = port
         self._datagrams = 0
         self._ending = threading.Event()
@@ -30,7 +31,7 @@ class NumberedFlows:
 
     def finish(self) -> None:
         self._ending.set()
-        self._thread.join(20)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
     def _run(self) -> None:
@@ -40,6 +41,7 @@ class NumberedFlows:
             while not self._ending.wait(_PAUSE_S):
                 flows = [flow(7, _2=self.sent + number) for number in range(FLOWS)]
                 self._datagrams += 1
+                self.begun = self.sent + FLOWS
                 sender.send(v9(a_set(256, records(FIELDS4, *flows)), sequence=self._datagrams))
                 self.sent += FLOWS
 

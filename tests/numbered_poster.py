@@ -36,7 +36,7 @@ def post(port: int, client: str, request: int, *, token: str, keyed: bool) -> in
     body = "".join(f"{record(client, number)}\n" for number in numbers_of(request))
     headers = {"Content-Type": "application/x-ndjson", "Authorization": f"Bearer {token}"}
     headers |= {"Idempotency-Key": f'"{client}-{request}"'} if keyed else {}
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("POST", "/", body, headers)
         with connection.getresponse() as answer:

@@ -44,7 +44,7 @@ class NumberedPublisher:
     def finish(self) -> None:
         """Wait for what is on its way, and close the last connection in order."""
         self._ending.set()
-        self._thread.join(20)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
     def _run(self) -> None:
@@ -61,7 +61,7 @@ class NumberedPublisher:
                 continue  # it restarts
             client.loop_start()
             numbers: dict[int, int] = {}
-            if connected.wait(5):
+            if connected.wait(30):
                 self._publish(client, numbers, answered, over)
             client.disconnect()
             client.loop_stop()

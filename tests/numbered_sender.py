@@ -43,7 +43,7 @@ class NumberedSender:
     def finish(self) -> None:
         """Close the last connection in order."""
         self._ending.set()
-        self._thread.join(20)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
     def sent_since(self, connections: int) -> int:
@@ -61,7 +61,7 @@ class NumberedSender:
             if port is None:
                 continue
             try:
-                with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+                with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
                     self._send(connection)
             except OSError:
                 pass  # a break: what was not read is lost, and nobody says what that is

@@ -62,7 +62,7 @@ def _wait_until_read(daemon: subprocess.Popen[bytes], complaints: Path, lines: i
             raise RuntimeError(f"the daemon saw {seen} of {lines} lines in {PATIENCE_S:.0f} s; see {complaints}")
         time.sleep(0.2)
         if address := _LISTENING.search(complaints.read_text(encoding="utf-8")):
-            with urllib.request.urlopen(f"{address[0]}/metrics", timeout=10) as page:
+            with urllib.request.urlopen(f"{address[0]}/metrics", timeout=60) as page:
                 seen = sum(int(float(number)) for number in _SEEN.findall(page.read().decode()))
 
 

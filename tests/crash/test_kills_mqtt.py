@@ -70,7 +70,7 @@ def wait_while_publishing(publisher: NumberedPublisher, condition: Callable[[], 
         publisher.more()
         return bool(condition())
 
-    wait_for(holds, what, timeout_s=60)
+    wait_for(holds, what, timeout_s=180)
 
 
 def live_and_die(place: Field, broker: Broker, publisher: NumberedPublisher, failpoint: str, *, restart: bool) -> None:
@@ -91,13 +91,15 @@ def live_and_die(place: Field, broker: Broker, publisher: NumberedPublisher, fai
 
 def settled(place: Field, expected: set[int]) -> bool:
     """Whether all is journalled and matched, and every alert has been answered for."""
-    if not set(sorted(expected)[-9:]) <= set(arrived(place)):  # the last of each topic
+    numbers = arrived(place)
+    if not set(sorted(expected)[-9:]) <= set(numbers):  # the last of each topic
         return False
     reading = place.reading()
     account, backlog = reading.ledger.accounts.get(MQTT), reading.backlogs.get("bus")
     if account is None or backlog is None:
         return False
-    return not (account.in_flight or backlog.pending or backlog.waiting)
+    # The ledger is of the last checkpoint, and has nothing in flight; what is in the journal may be further.
+    return account.evaluated >= len(numbers) and not backlog.pending and not backlog.waiting
 
 
 def subscriber(broker: Broker, name: str = "analyst") -> aiomqtt.Client:
@@ -117,7 +119,7 @@ async def subscribe(broker: Broker) -> None:
 async def delivered(broker: Broker, expected: dict[str, int]) -> list[dict[str, Any]]:
     """What came for the subscriber, until it has the revisions that are expected."""
     came: list[dict[str, Any]] = []
-    async with asyncio.timeout(20), subscriber(broker) as client:
+    async with asyncio.timeout(60), subscriber(broker) as client:
         async for each in client.messages:
             assert isinstance(each.payload, bytes)
             came.append(json.loads(each.payload))
@@ -154,7 +156,7 @@ def check_alerts(place: Field, broker: Broker) -> None:
 
 
 @needs_mosquitto
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(1200)
 def test_ten_kills_and_five_restarts_of_the_broker_lose_and_double_nothing(tmp_path: Path) -> None:
     rng = random.Random(10)
     kills = [name.format(rng.randrange(0, 900)) for name in rng.sample(KILLS, len(KILLS))]
@@ -172,7 +174,7 @@ def test_ten_kills_and_five_restarts_of_the_broker_lose_and_double_nothing(tmp_p
                 publisher, partial(_sent, publisher, publisher.sent + 100), "the last ones are published"
             )
         wait_for(
-            lambda: settled(place, publisher.acknowledged), "all is journalled, matched and delivered", timeout_s=60
+            lambda: settled(place, publisher.acknowledged), "all is journalled, matched and delivered", timeout_s=180
         )
         place.stop_daemon()
 

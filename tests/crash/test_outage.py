@@ -14,7 +14,7 @@ def duplicates_answered(place: Field) -> int:
     return sum(organisation["duplicates_answered"] for organisation in place.stats()["organisations"].values())
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(480)
 def test_ten_seconds_without_the_centre_and_replies_cut_after_commit(tmp_path: Path) -> None:
     with field_in(tmp_path / "province") as place:
         place.start_centre()

@@ -32,7 +32,7 @@ def sending(port: int) -> Iterator[NumberedDatagrams]:
 def restart_and_kill(place: Field, sender: NumberedDatagrams, sockets: Mapping[str, socket.socket], kills: int) -> None:
     def send_by_tcp() -> None:
         if TCP in sockets:  # the kernel takes the connection for the daemon that is to come
-            with socket.create_connection(sockets[TCP].getsockname(), timeout=10) as early:
+            with socket.create_connection(sockets[TCP].getsockname(), timeout=60) as early:
                 early.sendall(f"{WHILE_DOWN_BY_TCP}\n".encode())
 
     Kills(place, sender, UDP, partial(arrived, host=sender.host)).run(sockets, kills, send_by_tcp)
@@ -43,7 +43,7 @@ def configure(place: Field, port: int) -> None:
     place.configure([], collectors=kinds, forwarders={})
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_kills_lose_nothing_that_is_sent_while_it_is_down(tmp_path: Path) -> None:
     with closing(udp_socket()) as udp, closing(tcp_socket()) as tcp, field_in(tmp_path / "province") as place:
         configure(place, 0)
@@ -52,7 +52,7 @@ def test_kills_lose_nothing_that_is_sent_while_it_is_down(tmp_path: Path) -> Non
         assert place.journalled()[TCP] == [WHILE_DOWN_BY_TCP]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(480)
 def test_a_daemon_with_a_socket_of_its_own_would_be_found_to_lose_messages(tmp_path: Path) -> None:
     with closing(udp_socket()) as free:
         port = free.getsockname()[1]

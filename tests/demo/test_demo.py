@@ -15,7 +15,7 @@ from harness import until
 
 from socmon.demo.sample import STORY
 
-PATIENCE_S = 100.0
+PATIENCE_S = 300.0
 KEYS = {
     "sent",
     "lost_in_kill",
@@ -32,7 +32,7 @@ KEYS = {
     "sets_equal",
 }
 
-pytestmark = pytest.mark.timeout(110)
+pytestmark = pytest.mark.timeout(400)
 
 
 def environment(folder: Path, *, duration_s: str = "") -> dict[str, str]:
@@ -123,7 +123,7 @@ async def test_stopped_before_an_attack_it_still_recounts_and_says_what_is_missi
             stderr=file,
         )
     try:
-        await until(lambda: "Ctrl-C" in err.read_text(), timeout_s=60)
+        await until(lambda: "Ctrl-C" in err.read_text(), timeout_s=120)
         demo.send_signal(signal.SIGINT)
         out, _ = await asyncio.to_thread(demo.communicate, timeout=PATIENCE_S)
     finally:
@@ -146,13 +146,13 @@ async def test_a_killed_demonstration_leaves_no_process_behind(tmp_path: Path) -
             stderr=file,
         )
     try:
-        await until(lambda: "the daemon runs" in err.read_text(), timeout_s=60)
+        await until(lambda: "the daemon runs" in err.read_text(), timeout_s=120)
     finally:
         demo.kill()
         demo.wait()
 
-    await until(lambda: is_free(folder / "state" / "lock") and is_free(folder / "centre" / "lock"))
-    await until(lambda: not listens(broker_port(folder)))
+    await until(lambda: is_free(folder / "state" / "lock") and is_free(folder / "centre" / "lock"), timeout_s=60)
+    await until(lambda: not listens(broker_port(folder)), timeout_s=60)
 
 
 def test_a_folder_that_holds_something_is_not_used(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from socmon.feed.keys import KeyFiles, generate
 from socmon.tls import client_context
 
 START = "from socmon.cli.ncsc import command; command()"
-STOP_S = 20
+STOP_S = 60
 
 
 def options(folder: Path, keys: KeyFiles) -> list[str]:

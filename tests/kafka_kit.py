@@ -12,7 +12,8 @@ import time
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 from cryptography.hazmat.primitives import serialization
+from port_kit import held_port
 
 HOME = Path(__file__).parents[1] / ".venv" / "kafka"
 POM = Path(__file__).parent / "kafka" / "pom.xml"
 USER, PASSWORD = "socmon", "of-the-province"
 MISSING = "Apache Kafka is not here: tests/needs fetches it where java and mvn are"
 _ARCHIVE = HOME / "classes.jsa"  # what the JVM has loaded once: a start takes two thirds of the time
-_START_S = 60.0
+_START_S = 120.0
 _SECURITY = "org.apache.kafka.common.security"
 _JVM = ("-Xmx256m", "-Xss512k", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xlog:disable")
 _PROPERTIES = """\
@@ -87,7 +89,8 @@ class Broker:
         self.root = root
         self._jvm = jvm or ((f"-XX:SharedArchiveFile={_ARCHIVE}",) if _ARCHIVE.exists() else ())
         (root / "data").mkdir(parents=True)
-        plain, tls, controller = _free_ports(3)
+        self._held = [held_port() for _ in range(3)]  # it must know its ports before it starts
+        plain, tls, controller = [each.getsockname()[1] for each in self._held]
         self.servers, self.tls = f"127.0.0.1:{plain}", f"127.0.0.1:{tls}"
         self._port = plain
         self.process: subprocess.Popen[bytes] | None = None
@@ -160,6 +163,11 @@ class Broker:
                 self.process.wait(20)
             except subprocess.TimeoutExpired:
                 self.kill()
+
+    def close(self) -> None:
+        """Let go of its ports."""
+        for each in self._held:
+            each.close()
 
     def _java(self, *command: str) -> list[str]:
         return ["java", *_JVM, *self._jvm, "-cp", f"{HOME / 'lib'}/*", *command]
@@ -234,7 +242,7 @@ class Broker:
     async def committed(self, group: str, topic: str) -> dict[int, int]:
         """What the group has of each partition."""
         async with self.admin() as admin:
-            offsets = await admin.list_consumer_group_offsets(group)
+            offsets = await _patiently(partial(admin.list_consumer_group_offsets, group))
             return {part.partition: at.offset for part, at in offsets.items() if part.topic == topic and at.offset >= 0}
 
 
@@ -244,13 +252,14 @@ async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
 
 async def _patiently(call: Any) -> Any:
     """A node that has just come up may not know itself yet."""
-    for _ in range(100):
+    deadline = time.monotonic() + _START_S
+    while True:
         try:
             return await call()
-        except (KafkaError, AttributeError) as error:  # aiokafka's, while the node knows no controller
-            last: Exception = error
+        except (KafkaError, AttributeError):  # aiokafka's, while the node knows no controller
+            if time.monotonic() > deadline:
+                raise
             await asyncio.sleep(0.1)
-    raise last
 
 
 @contextmanager
@@ -261,20 +270,14 @@ def broker_in(root: Path, *, scram: bool = False, jvm: Sequence[str] = (), sessi
         session_ms: so long may it stand still before it takes itself for gone; a start after a kill waits as long.
     """
     broker = Broker(root, jvm, session_ms)
-    broker.format(scram=scram)
     try:
+        broker.format(scram=scram)
         broker.start()
         broker.wait()
         yield broker
     finally:
         broker.stop()
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports must be known before Kafka starts; held together, so that they differ."""
-    with ExitStack() as taken:
-        listeners = [taken.enter_context(closing(socket.create_server(("127.0.0.1", 0)))) for _ in range(count)]
-        return [listener.getsockname()[1] for listener in listeners]
+        broker.close()
 
 
 def fetch() -> None:

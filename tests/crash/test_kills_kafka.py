@@ -20,6 +20,7 @@ from socmon.journal import Journal
 LOGS, ALERTS = "logs", "alerts"
 PARTITIONS = 3
 COLLECTOR, FORWARDER = "bus", "upward"
+_SESSION_MS = 2_000  # of Kafka, which a busy machine may let stand still for a second
 # Where the daemon is killed, and whether Kafka is killed and started again meanwhile; "" is: once it has read on.
 KILLS = [
     *(("journal.appended", False), ("", True), ("outbox.replied", False), ("journal.write:2:300", True)),
@@ -65,7 +66,8 @@ class NumberedProducer:
 
     def finish(self) -> None:
         self._end.set()
-        self._thread.join(30)
+        self._thread.join(120)
+        assert not self._thread.is_alive()
 
 
 def configure(place: Field, broker: Broker) -> None:
@@ -109,22 +111,22 @@ def run_until_killed(place: Field, broker: Broker, failpoint: str, *, restart: b
     daemon, begun = place.daemon, place.log_start
     assert daemon is not None
     if not failpoint:
-        wait_for(lambda: place.events("daemon.log", "partitions taken up", begun), "partitions taken up", timeout_s=60)
+        wait_for(lambda: place.events("daemon.log", "partitions taken up", begun), "partitions taken up", timeout_s=180)
         broker.kill()
         broker.start()
         broker.wait()
         before = matched(place)
-        wait_for(lambda: matched(place) > before, "records after the restart", timeout_s=60)
+        wait_for(lambda: matched(place) > before, "records after the restart", timeout_s=180)
         daemon.kill()
-    wait_for(lambda: daemon.poll() is not None, f"killed at {failpoint}", timeout_s=60)
+    wait_for(lambda: daemon.poll() is not None, f"killed at {failpoint}", timeout_s=180)
     assert daemon.returncode == -9, (place.root / "daemon.log").read_text()[-3000:]
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(1200)
 @pytest.mark.skipif(not is_here(), reason=MISSING)
 def test_ten_kills_and_five_restarts_of_kafka_lose_no_record_and_double_none(tmp_path: Path) -> None:
     assert len(KILLS) == 10
-    with broker_in(tmp_path / "kafka") as broker, field_in(tmp_path / "field") as place:
+    with broker_in(tmp_path / "kafka", session_ms=_SESSION_MS) as broker, field_in(tmp_path / "field") as place:
         asyncio.run(broker.make_topic(LOGS, PARTITIONS))
         asyncio.run(broker.make_topic(ALERTS, PARTITIONS))
         configure(place, broker)
@@ -136,7 +138,7 @@ def test_ten_kills_and_five_restarts_of_kafka_lose_no_record_and_double_none(tmp
             broker.start()
             broker.wait()
             producer.finish()
-        wait_for(partial(settled, place, producer.sent), "all journalled, matched and written", timeout_s=60)
+        wait_for(partial(settled, place, producer.sent), "all journalled, matched and written", timeout_s=180)
         place.stop_daemon()
 
         check_records(place, asyncio.run(broker.read(LOGS)), producer.sent)

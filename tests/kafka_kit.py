@@ -22,7 +22,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 from cryptography.hazmat.primitives import serialization
-from port_kit import held_port
+from port_kit import keep
 
 HOME = Path(__file__).parents[1] / ".venv" / "kafka"
 POM = Path(__file__).parent / "kafka" / "pom.xml"
@@ -89,8 +89,8 @@ class Broker:
         self.root = root
         self._jvm = jvm or ((f"-XX:SharedArchiveFile={_ARCHIVE}",) if _ARCHIVE.exists() else ())
         (root / "data").mkdir(parents=True)
-        self._held = [held_port() for _ in range(3)]  # it must know its ports before it starts
-        plain, tls, controller = [each.getsockname()[1] for each in self._held]
+        self._kept = [keep() for _ in range(3)]  # it must know its ports before it starts
+        plain, tls, controller = [each.getsockname()[1] for each in self._kept]
         self.servers, self.tls = f"127.0.0.1:{plain}", f"127.0.0.1:{tls}"
         self._port = plain
         self.process: subprocess.Popen[bytes] | None = None
@@ -166,7 +166,7 @@ class Broker:
 
     def close(self) -> None:
         """Let go of its ports."""
-        for each in self._held:
+        for each in self._kept:
             each.close()
 
     def _java(self, *command: str) -> list[str]:

@@ -46,6 +46,12 @@ class Backoff:
         self._hurried.set()
 
 
+def _is_wanted() -> bool:
+    """Whether somebody has cancelled this task; a library may raise CancelledError when a task of its own ends."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 async def supervise(
     name: str,
     run: Callable[[], Awaitable[None]],
@@ -80,6 +86,11 @@ async def supervise(
             reason = str(error)
         except SocmonError as error:
             reason = str(error)
+        except asyncio.CancelledError:
+            if _is_wanted():
+                raise
+            log.exception("component crashed, this is a bug")
+            reason = "cancelled from inside"
         except Exception as error:
             log.exception("component crashed, this is a bug")
             reason = repr(error)

@@ -68,6 +68,16 @@ async def test_a_full_disk_is_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told == []
 
 
+async def test_a_component_that_was_cancelled_from_inside_is_restarted() -> None:
+    """A task group takes a cancelled task for one that was to end: it would be gone without a word."""
+    run, runs = failing(asyncio.CancelledError(), None)
+    told: list[str] = []
+
+    await supervise("one", run, backoff=Backoff(0.001, 0.002), log=LOG, told=told.append)
+
+    assert (len(runs), told) == (2, ["cancelled from inside"])
+
+
 async def test_cancelling_ends_supervision() -> None:
     run, _ = failing(*[ComponentError("down")] * 5)
     task = asyncio.create_task(supervise("one", run, backoff=Backoff(60, 60), log=LOG))

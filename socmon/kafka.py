@@ -198,21 +198,25 @@ async def why_unreachable(cluster: Cluster, options: dict[str, Any]) -> Componen
 async def end(consumer: Any, timeout_s: float) -> None:
     """Stop an aiokafka consumer for good: one that went on by itself would keep partitions that nobody reads.
 
-    Its own `stop` waits for brokers that may never answer.
+    Its own `stop` waits for brokers that may never answer, and may raise the cancellation of a fetch of its own: it
+    gets a task of its own, so that whoever calls this is not taken for cancelled.
     """
+    stopping = asyncio.create_task(consumer.stop(), name="stop of a Kafka consumer")
+    stopping.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # asked for: asyncio tells of none
     try:
+        await asyncio.wait([stopping], timeout=timeout_s)
+    finally:
+        stopping.cancel()
+    if stopping.done() and not stopping.cancelled() and stopping.exception() is None:
+        return
+    parts = [part for part in (consumer._coordinator, consumer._fetcher) if part is not None]  # noqa: SLF001
+    tasks = [each for part in parts for each in vars(part).values() if isinstance(each, asyncio.Task)]
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait([stopping, *tasks], timeout=timeout_s)
+    with suppress(*FAILURES):
         async with asyncio.timeout(timeout_s):
-            await consumer.stop()
-    except FAILURES:
-        parts = [part for part in (consumer._coordinator, consumer._fetcher) if part is not None]  # noqa: SLF001
-        tasks = [each for part in parts for each in vars(part).values() if isinstance(each, asyncio.Task)]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=timeout_s)
-        with suppress(*FAILURES):
-            async with asyncio.timeout(timeout_s):
-                await consumer._client.close()  # noqa: SLF001
+            await consumer._client.close()  # noqa: SLF001
 
 
 def shown(error: object) -> str:

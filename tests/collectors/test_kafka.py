@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from itertools import count
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import RecordsToDelete
 from harness import LIMIT_S, FakeContext, running, until
 from kafka_kit import Broker
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 from collectors._kafka_settings import KafkaSettings
 from collectors.kafka import KafkaCollector
 from socmon.errors import BlockedError, ComponentError
+from socmon.kafka import end
 
 _numbers = count()
 
@@ -302,6 +304,20 @@ async def test_brokers_that_hang_end_the_collector_with_all_it_began_and_the_nex
 
     async with reading(FakeContext(settings(kafka, topic), name=topic)) as again:
         await until(lambda: again.lines == [b"after it"])
+
+
+async def test_a_fetch_that_is_under_way_at_the_end_cancels_nobody_but_itself(kafka: Broker) -> None:
+    """aiokafka lets its cancellation out; taken for the collector's own it ended it, silently and for good."""
+    for ending in (AIOKafkaConsumer.stop, partial(end, timeout_s=LIMIT_S)):
+        consumer = AIOKafkaConsumer(bootstrap_servers=kafka.servers, group_id=name())
+        await consumer.start()
+        await consumer.topics()  # by its answer the fetcher waits for partitions, with nothing under way
+        consumer._fetcher._pending_tasks.add(fetch := asyncio.create_task(asyncio.Event().wait()))
+        with pytest.raises(asyncio.CancelledError) if ending is AIOKafkaConsumer.stop else nullcontext():
+            await ending(consumer)
+        assert fetch.cancelled()
+        await consumer._client.close()
+    await until(lambda: len(asyncio.all_tasks()) == 1)
 
 
 async def test_a_topic_that_is_not_there_is_named(kafka: Broker) -> None:

@@ -176,9 +176,12 @@ class Field:
         self.sent.setdefault(name, []).extend(lines)
 
     def stop_daemon(self) -> None:
-        assert self.daemon is not None
-        self.daemon.send_signal(signal.SIGTERM)
-        assert self.daemon.wait(60) == 0, (self.root / "daemon.log").read_text()[-3000:]
+        """End it in order, once it has started: before, a signal would end it as any other process."""
+        daemon = self.daemon
+        assert daemon is not None
+        wait_for(lambda: self.events("daemon.log", "started", self.log_start) or daemon.poll() is not None, "a start")
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait(60) == 0, (self.root / "daemon.log").read_text()[-3000:]
 
     def reading(self) -> Reading:
         """The store; one that the daemon is still making is waited for."""

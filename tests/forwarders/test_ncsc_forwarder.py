@@ -15,47 +15,16 @@ import pytest
 from aiohttp import web
 from feed_kit import ORG, alert, altered, centre_and_client, message, other_client, released, write
 from harness import FakeContext, until
+from ncsc_kit import forwarding, keys_of, said, settings_for
 from pydantic import ValidationError
 
 from forwarders import ncsc
 from forwarders._own_thread import workers
-from forwarders.ncsc import NcscForwarder, NcscSettings
-from socmon.component import Outcome
+from forwarders.ncsc import NcscForwarder
 from socmon.errors import ComponentError
 from socmon.feed.batch import BATCHES_PATH, unpack
-from socmon.feed.keys import KeyFiles, generate
+from socmon.feed.keys import generate
 from socmon.tls import server_context
-
-
-def settings_for(url: str, keys: KeyFiles, **changes: Any) -> NcscSettings:
-    values: dict[str, Any] = {
-        "url": url,
-        "ca": keys.ca,
-        "cert": keys.client,
-        "key": f"file:{keys.client_key}",
-        "org_id": ORG,
-        "timeout_s": 10,
-    }
-    return NcscSettings(**(values | changes))
-
-
-@asynccontextmanager
-async def forwarding(url: str, keys: KeyFiles, **changes: Any) -> AsyncIterator[NcscForwarder]:
-    forwarder = NcscForwarder(FakeContext(settings_for(url, keys, **changes)))
-    try:
-        yield forwarder
-    finally:
-        await forwarder.close()
-
-
-def keys_of(folder: Path) -> KeyFiles:
-    """Of a centre that `centre_and_client` runs in `folder`."""
-    names = ("ca.pem", "ca.key", "centre.pem", "centre.key", "client.pem", "client.key")
-    return KeyFiles(*(folder / "keys" / name for name in names))
-
-
-def said(outcomes: Sequence[Outcome]) -> list[tuple[int, str, str]]:
-    return [(outcome.id, outcome.status, outcome.code) for outcome in outcomes]
 
 
 async def test_delivered_alerts_are_at_the_centre(tmp_path: Path) -> None:

@@ -82,9 +82,9 @@ def shadowed() -> list[str]:
     return warnings
 
 
-def did_you_mean(word: str, known: list[str]) -> str:
-    """`; did you mean 'x'?` or ""."""
-    close = get_close_matches(word, known, n=1)
+def did_you_mean(word: str, known: list[str], *, alike: float = 0.6) -> str:
+    """`; did you mean 'x'?`, or "" if none of `known` is so much alike, from 0 to 1 (difflib)."""
+    close = get_close_matches(word, known, n=1, cutoff=alike)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import PurePath
 from typing import Any, TypeVar
 
@@ -64,8 +63,8 @@ def misspelt(document: Document) -> Iterator[tuple[str, str]]:
     """Each key at the document's top that seems to be meant for one that it lacks, and what to say of it."""
     missing = [key for key in _KEYS if key not in document.data]
     for key in document.data:
-        if key not in _KEYS and (meant := get_close_matches(key.lower(), missing, n=1, cutoff=_ALIKE)):
-            yield key, f"{key[:60]!r} is no key of a Sigma rule, and does nothing; did you mean {meant[0]!r}?"
+        if key not in _KEYS and (meant := did_you_mean(key.lower(), missing, alike=_ALIKE)):
+            yield key, f"{key[:60]!r} is no key of a Sigma rule, and does nothing{meant}"
 
 
 def parse(document: Document, data: dict[str, Any], kind: type[_KindT]) -> _KindT | list[RefusedError]:

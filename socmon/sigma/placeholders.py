@@ -27,7 +27,6 @@ MAX_VALUES = 10_000  # that the placeholders of one line may come to
 _NUMERIC = frozenset({"lt", "lte", "gt", "gte", "minute", "hour", "day", "week", "month", "year"})
 # `\\` is one backslash to Sigma and to regular expressions alike: what follows it is not escaped.
 _TOKEN = re.compile(r"\\\\|\\%|%(?P<name>[^%\\*?]+)%|%")
-_NAMED = re.compile(r"%([^%\\*?]+)%")
 _UNEXPANDED = "%{name}% is plain text here, as the line has no modifier expand; add |expand to have its values instead"
 _AnyT = TypeVar("_AnyT")
 
@@ -141,7 +140,7 @@ def _plain(part: object, place: Place) -> Iterator[tuple[Place, str]]:
         for index, one in enumerate(part):
             yield from _plain(one, (*place, index))
     elif isinstance(part, str):
-        yield from ((place, name) for name in _NAMED.findall(part))
+        yield from ((place, token["name"]) for token in _TOKEN.finditer(part) if token["name"])
 
 
 def _parts(text: str, place: Place) -> Iterator[str]:

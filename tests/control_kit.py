@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from command_kit import text_here
-from field import Field, wait_for
+from field import Field, lines_of, wait_for
 
 NOBODY = 65534
 
@@ -42,9 +42,8 @@ def listening(place: Field, failpoint: str = "") -> None:
 
 
 def logged(place: Field) -> list[dict[str, Any]]:
-    """The lines of the daemon's log; of one that it is writing the beginning may be there, which is left out."""
-    words = (place.root / "daemon.log").read_bytes()
-    return [json.loads(line) for line in words[: words.rfind(b"\n") + 1].splitlines()]
+    """The lines of the daemon's log."""
+    return lines_of(place.root / "daemon.log")
 
 
 @contextmanager

@@ -22,10 +22,7 @@ agencies:
     networks: [10.50.2.1/24]
     hosts: [xã-giồng-trôm]
 """
-
-
-def logged(place: Field, event: str) -> list[dict[str, Any]]:
-    return place.events("daemon.log", event)
+STRAY = "no agency owns these hosts, add them to the inventory"
 
 
 def findings(place: Field) -> list[dict[str, Any]]:
@@ -48,7 +45,10 @@ def test_alert_and_finding_name_agency_system_and_level(tmp_path: Path) -> None:
         place.sent["auth"] += elsewhere
         place.start_daemon()
         wait_for(place.settled, "everything delivered")
-        wait_for(lambda: logged(place, "no agency owns these hosts, add them to the inventory"), "the stray host told")
+        wait_for(
+            lambda: place.events("daemon.log", STRAY),
+            "the stray host told",
+        )
         place.stop_daemon()
 
         alerts = place.reading().alerts
@@ -58,12 +58,12 @@ def test_alert_and_finding_name_agency_system_and_level(tmp_path: Path) -> None:
         assert {(each["org_id"], each["system_id"], each["system_level"]) for each in blocks} == {
             ("000.00.11.H07", "dvc", 4)
         }
-        (refused,) = logged(place, "asset refused, the others go on")
+        (refused,) = place.events("daemon.log", "asset refused, the others go on")
         assert refused["level"] == "error"
         assert refused["problem"] == (
             f"{place.root}/assets.yaml:7: agencies.1.networks.0: '10.50.2.1/24' is no network; write 10.50.2.0/24"
         )
-        (told,) = logged(place, "no agency owns these hosts, add them to the inventory")
+        (told,) = place.events("daemon.log", STRAY)
         assert (told["level"], told["hosts"]) == ("warning", ["stray\\u202e"])
 
 

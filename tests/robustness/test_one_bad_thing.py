@@ -28,14 +28,10 @@ level: low
 BROKEN = GOOD.replace("7b1a01", "7b1a02").replace("condition: selection", "condition: selektion")
 
 
-def logged(place: Field, event: str) -> list[dict[str, Any]]:
-    return place.events("daemon.log", event)
-
-
 def started(place: Field) -> str:
     """Where the daemon that was started last serves its pages."""
-    wait_for(lambda: logged(place, "started"), "start")
-    return str(logged(place, "started")[-1]["http"])
+    wait_for(lambda: place.events("daemon.log", "started"), "start")
+    return str(place.events("daemon.log", "started")[-1]["http"])
 
 
 def page(url: str) -> tuple[int, str]:
@@ -86,7 +82,7 @@ def test_one_broken_rule_file_leaves_the_others_at_work(tmp_path: Path) -> None:
         place.stop_daemon()
 
         assert {alert.title for alert in place.reading().alerts} == {"A password was wrong"}
-        refused = logged(place, "rule refused, the others go on")
+        refused = place.events("daemon.log", "rule refused, the others go on")
         assert [entry["level"] for entry in refused] == ["error", "error"]
         problems = [entry["problem"] for entry in refused]
         assert problems == [
@@ -123,12 +119,12 @@ def test_garbage_among_lines_is_counted_shown_once_and_kept(tmp_path: Path) -> N
         journal = Journal.open(place.state / "journal", read_only=True)
         kept = [record.data for batch in journal.read_after(0) for record in batch.records][30:33]
         assert kept == [*garbage[:2], garbage[2][:65_536]]
-        (told,) = logged(place, "record cannot be parsed, later ones of its source are only counted")
+        (told,) = place.events("daemon.log", "record cannot be parsed, later ones of its source are only counted")
         assert told["level"] == "warning"
         assert (told["component"], told["source"], told["seq"]) == ("auth", str(place.root / "auth"), 31)
         assert told["error"].startswith("no syslog time stamp at the start of '")
         assert "\x1b" not in told["error"]
-        (cut,) = logged(place, "file not read in full")
+        (cut,) = place.events("daemon.log", "file not read in full")
         assert (cut["reason"], cut["path"]) == ("too_long", str(place.root / "auth"))
         attackers = {alert.group["src_ip"] for alert in place.reading().alerts if "src_ip" in alert.group}
         assert len(attackers) == 5
@@ -177,7 +173,7 @@ def test_one_dead_destination_keeps_its_queue_while_the_living_one_gets_everythi
         assert (status, json.loads(body)["ok"]) == (200, True)
         assert reason.startswith("forwarder ncsc does not deliver: ")
         assert reason.endswith("nothing listens there; is the centre up, is url right?")
-        assert logged(place, "component failed, will restart")[0]["error"] in reason
+        assert place.events("daemon.log", "component failed, will restart")[0]["error"] in reason
         waits = [f'socmon_outbox_{name}_alerts{{forwarder="ncsc"}}' for name in ("pending", "unacknowledged")]
         assert sum(sample(place, metric) for metric in waits) == len(alerts)
         assert sample(place, 'socmon_forwarder_acknowledged_alerts_total{forwarder="out"}') >= len(alerts)
@@ -212,7 +208,7 @@ def test_a_torn_end_of_the_journal_is_set_aside_and_read_again_from_the_file(tmp
         wait_for(lambda: place.journalled() == place.sent, "the torn lines read again")
         place.stop_daemon()
 
-        (told,) = logged(place, "the journal's torn end was set aside")
+        (told,) = place.events("daemon.log", "the journal's torn end was set aside")
         copy = segment.with_name(f"{segment.name}.torn")
         assert (told["level"], told["segment"], told["copy"]) == ("warning", str(segment), str(copy))
         assert told["size_bytes"] == copy.stat().st_size

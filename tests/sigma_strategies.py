@@ -171,6 +171,7 @@ def _detection() -> Any:
     return make()
 
 
+SECTIONS = ("s1", "s2", "s3", "_s")
 CONDITIONS = st.sampled_from(
     ["s1", "not s1", "s1 and s2", "s1 or s2", "s1 and not s2", "1 of s*", "all of s*", "not 1 of s*", "not all of them",
      "any of them", "s1 and not s2 or s3", "s1 or s2 and s3", "not (s1 or s2) and s3", ["s1", "s2 and s3"],
@@ -198,7 +199,7 @@ def rules(draw: st.DrawFn, number: int) -> dict[str, Any]:
         "id": f"00000000-0000-4000-8000-00000000000{number}",
         "name": f"rule_{number}",
         "logsource": draw(st.sampled_from(SOURCES)),
-        "detection": {name: draw(_DETECTIONS) for name in ("s1", "s2", "s3", "_s")} | {"condition": draw(CONDITIONS)},
+        "detection": {name: draw(_DETECTIONS) for name in SECTIONS} | {"condition": draw(CONDITIONS)},
     }
 
 

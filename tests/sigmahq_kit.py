@@ -8,6 +8,15 @@ from pathlib import Path
 
 DATA = Path(os.environ.get("SOCMON_DATA", Path(__file__).parents[2] / "shared" / "data")) / "logs"
 ARCHIVE = DATA / "sigma" / "sigmahq_rules.tar.xz"
+# Folders of rules that are in force; the others are deprecated/, unsupported/ and tests/.
+ACTIVE = (
+    "rules",
+    "rules-threat-hunting",
+    "rules-emerging-threats",
+    "rules-compliance",
+    "rules-dfir",
+    "rules-placeholder",
+)
 
 
 @cache

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sigmahq_kit import ARCHIVE, DATA, files_of
+from sigmahq_kit import ACTIVE, ARCHIVE, DATA, files_of
 
 from socmon.event import LogSource
 from socmon.sigma import RuleSet
@@ -27,15 +27,6 @@ CASE_TOLD_THERE = {
 }
 # Its table of log sources lacks the channel `DNS Server`, which the taxonomy calls service dns-server.
 UNKNOWN_THERE = {"cbe51394-cd93-4473-b555-edf0144952d9"}
-ACTIVE = (
-    "rules",
-    "rules-threat-hunting",
-    "rules-emerging-threats",
-    "rules-compliance",
-    "rules-dfir",
-    "rules-placeholder",
-)
-
 pytestmark = pytest.mark.skipif(
     not ARCHIVE.exists(), reason=f"no {ARCHIVE}; set SOCMON_DATA to the folder of real data"
 )

@@ -1,0 +1,69 @@
+"""SigmaHQ's rules on thousands of real events in a row, as the naive matcher says; skipped without the data.
+
+The events come twice, and once more with what is unique in each, so that what was remembered is used, and thrown away.
+With SOCMON_EXAMPLES=4 all rules are loaded, and eight times as many events looked at.
+"""
+
+import json
+import lzma
+import os
+from typing import Any
+
+import pytest
+from sigma_naive import Naive
+from sigmahq_kit import ACTIVE, ARCHIVE, DATA, files_of
+
+from socmon.parsers import windows_json
+from socmon.sigma.loading import Loader
+from socmon.sigma.logsources import shipped_log_sources
+from socmon.sigma.ruleset import RuleSet, rule_set
+
+SAMPLES = DATA / "windows" / "evtx" / "events"
+MORE = int(os.environ.get("SOCMON_EXAMPLES", "1"))
+
+pytestmark = [
+    pytest.mark.skipif(not ARCHIVE.exists(), reason=f"no {ARCHIVE}; set SOCMON_DATA to the folder of real data"),
+    pytest.mark.timeout(120 * MORE),
+]
+
+
+def some_rules() -> RuleSet:
+    """Every fourth rule file, or all."""
+    loader = Loader(shipped_log_sources())
+    for path, content in sorted(files_of(*ACTIVE))[:: max(1, 4 // MORE)]:
+        loader.add(path, content)
+    return rule_set(loader, shipped_log_sources())
+
+
+def lines(count: int) -> list[bytes]:
+    """From all files, as far apart as can be."""
+    found = [line for file in sorted(SAMPLES.iterdir()) for line in lzma.decompress(file.read_bytes()).splitlines()]
+    return found[:: max(1, len(found) // count)][:count]
+
+
+def made_unique(fields: dict[str, Any], number: int) -> dict[str, Any]:
+    """The event with something of its own in each text that does not say which rules look at it."""
+    return {
+        name: f"{value[: len(value) // 2]}~{number}~{value[len(value) // 2 :]}"
+        if isinstance(value, str) and name not in {"Channel", "EventID"}
+        else value
+        for name, value in fields.items()
+    }
+
+
+def test_sigmahq_rules_match_real_events_as_the_naive_matcher_says() -> None:
+    rules = some_rules()
+    naive = Naive(rules, shipped_log_sources())
+    events = [windows_json.fields_of(line) for line in lines(2000 * MORE * MORE)]
+    events = [*events, *events, *(made_unique(fields, number) for number, fields in enumerate(events))]
+
+    matched, differing = 0, []
+    for place, fields in enumerate(events):
+        source = windows_json.logsource(fields)
+        ours, theirs = list(rules.match(fields, source)), naive.match(fields, source)
+        matched += len(ours)
+        if ours != theirs:
+            differing.append((place, sorted({*ours} ^ {*theirs}), json.dumps(fields)[:300]))
+
+    assert differing == []
+    assert matched > 50 * MORE  # no list of nothing was compared with another

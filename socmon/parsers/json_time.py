@@ -23,6 +23,12 @@ _MOST_LETTERS = 64
 _CLOCK = re.compile(r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?")
 _NUMBER = re.compile(r"[0-9]{9,19}(?:\.[0-9]{1,9})?")
 
+# What `2026-11-23T10:00:02` came to with a Z behind it: events come many in a second.
+_SECONDS_US: dict[str, int] = {}
+_MOST_SECONDS = 4096
+_MOST_DIGITS = 9
+_TO_SECONDS = len("2026-11-23T10:00:02Z")
+
 # A number is an epoch in the unit that puts it between 1973 and 5138; smaller ones are durations.
 _LEAST_S = 1e8
 _UNITS = ((1e11, SECOND_US, 1), (1e14, 1000, 1), (1e17, 1, 1), (9.3e18, 1, 1000))  # below, times, divided by
@@ -42,9 +48,16 @@ def time_us(known: Mapping[str, Any], zone: str) -> int | None:
 
 def moment_us(value: Any, zone: str) -> int | None:
     """The time that one value states, a stamp without offset in `zone`; None if it is none."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return _epoch_us(value)
-    if not isinstance(value, str) or len(value) > _MOST_LETTERS:
+    if not isinstance(value, str):
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return _epoch_us(value) if is_number else None
+    if value[-1:] == "Z" and (start_us := _SECONDS_US.get(value[:19])) is not None:
+        if len(value) == _TO_SECONDS:
+            return start_us
+        digits = value[20:-1]
+        if value[19] in ".," and digits.isdigit() and digits.isascii() and len(digits) <= _MOST_DIGITS:
+            return start_us + int(digits[:6].ljust(6, "0"))
+    if len(value) > _MOST_LETTERS:
         return None
     if _NUMBER.fullmatch(value):
         return _epoch_us(float(value) if "." in value else int(value))
@@ -63,7 +76,12 @@ def _stamp_us(text: str, zone: str) -> int | None:
         return None
     if start_us is None or (second or "00") > "60":
         return None
-    return start_us + int(second or 0) * SECOND_US + (int(fraction[:6].ljust(6, "0")) if fraction else 0)
+    start_us += int(second or 0) * SECOND_US
+    if iso and second and text[-1] == "Z":
+        if len(_SECONDS_US) >= _MOST_SECONDS:
+            _SECONDS_US.clear()
+        _SECONDS_US[text[:19]] = start_us
+    return start_us + (int(fraction[:6].ljust(6, "0")) if fraction else 0)
 
 
 def _epoch_us(number: float) -> int | None:

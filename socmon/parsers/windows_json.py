@@ -50,7 +50,9 @@ _OTHERWISE: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 # What only the system says of an event, never the program that logged it.
 _VOUCHED = frozenset({"EventID", "Channel", *_OTHERWISE, *_TIMES}) - {_UTC}
-_LINUX = "linux-sysmon"
+_LINUX_SYSMON = "linux-sysmon"
+_OF_WINDOWS = LogSource(product=WINDOWS)
+_OF_LINUX = LogSource(product="linux", service="sysmon")
 
 
 def fits(data: bytes) -> bool:
@@ -81,21 +83,21 @@ def parse(record: Record, *, year: int | None, undated: bool) -> Event:  # noqa:
         ParseError: no JSON object, one nested deeper than 32 levels, or none of an event of Windows.
     """
     fields = fields_of(record.data)
-    stated_us = _time_us(fields, record.source.zone)
-    time_us: int | None = stated_us
+    time_us = _time_us(fields, record.source.zone)
     time_known: TimeKnown = "stated"
-    if stated_us is None:
+    if time_us is None:
         time_us, time_known = (None, "unknown") if undated else (record.dated_by_us, "received")
     computer = fields.get("Computer")
-    host = computer[:255] if isinstance(computer, str) and computer != "-" else ""
+    host = computer[:255] if type(computer) is str and computer != "-" else ""
     return Event(record, time_us, time_known, host, logsource(fields), fields)
 
 
 def logsource(fields: Mapping[str, Any]) -> LogSource:
     """Windows'; of Sysmon for Linux, which writes events of the same form, that of Linux."""
-    if str(fields.get("Provider_Name")).lower() == _LINUX:
-        return LogSource(product="linux", service="sysmon")
-    return LogSource(product=WINDOWS)
+    provider = fields.get("Provider_Name")
+    if type(provider) is str and len(provider) == len(_LINUX_SYSMON) and provider.lower() == _LINUX_SYSMON:
+        return _OF_LINUX
+    return _OF_WINDOWS
 
 
 def fields_of(data: bytes) -> dict[str, Any]:
@@ -104,31 +106,48 @@ def fields_of(data: bytes) -> dict[str, Any]:
     Raises:
         ParseError: as `parse`.
     """
-    found = json.decoded(data)
+    fields = json.as_decoded(data)
+    return completed(*flattened(data), data) if fields is None else completed(fields, {}, data)
+
+
+def flattened(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fields that the members of any object come to, and apart from them what programs logged; key by key.
+
+    Raises:
+        ParseError: no JSON object, or one nested deeper than 32 levels.
+    """
     fields: dict[str, Any] = {}
     said: dict[str, Any] = {}
-    _flatten(found, "", _MOST_DEPTH, fields, said)
-    for name, others in _OTHERWISE.items():
-        if not isinstance(fields.get(name), str):
-            fields.update((name, fields[other]) for other in reversed(others) if isinstance(fields.get(other), str))
-    for name, value in said.items():
-        if name not in _VOUCHED and len(fields) < json.MOST_FIELDS:
-            fields.setdefault(name, value)
-    if not _is_event(fields):
+    _flatten(json.decoded(data), "", _MOST_DEPTH, fields, said)
+    return fields, said
+
+
+def completed(fields: dict[str, Any], said: dict[str, Any], data: bytes) -> dict[str, Any]:
+    """`fields` with the names that rules have for them, what was `said`, and `message`."""
+    get = fields.get
+    if not (type(get("TimeCreated")) is type(get("Computer")) is type(get("Provider_Name")) is str):
+        for name, others in _OTHERWISE.items():
+            if type(get(name)) is not str:
+                fields.update((name, fields[other]) for other in reversed(others) if type(get(other)) is str)
+    if said:
+        for name, value in said.items():
+            if name not in _VOUCHED and len(fields) < json.MOST_FIELDS:
+                fields.setdefault(name, value)
+    channel, number = get("Channel"), get("EventID")
+    is_number = 0 <= number < _MOST_NUMBER if type(number) is int else _is_text_of_number(number)
+    if not is_number or not (type(channel) is str or type(get("Provider_Name")) is str):
         raise ParseError(f"no event of Windows: it has no EventID with Channel or Provider_Name: {data[:80]!r}")
-    told = (fields.get(name) for name in ("message", "Message"))
-    shown = (str(fields[name])[:255] for name in ("Channel", "EventID") if fields.get(name) is not None)
-    fields["message"] = next((text for text in told if isinstance(text, str) and text), " ".join(shown))
+    message = get("message")
+    if type(message) is not str or not message:
+        told = get("Message")
+        if type(told) is not str or not told:
+            told = f"{number}" if channel is None else f"{str(channel)[:255]} {number}"
+        fields["message"] = told
     return fields
 
 
-def _is_event(fields: Mapping[str, Any]) -> bool:
-    number = fields.get("EventID")
-    if isinstance(number, str):
-        is_number = _NUMBER.fullmatch(number) is not None
-    else:
-        is_number = type(number) is int and 0 <= number < _MOST_NUMBER
-    return is_number and any(isinstance(fields.get(name), str) for name in ("Channel", "Provider_Name"))
+def _is_text_of_number(value: Any) -> bool:
+    return type(value) is str and _NUMBER.fullmatch(value) is not None
 
 
 def _flatten(found: dict[str, Any], prefix: str, depth: int, fields: dict[str, Any], said: dict[str, Any]) -> None:

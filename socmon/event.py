@@ -4,7 +4,7 @@ Times are integers, microseconds since 1970-01-01 UTC (`…_us`): windows are co
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import Any, Literal
@@ -237,7 +237,7 @@ class Match(Struct):
     """
 
     event: Event
-    rules: list[str]
+    rules: Sequence[str]
     high_us: int
 
 

@@ -136,7 +136,7 @@ class Replay:
         """Groups that had to be dropped because of a bound of the correlator."""
         return self._correlator.tally.evicted
 
-    def matches(self) -> Iterator[tuple[Place, list[str]]]:
+    def matches(self) -> Iterator[tuple[Place, Sequence[str]]]:
         """Read the files one after the other; yield each event that a rule matches, with the rules' ids."""
         for file, reading in enumerate(self.readings):
             for match in self._matches(file):

@@ -108,7 +108,7 @@ class Session:
         late = self._correlate(event, matched)
         counts = counted(self._rules, self._correlator, event, matched)
         if self._wanted:
-            came_true = matched + [each.rule.id for each in counts if each.holds]
+            came_true = [*matched, *(each.rule.id for each in counts if each.holds)]
             self.fulfilled |= self._wanted.id in came_true
         explain = self._explainer
         asked = [explain.explain(rule, event.fields, event.logsource) for rule in self._bases]
@@ -126,7 +126,7 @@ class Session:
             near=near,
         )
 
-    def _correlate(self, event: Event, matched: list[str]) -> bool:
+    def _correlate(self, event: Event, matched: Sequence[str]) -> bool:
         """Bring the event to the correlator; whether it came too late."""
         if event.time_us is None:
             return False

@@ -100,7 +100,7 @@ def command(
     assets = Assets(inventory) if asset_paths else None
     replay = Replay(files, rules, format=format_name, year=year, zone=timezone, assets=assets)
     if matches:
-        rows: Iterable[_Row] = ({"file": file, "n": n, "rules": ids} for (file, n), ids in replay.matches())
+        rows: Iterable[_Row] = ({"file": file, "n": n, "rules": [*ids]} for (file, n), ids in replay.matches())
         write_rows(rows, options.output, _MATCHES)
     else:
         found = replay.alerts()

@@ -125,10 +125,9 @@ def flattened(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
 def completed(fields: dict[str, Any], said: dict[str, Any], data: bytes) -> dict[str, Any]:
     """`fields` with the names that rules have for them, what was `said`, and `message`."""
     get = fields.get
-    if not (type(get("TimeCreated")) is type(get("Computer")) is type(get("Provider_Name")) is str):
-        for name, others in _OTHERWISE.items():
-            if type(get(name)) is not str:
-                fields.update((name, fields[other]) for other in reversed(others) if type(get(other)) is str)
+    for name, others in _OTHERWISE.items():
+        if type(get(name)) is not str and (stated := [get(other) for other in others if type(get(other)) is str]):
+            fields[name] = stated[0]
     if said:
         for name, value in said.items():
             if name not in _VOUCHED and len(fields) < json.MOST_FIELDS:

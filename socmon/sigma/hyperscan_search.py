@@ -7,8 +7,8 @@ minute. The price is that an expression itself must be ASCII.
 
 import re
 import threading
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 
 import hyperscan
 
@@ -60,3 +60,27 @@ def _compiled(pattern: str) -> tuple[hyperscan.Database, threading.Lock]:
     if database.size() > _MAX_DATABASE_BYTES:
         raise ValueError(f"needs more than {_MAX_DATABASE_BYTES >> 20} MiB for it")
     return database, threading.Lock()
+
+
+def scanner(
+    expressions: Mapping[int, bytes], found: list[int], *, prefilter: bool = False
+) -> Callable[[bytes], object]:
+    """What adds to `found` the numbers of the expressions that may be found in bytes. For one thread.
+
+    Args:
+        expressions: by number; each is an expression of bytes.
+        prefilter: take what Hyperscan cannot hold exactly as well, as something that is found more often.
+
+    Raises:
+        ValueError: Hyperscan refuses one of them.
+    """
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    flags = _FLAGS | (hyperscan.HS_FLAG_PREFILTER if prefilter else 0)
+    numbers = list(expressions)
+    try:
+        database.compile(
+            expressions=list(expressions.values()), ids=numbers, elements=len(numbers), flags=[flags] * len(numbers)
+        )
+    except hyperscan.error as error:
+        raise ValueError(str(error).rstrip(".")) from error
+    return partial(database.scan, match_event_handler=lambda number, *_place: found.append(number))

@@ -157,7 +157,7 @@ def _atom_test(atom: Atom) -> Test:
         return lambda fields: _holds_null(read(fields))
     if isinstance(atom.arg, FieldRef):
         return _reference_test(read, atom)
-    matches = _value_test(atom)
+    matches = value_test(atom)
     return lambda fields: any(matches(text) for text in texts_of(read(fields)))
 
 
@@ -165,7 +165,10 @@ def _holds_null(value: Any) -> bool:
     return value is None or (isinstance(value, (list, tuple)) and None in value)
 
 
-def _value_test(atom: Atom) -> _TextTest:
+def value_test(atom: Atom) -> _TextTest:
+    """Test of one text for an atom that looks at no more than that; text atoms but for `cased` want it folded."""
+    if atom.op in TEXT_OPS:
+        return _text_test([atom])
     if atom.op == "re":
         return searcher(atom.arg)
     if atom.op == "cidr":

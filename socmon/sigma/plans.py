@@ -1,75 +1,164 @@
-"""Which rules are asked about an event: those that look at its log source. Remembered, within bounds."""
+"""Which rules are asked about an event: those that look at its log source, as its fields settle it. Within bounds."""
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Mapping
+from itertools import chain
+from operator import itemgetter
 from typing import Any, TypeVar
 
-from msgspec import Struct
-
 from socmon.event import LogSource
+from socmon.sigma.ir import Node
 from socmon.sigma.logsources import PARTS, LogSources, Standing, log_source
-from socmon.sigma.matcher import Test
+from socmon.sigma.numbered import ALWAYS, Condition, numbers_in, simplified
+from socmon.sigma.plan import Plan, Shared
 from socmon.sigma.routing import NOTHING, Routing, Told
+from socmon.sigma.signatures import Memory
+from socmon.sigma.values import fold, text_of
 
 _KeyT = TypeVar("_KeyT")
 _ValueT = TypeVar("_ValueT")
 
-Plan = list[tuple[str, Test]]
-_MAX_PLANS = 4096  # a log source holds text that the sender chose, such as a syslog tag
-_MAX_ROUTED = 256
+_MEMORY_BYTES = 128 << 20
+_MAX_SOURCES = 4096  # a log source holds text that the sender chose, such as a syslog tag
+_MAX_ROUTED = 4096  # and so do the fields that say more of it
+_NO_RULES_TEXT = "\uffff"  # stands for every text that no rule asks for
+
+Rules = list[tuple[str, Condition]]
 
 
-class _Routed(Struct):
-    """A log source whose events say more of it in their fields; as many plans as they can say things."""
+class Route:
+    """Leads the events of one log source to their plans, by the fields that say more of it.
 
-    event: LogSource
-    routing: Routing
-    plans: dict[Told, Plan]
+    Attributes:
+        names: of these fields; () where there are none.
+        read: the values of these fields in an event; a KeyError if it lacks one.
+        matches: what matches their events, by what `read` gives, as far as it was met.
+    """
+
+    def __init__(self, event: LogSource, routing: Routing | None) -> None:
+        self.event = event
+        self.routing = routing
+        self.names = routing.names if routing else ()
+        self.read: Callable[[Mapping[str, Any]], Any] = itemgetter(*self.names) if self.names else _nothing
+        self.matches: dict[Any, Callable[[Mapping[str, Any], bytes | None], tuple[str, ...]]] = {}
+        self.bases: dict[Told, _Base] = {}
+
+
+class _Base:
+    """The rules that see events of one standing, with as many plans as values of the routing fields differ to them.
+
+    A plan holds what is left of the rules' conditions once these values are put in (partial evaluation).
+    """
+
+    def __init__(self, rules: Rules, names: tuple[str, ...], shared: Shared) -> None:
+        self._rules = rules
+        self._shared = shared
+        self._plans: dict[tuple[str | None, ...], Plan] = {}
+        # Of each routing field, the atoms that its value settles: text that it must equal → their numbers.
+        self._equal: list[dict[str, list[int]]] = [defaultdict(list) for _ in names]
+        for number in set().union(*(numbers_in(condition) for _, condition in rules)):
+            atom = shared.numbers.atoms[number]
+            if atom.op == "eq" and not atom.cased and atom.names and atom.names[0] in names:
+                self._equal[names.index(atom.names[0])][atom.arg].append(number)
+
+    def plan(self, values: tuple[Any, ...]) -> Plan:
+        """The plan for events with these values in the routing fields."""
+        # Of finitely many keys one, whatever a sender writes.
+        key = (*map(_differing, values, self._equal),)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = Plan(self._left(key), self._shared)
+        return plan
+
+    def _left(self, key: tuple[str | None, ...]) -> Rules:
+        true: set[int] = set()
+        every: set[int] = set()
+        for equal, text in zip(self._equal, key, strict=True):
+            if text is not None:
+                true.update(equal.get(text, ()))
+                every.update(*equal.values())
+        known = frozenset(true), frozenset(every - true)
+        left = ((rule_id, simplified(condition, *known)) for rule_id, condition in self._rules)
+        return [(rule_id, ALWAYS if one is True else one) for rule_id, one in left if one is not False]
+
+
+def _differing(value: Any, texts: Container[str]) -> str | None:
+    """What a value is to rules that ask for these texts: one of them, or none; None where it is no single value."""
+    if value is None or isinstance(value, (list, tuple, dict)):
+        return None
+    text = fold(text_of(value))
+    return text if text in texts else _NO_RULES_TEXT
 
 
 class Plans:
-    """The plan of each log source.
+    """The plan of each event.
 
     Attributes:
-        settled: of log sources whose events' fields say no more; whoever finds a plan here need not ask `choose`.
+        routes: by log source, as far as they were met.
     """
 
-    def __init__(self, sources: LogSources, tests: Iterable[tuple[LogSource, str, Test]]) -> None:
-        self.settled: dict[LogSource, Plan] = {}
+    def __init__(self, sources: LogSources, rules: Iterable[tuple[LogSource, str, Node]]) -> None:
+        self.routes: dict[LogSource, Route] = {}
         self._sources = sources
-        self._tests = [(rule, (rule_id, test)) for rule, rule_id, test in tests]
-        self._routed: dict[LogSource, _Routed] = {}
-        self._shared: dict[Standing, Plan] = {}
-        stated = [frozenset(filter(None, (getattr(rule, part) for rule, _ in self._tests))) for part in PARTS]
+        # By log source, of which there are few; each rule with its place in load order.
+        self._rules: dict[LogSource, list[tuple[int, str, Node]]] = defaultdict(list)
+        for place, (rule, rule_id, node) in enumerate(rules):
+            self._rules[rule].append((place, rule_id, node))
+        self._shared = Shared(_MEMORY_BYTES)
+        self._conditions: dict[str, Condition] = {}
+        self._bases: dict[tuple[Standing, tuple[str, ...]], _Base] = {}
+        stated = [frozenset(filter(None, (getattr(rule, part) for rule in self._rules))) for part in PARTS]
         self._stated = Standing(*stated)
 
-    def choose(self, logsource: LogSource, fields: Mapping[str, Any]) -> Plan:
-        """The plan of an event whose log source is new, or says only with the fields what it is."""
-        routed = self._routed.get(logsource)
-        if routed is None:
-            event = log_source(logsource)
-            routing = self._sources.routing(event)
-            if routing is None:
-                plan = _room(self.settled, _MAX_PLANS)[logsource] = self._plan(event, NOTHING)
-                return plan
-            routed = _room(self._routed, _MAX_ROUTED)[logsource] = _Routed(event, routing, {})
-        told = routed.routing.told(routed.event.service, fields)
-        known = routed.plans.get(told)
-        if known is None:
-            known = routed.plans[told] = self._plan(routed.event, told)
-        return known
+    @property
+    def memory(self) -> Memory:
+        """What is remembered of values and combinations."""
+        return self._shared.memory
 
-    def _plan(self, event: LogSource, told: Told) -> Plan:
-        """The rules for an event; one list for all log sources that no rule tells apart."""
-        every = self._sources.standing(event, told)
-        standing = Standing(*(held & stated for held, stated in zip(every, self._stated, strict=True)))
-        plan = self._shared.get(standing)
-        if plan is None:
-            plan = [entry for rule, entry in self._tests if not self._sources.differing(rule, standing)]
-            _room(self._shared, _MAX_PLANS)[standing] = plan
+    def route(self, logsource: LogSource) -> Route:
+        """The route of a log source that was not met before."""
+        event = log_source(logsource)
+        route = _room(self.routes, _MAX_SOURCES)[logsource] = Route(event, self._sources.routing(event))
+        return route
+
+    def choose(self, route: Route, fields: Mapping[str, Any]) -> Plan:
+        """The plan of an event whose routing fields have values that were not met before."""
+        told = route.routing.told(route.event.service, fields) if route.routing else NOTHING
+        base = route.bases.get(told)
+        if base is None:
+            base = route.bases[told] = self._base(route, told)
+        values = (*map(fields.get, route.names),)
+        plan = base.plan(values)
+        # To a dictionary 1 and True are one key, and lists are none.
+        if all(type(value) is str or (type(value) is int and value > 1) for value in values):
+            _room(route.matches, _MAX_ROUTED)[route.read(fields)] = plan.match
         return plan
 
+    def _base(self, route: Route, told: Told) -> _Base:
+        """The rules for what an event is; one for all log sources that no rule tells apart."""
+        every = self._sources.standing(route.event, told)
+        standing = Standing(*(held & stated for held, stated in zip(every, self._stated, strict=True)))
+        key = (standing, route.names)
+        base = self._bases.get(key)
+        if base is None:
+            seeing = [each for rule, each in self._rules.items() if not self._sources.differing(rule, standing)]
+            ordered = sorted(chain.from_iterable(seeing), key=itemgetter(0))
+            rules = [(rule_id, self._condition(rule_id, node)) for _, rule_id, node in ordered]
+            base = _room(self._bases, _MAX_SOURCES)[key] = _Base(rules, route.names, self._shared)
+        return base
 
-def _room(plans: dict[_KeyT, _ValueT], most: int) -> dict[_KeyT, _ValueT]:
-    if len(plans) >= most:
-        plans.clear()
-    return plans
+    def _condition(self, rule_id: str, node: Node) -> Condition:
+        condition = self._conditions.get(rule_id)
+        if condition is None:
+            condition = self._conditions[rule_id] = self._shared.numbers.condition(node)
+        return condition
+
+
+def _nothing(_fields: Mapping[str, Any]) -> None:
+    """What events are told apart by that only their log source tells apart."""
+
+
+def _room(found: dict[_KeyT, _ValueT], most: int) -> dict[_KeyT, _ValueT]:
+    if len(found) >= most:
+        found.clear()
+    return found

@@ -36,7 +36,11 @@ NOTHING = Told()
 
 
 class Routing:
-    """The routes of one product, by the values that they ask for."""
+    """The routes of one product, by the values that they ask for.
+
+    Attributes:
+        names: of the fields that they read.
+    """
 
     def __init__(self, routes: Iterable[Route]) -> None:
         services: dict[str, dict[str, tuple[str, ...]]] = {}
@@ -53,6 +57,7 @@ class Routing:
                         _add(by_both, (fold(service), fold(text_of(value))), fold(category))
         self._services = tuple(services.items())
         self._categories = tuple(categories.items())
+        self.names = tuple(dict.fromkeys(name for name in (*services, *categories) if name))
 
     def adds_to(self, service: str | None) -> bool:
         """Whether the fields of an event that states `service` can say more of it."""

@@ -7,11 +7,12 @@ from socmon.event import LogSource
 from socmon.sigma.ir import FieldRef, Node, atoms
 from socmon.sigma.loading import Loader, rule_files
 from socmon.sigma.logsources import LogSourcePart, LogSources, log_source, shipped_log_sources
-from socmon.sigma.matcher import Compiler, Fields
+from socmon.sigma.matcher import Fields
 from socmon.sigma.outline import Piece
 from socmon.sigma.placeholders import NO_PLACEHOLDERS, Placeholders
 from socmon.sigma.plans import Plans
 from socmon.sigma.rule import Correlation, Rule, RuleError, by_depth
+from socmon.sigma.signatures import Memory
 
 
 class RuleSet:
@@ -46,31 +47,40 @@ class RuleSet:
         for rule_id in by_depth(self.by_id):
             if correlation := self.by_id[rule_id].correlation:
                 self._fields[rule_id] = self._fields_below(correlation)
-        compiler = Compiler()
-        self._plans = Plans(
-            sources,
-            [
-                (rule.logsource, rule.id, compiler.test_for(conditions[rule.id].node))
-                for rule in self.rules
-                if rule.correlation is None
-            ],
-        )
-        self._settled = self._plans.settled
+        single = ((rule.logsource, rule.id) for rule in self.rules if rule.correlation is None)
+        self._plans = Plans(sources, ((source, rule_id, conditions[rule_id].node) for source, rule_id in single))
+        self._routed: Mapping[str, str | None] | LogSource | None = None
 
-    def match(self, fields: Fields, logsource: Mapping[str, str | None] | LogSource) -> list[str]:
+    def match(
+        self, fields: Fields, logsource: Mapping[str, str | None] | LogSource, raw: bytes | None = None
+    ) -> tuple[str, ...]:
         """Ids of the single-event rules that an event matches, in load order.
 
         Args:
             fields: the event's; values as JSON has them.
             logsource: where the event comes from; `product`, `category`, `service`, each may be missing. What the
                 event's fields say of it by the table of log sources (an event log, its category) is added to that.
+            raw: JSON that all fields stand in, but for the forms of numbers and for texts that are joined of its words
+                by spaces; None where there is none such. It tells sooner that an event holds no keyword.
         """
-        if not isinstance(logsource, LogSource):
-            logsource = log_source(logsource)
-        plan = self._settled.get(logsource)
-        if plan is None:
-            plan = self._plans.choose(logsource, fields)
-        return [rule_id for rule_id, test in plan if test(fields)]
+        if logsource is not self._routed:
+            self._follow(logsource)
+        try:
+            match = self._matches[self._read(fields)]
+        except (KeyError, TypeError):  # a value is new, missing, a list or an object
+            match = self._plans.choose(self._route, fields).match
+        return match(fields, raw)
+
+    def _follow(self, logsource: Mapping[str, str | None] | LogSource) -> None:
+        """Take the route of a log source for this event and those that come next."""
+        found = logsource if isinstance(logsource, LogSource) else log_source(logsource)
+        self._route = self._plans.routes.get(found) or self._plans.route(found)
+        self._routed, self._read, self._matches = found, self._route.read, self._route.matches
+
+    @property
+    def memory(self) -> Memory:
+        """What is remembered of events that were matched."""
+        return self._plans.memory
 
     def condition(self, rule_id: str) -> Piece:
         """What fulfils a single-event rule.

@@ -208,7 +208,7 @@ def test_fields_of_a_correlation_are_its_rules_and_its_groups() -> None:
 def test_a_correlation_never_matches_an_event_itself() -> None:
     rules = loaded(PAIR)
 
-    assert rules.match({"F": "x"}, {"product": "test"}) == [rules.rules[0].id]
+    assert rules.match({"F": "x"}, {"product": "test"}) == (rules.rules[0].id,)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_a_table_adds_to_the_shipped_one(tmp_path: Path) -> None:
 
     assert problems == []
     assert load_rules([rule], sources=sources).match(event, {"product": "windows"})
-    assert load_rules([rule]).match(event, {"product": "windows"}) == []
+    assert load_rules([rule]).match(event, {"product": "windows"}) == ()
     assert sources.standing(LogSource("linux", None, "keycloak"), NOTHING).service == {"keycloak", "auth", "syslog"}
 
 

@@ -179,7 +179,7 @@ def test_a_filter_has_placeholders_and_its_rule_changes_with_their_values() -> N
 
     one, two, none = (parse_rules("r.yml", text, placeholders=values) for values in ({"a": [1]}, {"a": [2]}, {}))
 
-    assert [one.match({"f": each}, ANY_SOURCE) != [] for each in (1, 2)] == [False, True]
+    assert [bool(one.match({"f": each}, ANY_SOURCE)) for each in (1, 2)] == [False, True]
     assert one.rules[0].hash != two.rules[0].hash
     assert [str(error)[:30] for error in none.errors] == ["r.yml:13: placeholder %a% has "]
     assert none.rules[0].filters == ()

@@ -155,9 +155,10 @@ def test_made_up_channels_and_numbers_do_not_pile_up() -> None:
         assert fires(rules, event, WINDOWS)
         rules.match(event, LogSource("windows", f"made up {number}"))
 
-    assert len(rules._plans._routed) <= 256
-    assert len(rules._plans._routed[LogSource("windows")].plans) == 1
-    assert len(rules._plans._shared) == 1
+    assert len(rules._plans.routes) <= 4096
+    assert len(rules._plans.routes[LogSource("windows")].matches) <= 4096
+    (base,) = rules._plans._bases.values()
+    assert len(base._plans) == 1
 
 
 def test_products_without_routes_are_settled_by_their_log_source_alone() -> None:
@@ -166,8 +167,8 @@ def test_products_without_routes_are_settled_by_their_log_source_alone() -> None
 
     rules.match({"EventID": 1}, sshd)
 
-    assert rules._plans.settled.keys() == {sshd}
-    assert rules._plans._routed == {}
+    assert rules._plans.routes[sshd].names == ()
+    assert len(rules._plans.routes[sshd].matches) == 1
 
 
 def test_security_4657_is_a_registry_event_with_other_names() -> None:

@@ -64,9 +64,9 @@ def test_the_rules_with_placeholders_load_once_these_have_values(active: RuleSet
     assert (rules.errors, rules.unused) == ([], [])
     command, source = "cmd /c echo corp-userdomain.x", LogSource("windows", "process_creation")
     asked = "43311e65-84d8-42a5-b3d4-c94d9b67038f"  # its line with the placeholder has the field of the line before it
-    assert rules.match({"CommandLine": command}, source) == [asked]
-    assert rules.match({"CommandLine": "cmd /c echo %userdomain%"}, source) == []
-    assert rules.match({"CommandLine": command.replace("echo", "set")}, source) == []
+    assert rules.match({"CommandLine": command}, source) == (asked,)
+    assert rules.match({"CommandLine": "cmd /c echo %userdomain%"}, source) == ()
+    assert rules.match({"CommandLine": command.replace("echo", "set")}, source) == ()
 
 
 def test_the_old_aggregation_rules_are_refused() -> None:

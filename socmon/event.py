@@ -88,8 +88,8 @@ class Record(Struct, frozen=True):
         return self.received_us if self.anchor_us is None else self.anchor_us
 
 
-class LogSource(Struct, frozen=True):
-    """Sigma's log source; None where it says nothing."""
+class LogSource(Struct, frozen=True, cache_hash=True):
+    """Sigma's log source; None where it says nothing. What is known of each is looked up for every event."""
 
     product: str | None = None
     category: str | None = None

@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from socmon.parsers import pam
+from socmon.parsers.remembering import remembered
 
 _EVENT = re.compile(r"\((?P<user>[^()]{1,256})\) (?P<event>[A-Z][A-Z ]{1,40}[A-Z])(?: \((?P<detail>.*)\))?", re.DOTALL)
 _BUSYBOX = re.compile(r"(?:crond: )?USER (?P<user>\S{1,256}) pid +[0-9]{1,10} cmd (?P<command>.*)", re.DOTALL)
@@ -35,6 +36,7 @@ _ACTIONS = {
 _OF_SOMEONE = frozenset({"LIST", "REPLACE", "DELETE", "BEGIN EDIT", "END EDIT"})
 
 
+@remembered
 def read(message: str) -> dict[str, Any]:
     """What `message` states of `user` `command` and, of a table that was touched, `target_user`; its `action`."""
     if pam.writes(message):

@@ -20,6 +20,8 @@ STAMP = r"""
         (?(minute) (Z|[+-](?:[01][0-9]|2[0-3]):?[0-5][0-9])? )
     )
 """
+# 60 is a leap second: the next minute's first.
+_INTO_US = {f"{second:02}": second * SECOND_US for second in range(61)}
 _Stated = tuple[str | None, str | None, str | None, str | None, str, str | None, str | None]
 
 
@@ -36,25 +38,46 @@ def time_of(stated: _Stated, record: Record, year: int | None, *, undated: bool)
         if time_us is None:
             raise ParseError(f"there is no such time as @{label}")
         return time_us, "stated"
+    if not (minute or stated_year or fraction):
+        return time_in_minute(stamp or "", second, record, year, undated=undated)
     known: TimeKnown = "stated"
-    into_us = into_minute_us(second, fraction) if fraction else int(second) * SECOND_US
+    into_us = into_minute_us(second, fraction)
+    start_us: int | None
     if minute:
         start_us = stamps.stated_minute_us(minute, offset) if offset else stamps.local_minute_us(minute, zone)
     elif stamp is None:
         start_us = None
     elif stated_year:
         start_us = stamps.minute_us(stamp.replace(f" {stated_year} ", " "), int(stated_year), zone)
-    elif year is not None:
-        start_us = stamps.minute_us(stamp, year, zone)
-    elif undated:
-        start_us = stamps.minute_us(stamp, stamps.A_LEAP_YEAR, zone)
-        known = "unknown"
     else:
-        start_us = stamps.latest_minute_us(stamp, zone, into_us=into_us, anchor_us=record.dated_by_us)
-        known = "year_inferred"
+        start_us, known = _inferred(stamp, into_us, record, year, undated=undated)
     if start_us is None or second > "60":  # 60 is a leap second: the next minute's first
         raise ParseError(f"there is no such time as {stamp or minute}:{second} (zone {offset or zone})")
     return (None if known == "unknown" else start_us + into_us), known
+
+
+def time_in_minute(
+    stamp: str, second: str, record: Record, year: int | None, *, undated: bool
+) -> tuple[int | None, TimeKnown]:
+    """As `time_of`, of the commonest stamp: `stamp` is `Oct 11 22:14`, and no year, zone or fraction is stated."""
+    into_us = _INTO_US.get(second)
+    if into_us is not None:
+        start_us, known = _inferred(stamp, into_us, record, year, undated=undated)
+        if start_us is not None:
+            return (None if known == "unknown" else start_us + into_us), known
+    raise ParseError(f"there is no such time as {stamp}:{second} (zone {record.source.zone})")
+
+
+def _inferred(
+    stamp: str, into_us: int, record: Record, year: int | None, *, undated: bool
+) -> tuple[int | None, TimeKnown]:
+    """The start of a minute without a year, and how it is known."""
+    zone = record.source.zone
+    if year is not None:
+        return stamps.minute_us(stamp, year, zone), "stated"
+    if undated:
+        return stamps.minute_us(stamp, stamps.A_LEAP_YEAR, zone), "unknown"
+    return stamps.latest_minute_us(stamp, zone, into_us=into_us, anchor_us=record.dated_by_us), "year_inferred"
 
 
 def into_minute_us(second: str, fraction: str | None) -> int:

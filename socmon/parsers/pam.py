@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from socmon.parsers.forms import Forms, fields
+from socmon.parsers.remembering import remembered
 
 _MODULE = re.compile(
     r"(?P<pam_module>pam_\w{1,32})(?:\((?:(?P<pam_service>[^\s:()]{1,64}):)?(?P<pam_type>\w{1,32})\))?(?:\[[0-9]{1,10}\])?"
@@ -64,8 +65,11 @@ def read(message: str) -> dict[str, Any]:
 
     `outcome` is that of an attempt to authenticate. `attempts` are those of a message that stands for several.
     """
-    if not writes(message):
-        return {}
+    return _read_module(message) if writes(message) else {}
+
+
+@remembered
+def _read_module(message: str) -> dict[str, Any]:
     found, told = _module(message)
     if attempt := _FAILURE.fullmatch(told.rstrip()):
         return found | _attempt(attempt)

@@ -97,8 +97,13 @@ _MOST_REPEATS = 1_000_000
 
 def read(tag: str, message: str) -> tuple[LogSource, dict[str, Any], int]:
     """Log source, fields (without `message` and `program`) and repeats of a message that came with `tag`."""
+    logsource, program = of(tag)
+    return read_by(program, logsource, message)
+
+
+def read_by(program: Program | None, logsource: LogSource, message: str) -> tuple[LogSource, dict[str, Any], int]:
+    """As `read`, of the program and the log source that `of` has found for the tag."""
     repeat, told = _repeated(message) if message.startswith("message repeated ") else (1, message)
-    logsource, program = _program(tag)
     if program is None:
         return logsource, {}, repeat
     if program is _ANY and (fields := windows_json.wrapped(told)):
@@ -110,8 +115,8 @@ def read(tag: str, message: str) -> tuple[LogSource, dict[str, Any], int]:
 
 
 @lru_cache(maxsize=1024)
-def _program(tag: str) -> tuple[LogSource, Program | None]:
-    """Log source of a tag, and the program: `sshd(pam_unix)`, `/usr/sbin/CRON`, `syslogd 1.4.1`."""
+def of(tag: str) -> tuple[LogSource, Program | None]:
+    """Log source of a tag, and its program, None if no reader knows it: `sshd(pam_unix)`, `/usr/sbin/CRON`, `syslogd 1.4.1`."""
     if tag.startswith("%"):  # `%LINK-3-UPDOWN`: network equipment, not Linux
         return LogSource(), None
     name = tag.rpartition("/")[2] if tag.startswith("/") else tag

@@ -15,6 +15,7 @@ from typing import Any
 from socmon.addresses import address
 from socmon.parsers import pam
 from socmon.parsers.forms import Forms, peer
+from socmon.parsers.remembering import remembered
 
 _PEER = r"(?P<src_ip>\S{1,64}) port (?P<src_port>[0-9]{1,5})"
 _PEER_MAYBE_PORT = r"(?P<src_ip>\S{1,64})(?: port (?P<src_port>[0-9]{1,5}))?"
@@ -116,6 +117,12 @@ def read(message: str) -> dict[str, Any]:
             else:
                 fields.update(peer(src_ip))
             return fields
+    return _read_other(message)
+
+
+@remembered
+def _read_other(message: str) -> dict[str, Any]:
+    """What is no answer to an attempt; most of it is said of an attacker again and again."""
     return _without_outcome(message) or pam.without_attempt(pam.read(message))
 
 

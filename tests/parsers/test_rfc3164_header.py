@@ -1,6 +1,7 @@
 """The header of RFC 3164 as it is met: with and without priority, host, tag, year; and what is no header."""
 
 import unicodedata
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -8,8 +9,8 @@ from hypothesis import strategies as st
 from parsers.records import event, record
 
 from socmon.errors import ParseError
-from socmon.event import LogSource, rfc3339
-from socmon.parsers import FORMATS, detect, parse
+from socmon.event import Event, LogSource, Record, rfc3339
+from socmon.parsers import FORMATS, detect, parse, rfc3164
 
 BAD = [
     b"",
@@ -174,3 +175,64 @@ def test_what_was_written_is_read_back(host: str, tag: str, pid: int | None, mes
 
     assert (found.host, found.fields["program"], found.fields.get("pid")) == (host, tag, pid)
     assert found.fields["message"] == message
+
+
+_STAMPS = (
+    "Nov 23 10:00:00",
+    "Nov  3 10:00:00",
+    "Nov 3 10:00:00",
+    "Feb 30 10:00:00",
+    "Nov 23 10:00:61",
+    "Nov 23 10:00:00.5",
+)
+_HOSTS = ("web01", "2001:db8::1", "h:", "<h>", "[h]", "%LINK", "é")
+_TAGS = ("sshd", "/usr/sbin/CRON", "syslogd 1.4.1", "a:b", "sshd(pam_unix)", "%ASA-1", "[sshd]", "")
+_ENDS = (
+    "[1]: ",
+    "[12345678901]: ",
+    "[1]:",
+    "[1] ",
+    "[x]: ",
+    "[]: ",
+    ": ",
+    ":",
+    "[1]: [ID 4 auth.info] ",
+    "[1]: [ID x] ",
+    "",
+)
+_SAID = (
+    "Failed password for root from 192.0.2.1 port 22 ssh2",
+    "pam_unix(cron:session): session closed for user root",
+    " x\0",
+    "",
+    "\n",
+)
+
+
+@given(
+    priority=st.sampled_from(["", "<86>", "<192>", "<1"]),
+    stamp=st.sampled_from(_STAMPS),
+    host=st.sampled_from(_HOSTS) | st.text(st.characters(codec="utf-8"), max_size=6),
+    tag=st.sampled_from(_TAGS) | st.text(st.characters(codec="utf-8"), max_size=6),
+    end=st.sampled_from(_ENDS),
+    said=st.sampled_from(_SAID) | st.text(st.characters(codec="utf-8"), max_size=12),
+    gap=st.sampled_from([" ", "  "]),
+)
+@settings(max_examples=600)
+def test_common_line_is_read_as_all_others_are(
+    priority: str, stamp: str, host: str, tag: str, end: str, said: str, gap: str
+) -> None:
+    line = f"{priority}{stamp}{gap}{host} {tag}{end}{said}"
+
+    assert _outcome(rfc3164.parse, line) == _outcome(_as_any_line, line)
+
+
+def _as_any_line(given: Record, *, year: int | None, undated: bool) -> Event:
+    return rfc3164._parse_any(given.data.decode("utf-8", "backslashreplace"), given, year, undated=undated)
+
+
+def _outcome(read: Callable[..., Event], line: str) -> Event | str:
+    try:
+        return read(record(line.encode()), year=None, undated=False)
+    except ParseError as error:
+        return str(error)

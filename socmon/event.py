@@ -60,7 +60,7 @@ class Source(Struct, frozen=True):
     authenticated: bool = True
 
 
-class Record(Struct, frozen=True):
+class Record(Struct, frozen=True, gc=False):
     """Bytes as they were collected, framing removed.
 
     Attributes:
@@ -148,7 +148,7 @@ class Owner(Struct, frozen=True):
 NOBODY = Owner()
 
 
-class Event(Struct):
+class Event(Struct, gc=False):  # fields are read from bytes: no cycle goes through them
     """A parsed record.
 
     Attributes:
@@ -177,16 +177,18 @@ class Event(Struct):
         found: dict[str, list[str]] = {"host": [self.host]} if self.host else {}
         if self.owner.agency:
             found["agency"] = [self.owner.agency]
-        if self.logsource.product in {ZEEK, WINDOWS}:
-            listed = _zeek_entities if self.logsource.product == ZEEK else _windows_entities
-            for kind, text in listed(self.fields):
+        fields, product = self.fields, self.logsource.product
+        if product in {ZEEK, WINDOWS}:
+            listed = _zeek_entities if product == ZEEK else _windows_entities
+            for kind, text in listed(fields):
                 if text not in (values := found.setdefault(kind, [])):
                     values.append(text)
             return found
         for name, kind in ENTITY_FIELDS.items():
-            value = self.fields.get(name)
-            if value and str(value) not in (values := found.setdefault(kind, [])):
-                values.append(str(value))
+            if value := fields.get(name):
+                text, values = str(value), found.setdefault(kind, [])
+                if text not in values:
+                    values.append(text)
         return found
 
 
@@ -229,7 +231,7 @@ def _is_address(text: str) -> bool:
     return True
 
 
-class Match(Struct):
+class Match(Struct, gc=False):
     """An event, and the ids of the single-event rules that it matches.
 
     Attributes:

@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 
 from msgspec import Struct
 from msgspec.structs import astuple
@@ -19,6 +21,7 @@ from socmon.event import (
     Evidence,
     Match,
     Record,
+    Source,
     clock_of,
     show_source,
 )
@@ -28,6 +31,7 @@ from socmon.sigma import RuleSet
 
 FUTURE_US = 600 * SECOND_US  # further ahead of its receipt no event time is believed (docs/semantics.md, "Dating")
 MAX_SAMPLES = 20
+_count = attrgetter("count")
 MAX_EVIDENCE_BYTES = 8192  # of a record: whoever writes long lines must not fill the disk
 
 
@@ -133,22 +137,40 @@ class Matcher:
     def match(self, batch: Batch) -> Matched:
         """Evaluate every record of `batch` against every rule; one that cannot be parsed is counted, never raised."""
         matched = Matched(batch.number, batch.written_us, batch.tick, [], {}, {}, {}, {}, batch.drops)
-        for record in batch.records:
-            collector = record.source.collector
-            matched.journalled[collector] = matched.journalled.get(collector, 0) + record.count
-            try:
-                event = self.parse(record)
-            except ParseError as error:
-                self._set_aside(record, error, matched)
-                continue
-            matched.evaluated[collector] = matched.evaluated.get(collector, 0) + record.count
-            if collector == OWN:
-                matched.own.append(event)
-            self._judge(event, matched)
+        for source, run in groupby(batch.records, attrgetter("source")):
+            records = list(run)
+            collector = source.collector
+            matched.journalled[collector] = matched.journalled.get(collector, 0) + sum(map(_count, records))
+            self._match_run(source, records, matched)
         matched.highs = {clock: sight.high_us for clock, sight in matched.sights.items() if sight.high_us is not None}
         if self._assets:
             self._assets.look_at(matched.highs)
         return matched
+
+    def _match_run(self, source: Source, records: Sequence[Record], matched: Matched) -> None:
+        """Evaluate records of one source, which stand one after another."""
+        parse, ask, assets = self.parse, self._rules.match, self._assets
+        by_host: dict[str, Sight] = {}
+        evaluated = 0
+        for record in records:
+            try:
+                event = parse(record)
+            except ParseError as error:
+                self._set_aside(record, error, matched)
+                continue
+            evaluated += record.count
+            if source.collector == OWN:
+                matched.own.append(event)
+            sight = by_host.get(event.host)
+            if sight is None:
+                sight = by_host[event.host] = matched.sights.setdefault(clock_of(event), Sight(source))
+            high_us = _see(event, record, sight)
+            if rules := ask(event.fields, event.logsource):
+                if assets is not None:  # most events match nothing, and need no owner then
+                    event.owner = assets.owner(event)
+                matched.matches.append(Match(event, rules, high_us))
+        if evaluated:
+            matched.evaluated[source.collector] = matched.evaluated.get(source.collector, 0) + evaluated
 
     def _set_aside(self, record: Record, error: ParseError, matched: Matched) -> None:
         source = record.source
@@ -159,20 +181,10 @@ class Matcher:
         sight.records += record.count
         sight.received_us = record.received_us
 
-    def _judge(self, event: Event, matched: Matched) -> None:
-        high_us = _see(event, matched.sights)
-        if rules := self._rules.match(event.fields, event.logsource):
-            if self._assets is not None:  # most events match nothing, and need no owner then
-                event.owner = self._assets.owner(event)
-            matched.matches.append(Match(event, rules, high_us))
 
-
-def _see(event: Event, sights: dict[Clock, Sight]) -> int:
+def _see(event: Event, record: Record, sight: Sight) -> int:
     """Add an event to what its clock showed; return the clock's greatest event time so far, 0 for one undated."""
-    record, time_us, clock = event.record, event.time_us, clock_of(event)
-    sight = sights.get(clock)
-    if sight is None:
-        sight = sights[clock] = Sight(record.source)
+    time_us = event.time_us
     sight.records += record.count
     sight.received_us = record.received_us
     if time_us is None:

@@ -71,13 +71,17 @@ def time_in_minute(
 def _inferred(
     stamp: str, into_us: int, record: Record, year: int | None, *, undated: bool
 ) -> tuple[int | None, TimeKnown]:
-    """The start of a minute without a year, and how it is known."""
+    """The start of a minute without a year, and how it is known: the latest at most a day after the record's anchor."""
     zone = record.source.zone
     if year is not None:
         return stamps.minute_us(stamp, year, zone), "stated"
     if undated:
         return stamps.minute_us(stamp, stamps.A_LEAP_YEAR, zone), "unknown"
-    return stamps.latest_minute_us(stamp, zone, into_us=into_us, anchor_us=record.dated_by_us), "year_inferred"
+    limit_us = (record.received_us if record.anchor_us is None else record.anchor_us) + stamps.DAY_US
+    for start_us in stamps.latest_minutes_us(stamp, zone, limit_us // stamps.DAY_US):
+        if start_us + into_us <= limit_us:
+            return start_us, "year_inferred"
+    return None, "year_inferred"
 
 
 def into_minute_us(second: str, fraction: str | None) -> int:

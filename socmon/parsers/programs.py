@@ -116,7 +116,10 @@ def read_by(program: Program | None, logsource: LogSource, message: str) -> tupl
 
 @lru_cache(maxsize=1024)
 def of(tag: str) -> tuple[LogSource, Program | None]:
-    """Log source of a tag, and its program, None if no reader knows it: `sshd(pam_unix)`, `/usr/sbin/CRON`, `syslogd 1.4.1`."""
+    """Log source of a tag, and its program; None of one that is not Linux's.
+
+    Tags are written as `sshd(pam_unix)`, `/usr/sbin/CRON`, `syslogd 1.4.1` too.
+    """
     if tag.startswith("%"):  # `%LINK-3-UPDOWN`: network equipment, not Linux
         return LogSource(), None
     name = tag.rpartition("/")[2] if tag.startswith("/") else tag

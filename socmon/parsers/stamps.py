@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from socmon.errors import ParseError
 from socmon.event import SECOND_US, to_us
 
-_DAY_US = 86_400 * SECOND_US
+DAY_US = 86_400 * SECOND_US
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _FURTHEST_EAST = timedelta(hours=14)
 _LEAP_GAP = 8  # years between two 29 February, at most (1896 and 1904, 2096 and 2104)
@@ -43,17 +43,8 @@ def _zone(name: str) -> ZoneInfo:
         raise ParseError(f"no time zone is called {name[:80]!r}") from error
 
 
-def latest_minute_us(stamp: str, zone: str, *, into_us: int, anchor_us: int) -> int | None:
-    """The minute `Dec 10 06:55` of the latest year that puts it, plus `into_us`, at most a day after `anchor_us`."""
-    limit_us = anchor_us + _DAY_US
-    for found in _latest_minutes_us(stamp, zone, limit_us // _DAY_US):
-        if found + into_us <= limit_us:
-            return found
-    return None
-
-
 @lru_cache(maxsize=8192)
-def _latest_minutes_us(stamp: str, zone: str, day: int) -> tuple[int, ...]:
+def latest_minutes_us(stamp: str, zone: str, day: int) -> tuple[int, ...]:
     """The minute `stamp` of each year that may be the latest for a limit in `day` (0 is 1970-01-01), latest first."""
     end = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=min(max(day, 0), _LAST_DAY) + 1) + _FURTHEST_EAST
     minutes_us: list[int] = []
@@ -62,7 +53,7 @@ def _latest_minutes_us(stamp: str, zone: str, day: int) -> tuple[int, ...]:
         if found is None:
             continue
         minutes_us.append(found)
-        if found + 61 * SECOND_US <= day * _DAY_US:
+        if found + 61 * SECOND_US <= day * DAY_US:
             break
     return tuple(minutes_us)
 

@@ -157,18 +157,19 @@ class Correlator:
                 self._remove(keeper, key)
 
     def _match(self, match: Match) -> None:
-        event = match.event
-        if event.time_us is None:
-            return
-        mark_us = max(self._clocks.get(clock_of(event), NEVER_US), match.high_us)
-        ahead_us = self.limits.ahead_us
-        # A mark in this record's future is of a time when our own clock ran ahead; nothing is late against that.
-        believed = ahead_us is None or mark_us <= event.record.received_us + ahead_us
-        if believed and event.time_us < mark_us - self.limits.lateness_us:
-            self._meta.tally.late += 1
-            return
-        self._meta.clock_us = max(self._meta.clock_us, match.high_us)
+        event, high_us = match.event, match.high_us
         time_us = event.time_us
+        if time_us is None:
+            return
+        mark_us = max(self._clocks.get(clock_of(event), NEVER_US), high_us)
+        meta, limits = self._meta, self.limits
+        # A mark in this record's future is of a time when our own clock ran ahead; nothing is late against that.
+        if time_us < mark_us - limits.lateness_us and (
+            limits.ahead_us is None or mark_us <= event.record.received_us + limits.ahead_us
+        ):
+            meta.tally.late += 1
+            return
+        meta.clock_us = max(meta.clock_us, high_us)
         pending: Pending = {}  # for measured windows, and for correlations over the results of this event
         for keeper in self._fed(match.rules):
             if keeper.window is None:  # most rules: nothing is read of the event
@@ -217,8 +218,9 @@ class Correlator:
                 alert.approximate |= is_approximate(group, alert, time_us, (), group.lost_us, self.limits)
             self._join(keeper, key, alert, [Row(seq, time_us, weight)], event)
             return
-        held = len(group)
+        held = len(group.times)
         group.prune(self._meta.low_us - keeper.reach_us)
+        spans: Iterable[range]
         if isinstance(window, MeasuredWindow):
             spans = window.add(cast("Measured", group), news or News())  # the keeper makes no others
         else:
@@ -231,8 +233,9 @@ class Correlator:
                 self._fire(keeper, key, group, span, fresh, event)
             else:
                 group.take(fresh, group.seqs[span[-1]])
-        keeper.members += len(group) - held
-        self._members += len(group) - held
+        grown = len(group.times) - held
+        keeper.members += grown
+        self._members += grown
         while self._members > self.limits.max_members:  # one event may bring a chain hundreds
             self._evict(max(self._keepers.values(), key=lambda other: other.members))
 
@@ -244,10 +247,10 @@ class Correlator:
             self._groups += 1
             group = keeper.new_group()
         keeper.groups[key] = group
-        self._meta.touches += 1
-        group.touched = self._meta.touches
-        group.clock_us = self._meta.clock_us
-        memory_ends_us = self._meta.low_us - keeper.memory_us
+        meta = self._meta
+        meta.touches = group.touched = meta.touches + 1
+        group.clock_us = meta.clock_us
+        memory_ends_us = meta.low_us - keeper.memory_us
         if group.alerts and group.alerts[0].clock_us < memory_ends_us:
             group.alerts = [alert for alert in group.alerts if alert.clock_us >= memory_ends_us]
         self._touched_groups.add((keeper.rule.id, key))

@@ -57,11 +57,14 @@ def find(group: Group, time_us: int, near: Collection[int], limits: Limits) -> O
         near: `opened_seq` of alerts that the match's own window is in already: while a condition stays true, its events
             join however long the timespan is. Else the oldest alert whose span ± `suppress` holds the time.
     """
-    fitting = [alert for alert in group.alerts if abs(time_us - alert.opened_us) <= limits.max_alert_us]
-    for alert in fitting:
-        if alert.opened_seq in near:
-            return alert
-    return next((alert for alert in fitting if _is_beside(alert, time_us, limits)), None)
+    beside = None
+    for alert in group.alerts:
+        if abs(time_us - alert.opened_us) <= limits.max_alert_us:
+            if alert.opened_seq in near:
+                return alert
+            if beside is None and _is_beside(alert, time_us, limits):
+                beside = alert
+    return beside
 
 
 def _is_beside(alert: OpenAlert, time_us: int, limits: Limits) -> bool:
@@ -91,16 +94,17 @@ def is_approximate(
 def join(alert: OpenAlert, rows: Sequence[Row], event: Event, keep: int | None) -> None:
     """Add `rows`, brought by the match of `event`, to `alert`."""
     alert.revision += 1
-    alert.count += sum(row.weight for row in rows)
-    alert.first_us = min(alert.first_us, *(row.time_us for row in rows))
-    alert.last_us = max(alert.last_us, *(row.time_us for row in rows))
-    kept = sorted([*alert.first, *alert.last, *(row.seq for row in rows)]) if keep else []
+    for _, time_us, weight in rows:
+        alert.count += weight
+        alert.first_us = min(alert.first_us, time_us)
+        alert.last_us = max(alert.last_us, time_us)
     if keep is None:
-        alert.first.extend(row.seq for row in rows)
+        alert.first += [row.seq for row in rows]
     else:
+        kept = sorted([*alert.first, *alert.last, *(row.seq for row in rows)])
         alert.first, alert.last = kept[:keep], kept[keep:][-keep:]
     for kind, values in event.entities.items():
         known = alert.entities.setdefault(kind, [])
         for value in values:
-            if len(known) < _MAX_ENTITIES and len(value) <= _MAX_ENTITY_CHARS and value not in known:
+            if value not in known and len(known) < _MAX_ENTITIES and len(value) <= _MAX_ENTITY_CHARS:
                 known.append(value)

@@ -280,6 +280,10 @@ def value_of(event: Event, field: str) -> Any:
 
 def _texts(event: Event, names: tuple[str, ...]) -> Key | None:
     """Values of fields; None if one is missing."""
+    if len(names) == 1:  # most groups go by one, and that is text
+        value = event.fields.get(names[0])
+        if type(value) is str and len(value) <= MAX_KEY_CHARS:
+            return (value,)
     values = list(map(event.fields.get, names))
     if None in values:
         values = [value_of(event, name) for name in names]

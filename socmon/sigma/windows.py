@@ -6,7 +6,7 @@ order, and an event that comes late is put in its place and re-evaluates every w
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -87,7 +87,8 @@ class Group(Struct, array_like=True):
 
         Taking from the front of a list costs its length, so it is done seldom; none of them is in any window any more.
         """
-        if not self.clocks or self.clocks[len(self) // 2] >= horizon_us:
+        clocks = self.clocks
+        if not clocks or clocks[len(clocks) // 2] >= horizon_us:
             return
         kept = (index for index, clock in enumerate(self.clocks) if clock >= horizon_us)
         self.drop_first(next(kept, len(self)))
@@ -103,18 +104,20 @@ class Group(Struct, array_like=True):
 
     def near(self, window: range) -> set[int]:
         """`opened_seq` of the alerts that the last event of `window`, or the one evaluated before it, is in."""
-        return self._alerts_of(*window[-2:])
+        return self._alerts_of(window[-1], window[-2] if len(window) > 1 else window[-1])
 
     def _alerts_of(self, *indexes: int) -> set[int]:
-        return {self.joined[index] for index in indexes} - {0}
+        joined = self.joined
+        return {joined[index] for index in indexes if joined[index]}
 
     def fresh(self, window: range) -> list[int]:
         """Indexes in `window` of events that are in no alert yet, in order.
 
         Looks back only to the last event before the end at which the condition held: all before that one have joined.
         """
-        held = self.held.rfind(1, window.start, window.stop - 1)
-        return [index for index in range(max(held, window.start), window.stop) if not self.joined[index]]
+        first, stop, joined = window.start, window.stop, self.joined
+        held = self.held.rfind(1, first, stop - 1)
+        return [index for index in range(max(held, first), stop) if not joined[index]]
 
 
 class EventCountWindow:
@@ -129,31 +132,39 @@ class EventCountWindow:
         self._conditions = [(COMPARE[op], value) for op, value in conditions]
         self._max_events = max(max_events, *(value + 1 for _, value in conditions))
 
-    def add(self, group: Group, time_us: int, seq: int, weight: int) -> Iterator[range]:
-        """Put one event in; yield each window with it (as indexes) in which the condition holds, oldest first.
+    def add(self, group: Group, time_us: int, seq: int, weight: int) -> Iterable[range]:
+        """Put one event in; each window with it (as indexes) in which the condition holds, oldest first.
 
         `group.clock_us` is the clock that the event is filed under. A window in which nothing can be new to its alert
-        may be left out. The caller sets `joined` between two windows.
+        may be left out. The caller takes all of them, and sets `joined` between two.
         """
-        if len(group) >= self._max_events:
-            group.lost_us = max(group.lost_us, group.times[0])
+        times = group.times
+        if len(times) >= self._max_events:
+            group.lost_us = max(group.lost_us, times[0])
             group.drop_first(1)
-        if group.times and time_us < group.times[-1]:
-            yield from self._add_late(group, time_us, seq, weight)
-            return
-        self._insert(group, len(group), time_us, seq, weight)
-        group.total += weight
+        if times and time_us < times[-1]:
+            return self._add_late(group, time_us, seq, weight)
+        times.append(time_us)
+        group.seqs.append(seq)
+        group.weights.append(weight)
+        group.clocks.append(group.clock_us)
+        group.joined.append(0)
+        start, total = group.start, group.total + weight
         oldest_us = time_us - self.timespan_us
-        while group.times[group.start] < oldest_us:
-            group.total -= group.weights[group.start]
-            group.start += 1
-        if self.holds(group.total):
-            yield range(group.start, len(group))
-            group.held[-1] = 1
+        while times[start] < oldest_us:
+            total -= group.weights[start]
+            start += 1
+        group.start, group.total = start, total
+        holds = self.holds(total)
+        group.held.append(holds)
+        return (range(start, len(times)),) if holds else ()
 
     def holds(self, total: Number) -> bool:
         """Whether that fulfils the condition."""
-        return all(compare(total, value) for compare, value in self._conditions)
+        for compare, value in self._conditions:  # noqa: SIM110  a generator would double the cost
+            if not compare(total, value):
+                return False
+        return True
 
     def _insert(self, group: Group, place: int, time_us: int, seq: int, weight: int) -> None:
         group.times.insert(place, time_us)

@@ -38,50 +38,36 @@ def time_of(stated: _Stated, record: Record, year: int | None, *, undated: bool)
         if time_us is None:
             raise ParseError(f"there is no such time as @{label}")
         return time_us, "stated"
-    if not (minute or stated_year or fraction):
-        return time_in_minute(stamp or "", second, record, year, undated=undated)
-    known: TimeKnown = "stated"
-    into_us = into_minute_us(second, fraction)
-    start_us: int | None
+    if stamp and not stated_year:
+        return time_in_minute(stamp, second, record, year, undated=undated, fraction=fraction)
     if minute:
         start_us = stamps.stated_minute_us(minute, offset) if offset else stamps.local_minute_us(minute, zone)
-    elif stamp is None:
-        start_us = None
-    elif stated_year:
-        start_us = stamps.minute_us(stamp.replace(f" {stated_year} ", " "), int(stated_year), zone)
     else:
-        start_us, known = _inferred(stamp, into_us, record, year, undated=undated)
-    if start_us is None or second > "60":  # 60 is a leap second: the next minute's first
+        start_us = stamps.minute_us((stamp or "").replace(f" {stated_year} ", " "), int(stated_year or 0), zone)
+    if start_us is None or second not in _INTO_US:
         raise ParseError(f"there is no such time as {stamp or minute}:{second} (zone {offset or zone})")
-    return (None if known == "unknown" else start_us + into_us), known
+    return start_us + into_minute_us(second, fraction), "stated"
 
 
 def time_in_minute(
-    stamp: str, second: str, record: Record, year: int | None, *, undated: bool
+    stamp: str, second: str, record: Record, year: int | None, *, undated: bool, fraction: str | None = None
 ) -> tuple[int | None, TimeKnown]:
-    """As `time_of`, of the commonest stamp: `stamp` is `Oct 11 22:14`, and no year, zone or fraction is stated."""
-    into_us = _INTO_US.get(second)
-    if into_us is not None:
-        start_us, known = _inferred(stamp, into_us, record, year, undated=undated)
+    """As `time_of`, of the commonest stamp: `stamp` is `Oct 11 22:14`, without a year and a zone."""
+    into_us, zone = _INTO_US.get(second), record.source.zone
+    if into_us is not None and fraction:
+        into_us = into_minute_us(second, fraction)
+    if into_us is None:
+        pass
+    elif year is None and not undated:
+        limit_us = (record.received_us if record.anchor_us is None else record.anchor_us) + stamps.DAY_US
+        for latest_us in stamps.latest_minutes_us(stamp, zone, limit_us // stamps.DAY_US):
+            if latest_us + into_us <= limit_us:
+                return latest_us + into_us, "year_inferred"
+    else:
+        start_us = stamps.minute_us(stamp, stamps.A_LEAP_YEAR if year is None else year, zone)
         if start_us is not None:
-            return (None if known == "unknown" else start_us + into_us), known
-    raise ParseError(f"there is no such time as {stamp}:{second} (zone {record.source.zone})")
-
-
-def _inferred(
-    stamp: str, into_us: int, record: Record, year: int | None, *, undated: bool
-) -> tuple[int | None, TimeKnown]:
-    """The start of a minute without a year, and how it is known: the latest at most a day after the record's anchor."""
-    zone = record.source.zone
-    if year is not None:
-        return stamps.minute_us(stamp, year, zone), "stated"
-    if undated:
-        return stamps.minute_us(stamp, stamps.A_LEAP_YEAR, zone), "unknown"
-    limit_us = (record.received_us if record.anchor_us is None else record.anchor_us) + stamps.DAY_US
-    for start_us in stamps.latest_minutes_us(stamp, zone, limit_us // stamps.DAY_US):
-        if start_us + into_us <= limit_us:
-            return start_us, "year_inferred"
-    return None, "year_inferred"
+            return (None, "unknown") if year is None else (start_us + into_us, "stated")
+    raise ParseError(f"there is no such time as {stamp}:{second} (zone {zone})")
 
 
 def into_minute_us(second: str, fraction: str | None) -> int:

@@ -45,17 +45,14 @@ class Forms:
 def fields(stated: re.Match[str]) -> dict[str, Any]:
     """The named groups that took part, as fields; empty ones but `user` are left out."""
     found: dict[str, Any] = {}
-    for name in stated.re.groupindex:
-        value = stated[name]
-        if name == "src_ip":
-            if known := address(value or ""):
-                found[name] = known
-            elif value:
-                found.update(peer(value))
-        elif value:
+    for name, value in stated.groupdict().items():
+        if not value:
+            if name == "user" and value is not None:
+                found[name] = value
+        elif name == "src_ip":
+            found.update(peer(value))
+        else:
             found[name] = int(value) if name in _NUMBERS else value
-        elif name == "user" and value is not None:
-            found[name] = value
     return found
 
 

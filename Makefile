@@ -35,6 +35,7 @@ format: venv
 
 bench: venv
 	$(BIN)/python bench/ssh_bruteforce/run.py
+	$(BIN)/python -m bench.ssh_speed.run
 	$(BIN)/python -m bench.udp_burst.run
 	$(BIN)/python -m bench.capture.run
 	$(BIN)/python -m bench.packets.run

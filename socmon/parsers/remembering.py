@@ -1,7 +1,7 @@
 """Readers that remember: PAM and sshd say the same few things of an attacker over and over."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, wraps
 from typing import Any
 
 Reader = Callable[[str], dict[str, Any]]
@@ -17,8 +17,8 @@ def remembered(read: Reader) -> Reader:
     """
     known = lru_cache(maxsize=_MOST_MESSAGES)(read)
 
+    @wraps(read)
     def reading(message: str) -> dict[str, Any]:
         return known(message).copy() if len(message) <= _MOST_CHARS else read(message)
 
-    reading.__doc__ = read.__doc__
     return reading

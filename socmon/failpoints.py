@@ -21,6 +21,9 @@ import threading
 # journal.hang       the journal's thread does not come back from a write
 # loop.hang          the event loop is blocked
 # store.hang         the store's thread does not come back from a commit
+# worker.spin        a worker does not come back from a record that holds HARM; nothing else in it gets a turn
+# worker.crash       a worker ends by a signal on such a record
+# worker.refuse      a worker ends before it is ready, each one
 NAMES = frozenset(
     {
         "journal.appended",
@@ -35,8 +38,13 @@ NAMES = frozenset(
         "journal.hang",
         "loop.hang",
         "store.hang",
+        "worker.spin",
+        "worker.crash",
+        "worker.refuse",
     }
 )
+
+HARM = b"socmon-harmful"
 
 _name, _, _rest = os.environ.get("SOCMON_FAILPOINT", "").partition(":")
 _nth, _, _bytes = _rest.partition(":")
@@ -65,6 +73,20 @@ def hang(name: str) -> None:
     """Never return if failpoint `name` is due: this thread hangs."""
     if hit(name):
         threading.Event().wait()
+
+
+def armed(name: str) -> bool:
+    """Whether failpoint `name` was armed at start; for one that is due whenever something holds HARM."""
+    return name == _name
+
+
+def harm(data: bytes) -> None:
+    """Spin or crash on `data` that holds HARM, if that failpoint is armed."""
+    if HARM in data:
+        if _name == "worker.spin":
+            sum(range(1 << 62))  # a loop in C that holds the interpreter's lock
+        elif _name == "worker.crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
 
 
 def torn(name: str) -> int | None:

@@ -1,7 +1,7 @@
 """The second stage: a journal batch → the events that rules match. A pure function of the batch."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import MutableSequence, Sequence, Set
 from itertools import groupby
 from operator import attrgetter
 
@@ -35,6 +35,12 @@ _count = attrgetter("count")
 MAX_EVIDENCE_BYTES = 8192  # of a record: whoever writes long lines must not fill the disk
 
 
+Begun = MutableSequence[int]
+NO_SEQS: Set[int] = frozenset()
+NOBODY_LOOKS: Begun = [0]
+_HARMFUL = ParseError("it was set aside: matching hung or ended on it; look at it in the journal")
+
+
 class Unparsed(Struct, frozen=True):
     """A record that no parser could read: its journal sequence, and why; `error` holds the beginning of its bytes."""
 
@@ -55,6 +61,8 @@ class Matched(Struct):
         samples: by (collector, peer), the first record that could not be parsed, of MAX_SAMPLES sources.
         own: events of socmon's own records.
         highs: per source clock with a dated event, the greatest event time in the batch.
+        received_us: when the first record of each collector was received.
+        damaged: records of a frame that cannot be decoded, which is all that is known of it.
     """
 
     number: int
@@ -69,6 +77,8 @@ class Matched(Struct):
     samples: dict[tuple[str, str], Unparsed] = {}
     own: list[Event] = []
     highs: dict[Clock, int] = {}
+    received_us: dict[str, int] = {}
+    damaged: int = 0
 
 
 class Matcher:
@@ -134,25 +144,37 @@ class Matcher:
             fields={name: event.fields[name] for name in names if name in event.fields},
         )
 
-    def match(self, batch: Batch) -> Matched:
-        """Evaluate every record of `batch` against every rule; one that cannot be parsed is counted, never raised."""
+    def match(self, batch: Batch, *, aside: Set[int] = NO_SEQS, begun: Begun = NOBODY_LOOKS) -> Matched:
+        """Evaluate every record of `batch` against every rule; one that cannot be parsed is counted, never raised.
+
+        Args:
+            aside: sequences that are not looked at, as if they could not be parsed: they are known to do harm.
+            begun: its first item is set to the sequence of each record before anything is done with it.
+        """
         matched = Matched(batch.number, batch.written_us, batch.tick, [], {}, {}, {}, {}, batch.drops)
         for source, run in groupby(batch.records, attrgetter("source")):
             records = list(run)
             collector = source.collector
+            matched.received_us.setdefault(collector, records[0].received_us)
             matched.journalled[collector] = matched.journalled.get(collector, 0) + sum(map(_count, records))
-            self._match_run(source, records, matched)
+            self._match_run(source, records, matched, aside, begun)
         matched.highs = {clock: sight.high_us for clock, sight in matched.sights.items() if sight.high_us is not None}
         if self._assets:
             self._assets.look_at(matched.highs)
         return matched
 
-    def _match_run(self, source: Source, records: Sequence[Record], matched: Matched) -> None:
+    def _match_run(
+        self, source: Source, records: Sequence[Record], matched: Matched, aside: Set[int], begun: Begun
+    ) -> None:
         """Evaluate records of one source, which stand one after another."""
         parse, ask, assets = self.parse, self._rules.match, self._assets
         by_host: dict[str, Sight] = {}
         evaluated = 0
         for record in records:
+            begun[0] = record.seq
+            if record.seq in aside:
+                self._set_aside(record, _HARMFUL, matched)
+                continue
             try:
                 event = parse(record)
             except ParseError as error:
@@ -180,6 +202,13 @@ class Matcher:
         sight = matched.sights.setdefault((source.collector, source.peer, ""), Sight(source))
         sight.records += record.count
         sight.received_us = record.received_us
+
+    def event(self, record: Record) -> Event:
+        """The event of a record that a rule matches, with whose it is. Raises ParseError as `parse` does."""
+        event = self.parse(record)
+        if self._assets is not None:
+            event.owner = self._assets.owner(event)
+        return event
 
 
 def _see(event: Event, record: Record, sight: Sight) -> int:

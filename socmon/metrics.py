@@ -122,6 +122,19 @@ EVENTS_EVALUATED = Kept(
 EVENTS_UNPARSED = Kept(
     counter("socmon_matching_unparsed_records", "Records no parser could read, by collector.", "component")
 )
+RECORDS_SET_ASIDE = counter(
+    "socmon_matching_set_aside_records", "Records that matching hung or ended on; they are counted as unparsed, too."
+)
+WORKERS_WANTED = gauge("socmon_workers_configured", "Processes that match, as detection.workers asks for.")
+WORKERS_RUNNING = gauge("socmon_workers_running", "Processes that match, those that still start included.")
+WORKERS_REPLACED = Kept(
+    counter("socmon_workers_replaced", "Processes that matched and were replaced: they died, or hung.", "reason")
+)
+CHUNKS_REDONE = counter(
+    "socmon_workers_redone_frames", "Journal frames given to another process, as the first one died or hung."
+)
+for _reason in ("died", "hung"):
+    WORKERS_REPLACED[_reason].inc(0)
 MATCHES = Kept(
     counter(
         "socmon_matching_matches", "Events a rule matched; the first 1,000 rules to match, the rest as _other.", "rule"

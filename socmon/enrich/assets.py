@@ -30,11 +30,13 @@ class Assets:
     """Says whose an event is, by the inventory; what it said it remembers.
 
     Attributes:
+        inventory: what it goes by.
         unknown: hosts, or where they are not stated the peers, that are nobody's, as `look_at` met them; at most
             MAX_UNKNOWN, as names can be made up.
     """
 
     def __init__(self, inventory: Inventory) -> None:
+        self.inventory = inventory
         self._networks = _Networks(inventory.networks)
         self._names = _Names(inventory.patterns)
         self._relays = _Networks(dict.fromkeys(inventory.relays, Owner("relay")))

@@ -17,7 +17,7 @@ from uuid import UUID
 from zlib import crc32
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from socmon.errors import JournalError
 from socmon.event import Record, Source
@@ -72,7 +72,55 @@ class Head(Struct, frozen=True):
     first_seq: int
 
 
+class _Outline(Struct, array_like=True, frozen=True):
+    """The columns of a payload, not looked into; the last one has an entry a record."""
+
+    written_us: Raw
+    tick: Raw
+    drops: Raw
+    sources: Raw
+    streams: Raw
+    source_of: Raw
+    received: Raw
+    anchor_us: Raw
+    count: Raw
+    positions: Raw
+    data: Raw
+
+
+class Frame(Struct, frozen=True):
+    """A frame whose checksum is right and whose records are still bytes: to be decoded elsewhere.
+
+    Attributes:
+        first_seq: see Batch.
+        records: how many it holds.
+    """
+
+    number: int
+    first_seq: int
+    records: int
+    payload: bytes
+
+    @property
+    def next_seq(self) -> int:
+        """The sequence of the first record after it."""
+        return self.first_seq + self.records
+
+    @classmethod
+    def of(cls, batch: Batch) -> "Frame":
+        """What `batch.decode` gives back. Raises UnwritableError as `encode` does, whatever its size."""
+        return cls(batch.number, batch.first_seq, len(batch.records), _payload(batch))
+
+    def batch(self) -> Batch | None:
+        """Its records; None where the bytes are no batch, which their checksum hardly lets happen."""
+        try:
+            return _from_columns(_decoder.decode(self.payload), self.number, self.first_seq)
+        except (msgspec.MsgspecError, IndexError, ValueError, RecursionError):
+            return None
+
+
 _encoder = msgspec.msgpack.Encoder()
+_outliner = msgspec.msgpack.Decoder(_Outline)
 _decoder = msgspec.msgpack.Decoder(_Payload)
 _source_of: Callable[[Record], Source] = attrgetter("source")
 
@@ -88,13 +136,7 @@ def encode(batch: Batch, incarnation: UUID) -> bytes:
     Raises:
         UnwritableError: the frame would be larger than MAX_FRAME_BYTES, or a value cannot be written.
     """
-    try:
-        payload = _encoder.encode(_to_columns(batch))
-    except (UnicodeEncodeError, OverflowError) as error:
-        raise UnwritableError(
-            f"cannot write a batch of {len(batch.records)} records: {error}; "
-            "collectors must escape undecodable names and keep numbers within 64 bits"
-        ) from error
+    payload = _payload(batch)
     if HEAD_BYTES + len(payload) > MAX_FRAME_BYTES:
         raise UnwritableError(
             f"a batch of {len(batch.records)} records takes {len(payload)} bytes, a journal frame holds at most "
@@ -103,6 +145,16 @@ def encode(batch: Batch, incarnation: UUID) -> bytes:
     length = _SEQ_BYTES + len(payload)
     checksum = _checksum(length, batch.first_seq, payload, seed_of(incarnation, batch.number))
     return b"".join((_HEAD.pack(length, checksum, batch.first_seq), payload, bytes(END_BYTES)))
+
+
+def _payload(batch: Batch) -> bytes:
+    try:
+        return _encoder.encode(_to_columns(batch))
+    except (UnicodeEncodeError, OverflowError) as error:
+        raise UnwritableError(
+            f"cannot write a batch of {len(batch.records)} records: {error}; "
+            "collectors must escape undecodable names and keep numbers within 64 bits"
+        ) from error
 
 
 def read_head(data: bytes) -> Head | None:
@@ -122,6 +174,26 @@ def decode(head: Head, payload: bytes, number: int, incarnation: UUID) -> Batch 
         return _from_columns(_decoder.decode(payload), number, head.first_seq)
     except (msgspec.MsgspecError, IndexError, ValueError, RecursionError):
         return None
+
+
+def outline(head: Head, payload: bytes, number: int, incarnation: UUID) -> Frame | None:
+    """Frame `number`, its records not decoded; None if these bytes are not that frame, whole and unharmed."""
+    if checksum_of(head, payload, number, incarnation) != head.checksum:
+        return None
+    try:
+        return Frame(number, head.first_seq, _length(_outliner.decode(payload).data), payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+def _length(array: Raw) -> int:
+    """Of an array in MessagePack. Raises ValueError if it is none."""
+    head = bytes(memoryview(array)[:5])
+    if head and head[0] & 0xF0 == 0x90:
+        return head[0] & 0x0F
+    if head[:1] in {b"\xdc", b"\xdd"}:
+        return int.from_bytes(head[1 : 3 if head[0] == 0xDC else 5])
+    raise ValueError("no array")
 
 
 def checksum_of(head: Head, payload: bytes, number: int, incarnation: UUID) -> int:

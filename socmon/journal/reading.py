@@ -1,16 +1,19 @@
 """Reading the journal in order: from a place on, over segments, past damage, up to the last completed append."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import takewhile
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 from socmon.errors import JournalError
 from socmon.journal.batch import Batch
 from socmon.journal.directory import SegmentDirectory, Tail
-from socmon.journal.search import Found
+from socmon.journal.frames import Frame
+from socmon.journal.search import BatchT, Found
 from socmon.journal.segment import HIGHEST, SegmentFile
+
+_At: TypeAlias = Callable[[SegmentFile, int, int, int], Found[BatchT] | None]
 
 
 class Reader:
@@ -47,10 +50,18 @@ class Reader:
             JournalError: the place to go on from has been trimmed, or a segment cannot be opened or read. The next
                 call tries that place again; what was read up to there is returned before.
         """
-        batches: list[Batch] = []
-        while len(batches) < max_batches and self._wanted <= (tail := self._directory.tail).number:
+        return self._read(max_batches, SegmentFile.frame, lambda batch: batch)
+
+    def read_raw(self, max_frames: int) -> list[Frame]:
+        """The next frames, records not decoded; else as `read`."""
+        return self._read(max_frames, SegmentFile.raw_frame, Frame.of)
+
+    def _read(self, most: int, at: _At[BatchT], made: Callable[[Batch], BatchT]) -> list[BatchT]:
+        """Args: how a frame is read where it must be, and what is made of one that was found behind damage."""
+        batches: list[BatchT] = []
+        while len(batches) < most and self._wanted <= (tail := self._directory.tail).number:
             try:
-                found = self._next()
+                found = self._next(at, made)
             except JournalError:
                 if not batches:
                     raise
@@ -69,7 +80,7 @@ class Reader:
             self._file.close()
             self._file = None
 
-    def _next(self) -> Found | None:
+    def _next(self, at: _At[BatchT], made: Callable[[Batch], BatchT]) -> Found[BatchT] | None:
         """The wanted frame, or the first behind it in this segment that can be read; None if there is none."""
         if self._file is None:
             self._segment = self._directory.holding(self._wanted)
@@ -78,12 +89,13 @@ class Reader:
         if self._file is not None:
             if not self._sought:
                 self._seek(self._file)
-            found = self._file.frame(self._offset, self._wanted, self._directory.end(self._file))
+            found = at(self._file, self._offset, self._wanted, self._directory.end(self._file))
             if found is not None:
                 return found
-        return self._pass_damage()
+        behind = self._pass_damage()
+        return None if behind is None else Found(made(behind.batch), behind.start, behind.end)
 
-    def _pass_damage(self) -> Found | None:
+    def _pass_damage(self) -> Found[Batch] | None:
         following = self._directory.after(self._segment)
         if following is not None and following <= self._wanted:
             return None  # no damage: the segment ends here
@@ -125,7 +137,7 @@ class Reader:
             self._account(Batch(tail.number, tail.next_seq, tail.written_us, [], [], tick=False))
             self._wanted, self._offset = tail.number + 1, tail.end
 
-    def _account(self, batch: Batch) -> None:
+    def _account(self, batch: Batch | Frame) -> None:
         if self._expected_seq is not None and batch.first_seq > self._expected_seq and self._damaged is not None:
             lost = batch.first_seq - self._expected_seq
             self.lost_seqs += lost

@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from socmon.errors import JournalError
+from socmon.journal.batch import Batch
 from socmon.journal.carry import Carry
 from socmon.journal.directory import SegmentDirectory, Tail, name_of, open_file
 from socmon.journal.files import File, FileLayer, dirt, explained, wipe
@@ -107,7 +108,7 @@ def _scan(file: SegmentFile, carry: Carry, directory: SegmentDirectory) -> Tail:
     return tail
 
 
-def _behind_damage(file: SegmentFile, tail: Tail, end: int) -> Found | None:
+def _behind_damage(file: SegmentFile, tail: Tail, end: int) -> Found[Batch] | None:
     """The next whole frame, if what lies before it is damaged; None if that was never written, or nothing follows.
 
     A power cut may lose a frame that was not synced and keep the next one. The journal then ends before both, as the

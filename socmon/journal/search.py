@@ -7,11 +7,20 @@ detection algorithms", 1993; the polynomial of IEEE 802.3, reflected, as zlib.cr
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from socmon.journal.batch import Batch
-from socmon.journal.frames import HEAD_BYTES, MAX_FRAME_BYTES, MIN_FRAME_BYTES, Head, checksum_of, decode, read_head
+from socmon.journal.frames import (
+    HEAD_BYTES,
+    MAX_FRAME_BYTES,
+    MIN_FRAME_BYTES,
+    Frame,
+    Head,
+    checksum_of,
+    decode,
+    read_head,
+)
 
 _CHUNK_BYTES = 1024 * 1024
 _ANCHOR = b"\0\x9b"  # the highest byte of first_seq, and the array of eleven columns that the payload is
@@ -27,17 +36,20 @@ _SPARE_BYTES = 4 * MAX_FRAME_BYTES
 _EFFORT = 32
 
 
-class Found(NamedTuple):
+BatchT = TypeVar("BatchT", Batch, Frame)
+
+
+class Found(NamedTuple, Generic[BatchT]):
     """A whole frame, and where in its segment it begins and ends."""
 
-    batch: Batch
+    batch: BatchT
     start: int
     end: int
 
 
 def find_frame(
     read: Callable[[int, int], bytes], incarnation: UUID, offset: int, numbers: range, end: int
-) -> Found | None:
+) -> Found[Batch] | None:
     """The first whole frame from `offset` up to `end` whose number is one of `numbers`; None if there is none.
 
     Args:

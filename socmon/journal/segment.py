@@ -21,10 +21,11 @@ import msgspec
 from msgspec import Struct
 
 from socmon.errors import JournalError
+from socmon.journal.batch import Batch
 from socmon.journal.carry import Carry
 from socmon.journal.compressed import CompressedFile
 from socmon.journal.files import File, explained
-from socmon.journal.frames import END_BYTES, HEAD_BYTES, decode, read_head
+from socmon.journal.frames import END_BYTES, HEAD_BYTES, Frame, Head, decode, outline, read_head
 from socmon.journal.search import Found, find_frame
 
 MAGIC = b"socmon journal\n"
@@ -136,20 +137,29 @@ class SegmentFile:
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
 
-    def frame(self, offset: int, number: int, end: int) -> Found | None:
+    def frame(self, offset: int, number: int, end: int) -> Found[Batch] | None:
         """Frame `number`, which begins at `offset`; None where the data end or are damaged.
 
         Args:
             end: nothing behind this offset is looked at.
         """
+        head, payload = self._bytes(offset, end)
+        batch = decode(head, payload, number, self.header.incarnation) if head else None
+        return None if batch is None else Found(batch, offset, offset + HEAD_BYTES + len(payload))
+
+    def raw_frame(self, offset: int, number: int, end: int) -> Found[Frame] | None:
+        """The same, its records not decoded."""
+        head, payload = self._bytes(offset, end)
+        frame = outline(head, payload, number, self.header.incarnation) if head else None
+        return None if frame is None else Found(frame, offset, offset + HEAD_BYTES + len(payload))
+
+    def _bytes(self, offset: int, end: int) -> tuple[Head | None, bytes]:
         head = read_head(self._read(offset, HEAD_BYTES))
         if head is None or offset + head.size > end:
-            return None
-        payload = self._read(offset + HEAD_BYTES, head.size - HEAD_BYTES)
-        batch = decode(head, payload, number, self.header.incarnation)
-        return None if batch is None else Found(batch, offset, offset + head.size)
+            return None, b""
+        return head, self._read(offset + HEAD_BYTES, head.size - HEAD_BYTES)
 
-    def find(self, offset: int, number: int, end: int, below: int = HIGHEST) -> Found | None:
+    def find(self, offset: int, number: int, end: int, below: int = HIGHEST) -> Found[Batch] | None:
         """The first whole frame from `offset` on that is `number` or a later one below `below`; None if none is left.
 
         Args:
@@ -157,7 +167,7 @@ class SegmentFile:
         """
         return find_frame(self._read, self.header.incarnation, offset, range(number, below), end)
 
-    def frames(self, end: int) -> Iterator[Found]:
+    def frames(self, end: int) -> Iterator[Found[Batch]]:
         """All whole frames up to `end`, those behind damage too."""
         number, offset = self.header.first_number, self.header.start.offset
         while found := self.frame(offset, number, end) or self.find(offset, number, end):

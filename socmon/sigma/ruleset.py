@@ -82,6 +82,11 @@ class RuleSet:
         """What is remembered of events that were matched."""
         return self._plans.memory
 
+    @property
+    def parts(self) -> tuple[list[Rule], Mapping[str, Piece], LogSources]:
+        """What it was made of: rules, conditions of the single-event ones by id, log sources."""
+        return self.rules, self._conditions, self._sources
+
     def condition(self, rule_id: str) -> Piece:
         """What fulfils a single-event rule.
 

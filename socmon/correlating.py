@@ -8,29 +8,30 @@ import asyncio
 import copy
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from socmon import failpoints, log, metrics
+from socmon.ahead import Ahead, Taken, look_ahead
 from socmon.detection import Detection
 from socmon.errors import JournalError, StoreError
 from socmon.event import LEVELS, Alert
 from socmon.intake import Intake, until
-from socmon.journal import Batch, Journal
+from socmon.journal import Journal
 from socmon.ledger import Ledger
-from socmon.matching import Matched, Matcher, Unparsed
+from socmon.matching import Matched, Matcher
 from socmon.seen import Clock, Seen, Silence, Sources
-from socmon.sigma.correlator import Correlator, Tally
+from socmon.sigma.correlator import Correlator
 from socmon.store import Checkpoint, Store
+from socmon.telling import Telling
 from socmon.watchdog import Pulse
+from socmon.workers import Asides, Recipe
 
 MAX_UNCOMMITTED = 10_000  # alerts; docs/semantics.md, "Disk full"
 MAX_FAILING_S = 60.0
-_READ_AHEAD = 8  # batches
 _TURN_S = 1.0  # between two turns of reading and of committing, though nothing is new
 _RETRY_S = 1.0
-_MAX_TOLD = 1_000  # sources: peers' addresses can be made up
 
 _log = log.get("correlating")
 
@@ -40,10 +41,11 @@ class Correlating:
 
     Args:
         sources: keeps what is seen of sources.
+        asides: records that are known to do harm.
         stored: called after alerts were committed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  it is the middle of it all
         self,
         *,
         journal: Journal,
@@ -53,6 +55,7 @@ class Correlating:
         checkpoint_s: float,
         stored: Callable[[], None],
         sources: Sources | None = None,
+        asides: Asides | None = None,
     ) -> None:
         self.sources = sources or Sources()
         self._journal = journal
@@ -61,17 +64,18 @@ class Correlating:
         self.detection = detection
         self._matcher = Matcher(detection.rules, assets=detection.assets)
         self._correlator = Correlator(detection.rules.rules, journal.incarnation, detection.limits)
+        self._asides = Asides() if asides is None else asides
+        self._ahead: Ahead | None = None
         self._checkpoint_s = checkpoint_s
         self._stored = stored
         self._ledger = Ledger()
-        self._shown = Tally()  # what the metrics show of the correlator's
         for level in LEVELS:
             metrics.expect_level(level)
         self._unsaved: dict[str, tuple[Alert, list[int]]] = {}  # and the sequences of evidence to store with it
         self._unsaved_state: dict[bytes, bytes | None] = {}
         self._unsaved_sources: dict[Clock, Seen | None] = {}
         self._unsaved_silences: dict[str, Silence | None] = {}
-        self._told_unparsed: set[tuple[str, str]] = set()
+        self._telling = Telling()
         self._work = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -82,7 +86,6 @@ class Correlating:
         self._reading = ThreadPoolExecutor(1, "journal-read")
         self._looking_up = ThreadPoolExecutor(1, "journal-lookup")
         self._moved_s = time.monotonic()
-        self._damaged = 0  # records that this run's reading of the journal found lost
         self.number = 0  # the last journal frame that the state includes
         self.committed = 0  # the last journal frame that a durable checkpoint includes
         self.exchanged = 0  # the last journal frame that was seen by what detection ran by before
@@ -111,7 +114,7 @@ class Correlating:
                 f"restore the journal, or move the store {self._store.path} away to start from the journal alone"
             )
         _fill(self._correlator, checkpoint)
-        self._shown = copy.deepcopy(self._correlator.tally)
+        self._telling.restored(self._correlator)
         self._ledger = checkpoint.ledger
         self.sources.restore(filter(None, checkpoint.sources.values()), filter(None, checkpoint.silences.values()))
         self.number = self.committed = checkpoint.number
@@ -123,23 +126,41 @@ class Correlating:
         if not self.number and kept > 1:
             _log.warning("the journal's beginning was trimmed, starting from its oldest frame", frame=kept)
             self.number = kept - 1
-        reader = self._journal.reader(after=self.number)
         self._intake.detected(self.number)
+        self._ahead = self._look_ahead(self.detection)
         while True:
             self.pulse.beat()
             self._intake.appended.clear()
-            batches = await loop.run_in_executor(self._reading, reader.read, _READ_AHEAD)
+            more = await loop.run_in_executor(self._reading, self._ahead.advance)
             metrics.PIPELINE_LAG.set(self._journal.last_number - self.number)
-            if not batches and self._draining:
-                return
-            if not batches:
+            if not more:
+                self._count_damage(self._ahead.lost())
+                if self._draining:
+                    return
                 await until(self._intake.appended, _TURN_S)
-            self._count_damage(reader.lost_seqs)
-            for batch in batches:
+            while more:
                 async with self._going_on():
                     failpoints.die("journal.appended")
-                    await self._take(batch)
+                    began_s = time.monotonic()
+                    if more := (taken := self._ahead.take()) is not None:
+                        await self._take(taken, began_s)
                 await asyncio.sleep(0)
+
+    def _look_ahead(self, by: Detection) -> Ahead:
+        return look_ahead(
+            self._journal.reader(after=self.number), Recipe(by.rules, by.assets), self._asides, by.workers
+        )
+
+    async def _exchange_ahead(self, by: Detection) -> None:
+        """Let what is not taken in yet be matched by `by`."""
+        if (ahead := self._ahead) is None:
+            return
+        loop = asyncio.get_running_loop()
+        if by.workers == self.detection.workers:
+            await loop.run_in_executor(self._reading, ahead.exchange, Recipe(by.rules, by.assets))
+        else:
+            await loop.run_in_executor(self._reading, ahead.close)
+            self._ahead = self._look_ahead(by)
 
     @asynccontextmanager
     async def _going_on(self) -> AsyncIterator[None]:
@@ -152,22 +173,20 @@ class Correlating:
             self.pulse.beat()
             yield
 
-    async def _take(self, batch: Batch) -> None:
-        began_s = time.monotonic()
-        await self._apply(self._matcher.match(batch))
+    async def _take(self, taken: Taken, began_s: float) -> None:
+        matched = taken.matched
+        self._count_damage(taken.lost + matched.damaged)
+        await self._apply(matched)
         now_us = time.time_ns() // 1000
-        # Backwards, so that the first record of each collector stays.
-        received_us = {record.source.collector: record.received_us for record in reversed(batch.records)}
-        lags_s = {collector: (now_us - moment_us) / 1e6 for collector, moment_us in received_us.items()}
-        metrics.applied(batch.number, time.monotonic() - began_s, lags_s)
+        lags_s = {collector: (now_us - moment_us) / 1e6 for collector, moment_us in matched.received_us.items()}
+        metrics.applied(matched.number, time.monotonic() - began_s, lags_s)
 
     def _count_damage(self, lost: int) -> None:
         """Enter records into the ledger that the disk has lost out of the middle of the journal."""
-        if lost > self._damaged:
-            _log.error("a part of the journal is damaged, its records are lost", records=lost - self._damaged)
-            self._ledger.add_dropped("journal", "damaged", lost - self._damaged)
-            metrics.JOURNAL_DAMAGED.inc(lost - self._damaged)
-            self._damaged = lost
+        if lost > 0:
+            _log.error("a part of the journal is damaged, its records are lost", records=lost)
+            self._ledger.add_dropped("journal", "damaged", lost)
+            metrics.JOURNAL_DAMAGED.inc(lost)
 
     @property
     def stalled_s(self) -> float:
@@ -181,7 +200,9 @@ class Correlating:
         return f"{records} records, {sum(self._correlator.tally.opened.values())} alerts since the journal began"
 
     def shutdown(self) -> None:
-        """Let go of the threads."""
+        """Let go of the threads, and of workers."""
+        if self._ahead is not None:
+            self._reading.submit(self._ahead.close)
         self._reading.shutdown()
         self._looking_up.shutdown()
 
@@ -211,26 +232,12 @@ class Correlating:
         for drop in matched.drops:
             self._ledger.add_dropped(drop.collector, drop.reason, drop.count)
         self.sources.take(matched.number, matched.written_us, matched.sights, matched.own)
-        self._tell_unparsed(matched.samples)
+        self._telling.unparsed(matched.samples)
         self.number = matched.number
         self._moved_s = time.monotonic()
         self._work.set()
         self._intake.detected(self.number)
         metrics.matched(matched.evaluated, matched.unparsed, (rule for m in matched.matches for rule in m.rules))
-
-    def _tell_unparsed(self, samples: Mapping[tuple[str, str], Unparsed]) -> None:
-        """Show the first record of each source that cannot be read, so that somebody can find out why."""
-        for source, sample in samples.items():
-            if source not in self._told_unparsed and len(self._told_unparsed) < _MAX_TOLD:
-                self._told_unparsed.add(source)
-                component, peer = source
-                _log.warning(
-                    "record cannot be parsed, later ones of its source are only counted",
-                    component=component,
-                    source=peer,
-                    seq=sample.seq,
-                    error=sample.error,
-                )
 
     # ── commits ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -290,10 +297,11 @@ class Correlating:
             correlator = Correlator(detection.rules.rules, self._journal.incarnation, detection.limits)
             if checkpoint is not None and checkpoint.incarnation == str(self._journal.incarnation):
                 await asyncio.get_running_loop().run_in_executor(self._looking_up, _fill, correlator, checkpoint)
+            await self._exchange_ahead(detection)
             self.detection = detection
             self._matcher = Matcher(detection.rules, assets=detection.assets)
             self._correlator = correlator
-            self._shown = copy.deepcopy(correlator.tally)
+            self._telling.restored(correlator)
             self.exchanged = self.number
 
     async def _commit(self, *, checkpoint: bool) -> None:
@@ -327,22 +335,8 @@ class Correlating:
         else:
             self.committed = number
             self._unsaved_state, self._unsaved_sources, self._unsaved_silences = {}, {}, {}
-            self._measure_state()
-
-    def _measure_state(self) -> None:
-        tally = self._correlator.tally
-        groups, members = self._correlator.size
-        metrics.CHECKPOINT.set(self.committed)
-        metrics.GROUPS.set(groups)
-        metrics.MEMBERS.set(members)
-        shown, self._shown = self._shown, copy.deepcopy(tally)
-        metrics.LATE_MATCHES.reach(tally.late)
-        metrics.MISSING_GROUP_FIELD.reach(tally.missing_field)
-        metrics.NOT_NUMERIC.reach(tally.not_numeric)
-        metrics.EVICTED_GROUPS.reach(tally.evicted)
-        metrics.ALERTS_REVISED.inc(tally.joined - shown.joined)
-        for level, count in tally.opened.items():
-            metrics.ALERTS_OPENED[level].inc(count - shown.opened.get(level, 0))
+            metrics.CHECKPOINT.set(self.committed)
+            self._telling.measure(self._correlator)
 
     def _take_checkpoint(self, number: int) -> Checkpoint:
         self._unsaved_state.update(self._correlator.take_snapshot())

@@ -37,6 +37,7 @@ from socmon.store import Store
 from socmon.supervisor import Backoff, supervise
 from socmon.verbs import Verbs
 from socmon.watchdog import Watchdog
+from socmon.workers.asides import FILE_NAME, Asides
 
 _TIDY_S = 10.0  # between two looks at the journal's size
 _COLLECTORS_STOP_S = 5.0
@@ -135,6 +136,7 @@ class Daemon:
             sources=Sources(expected),
             checkpoint_s=config.store.checkpoint_s,
             stored=self._stored,
+            asides=Asides(config.state_dir / FILE_NAME, str(self._journal.incarnation)),
         )
         self._deliverings = [
             Delivering(wiring, cast("Any", self._door(wiring)), self._store, config.delivery)

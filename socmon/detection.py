@@ -31,6 +31,7 @@ class Detection:
         assets: None where there is no inventory.
         problems: what was refused of rules, inventory and tables of log sources, `path:line: …`.
         table_problems: those of tables.
+        workers: processes that match; 0 is none.
     """
 
     rules: RuleSet
@@ -38,6 +39,7 @@ class Detection:
     limits: Limits
     problems: tuple[str, ...]
     table_problems: tuple[str, ...] = ()
+    workers: int = 0
 
     def worse_than(self, other: "Detection") -> list[str]:
         """The problems that `other` does not have, in whatever line of their file."""
@@ -71,7 +73,9 @@ def load_detection(config: Config) -> Detection:
         inventory = load_inventory(config.assets.paths)
         assets = Assets(inventory)
         problems += inventory.problems
-    return Detection(rules, assets, limits(config.detection), tuple(problems), tuple(table_problems))
+    return Detection(
+        rules, assets, limits(config.detection), tuple(problems), tuple(table_problems), config.detection.workers
+    )
 
 
 def tell_refused(detection: Detection) -> None:

@@ -1,7 +1,8 @@
 """The second stage: a journal batch → the events that rules match. A pure function of the batch."""
 
 import hashlib
-from collections.abc import MutableSequence, Sequence, Set
+from collections.abc import MutableSequence, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import groupby
 from operator import attrgetter
 
@@ -36,7 +37,7 @@ MAX_EVIDENCE_BYTES = 8192  # of a record: whoever writes long lines must not fil
 
 
 Begun = MutableSequence[int]
-NO_SEQS: Set[int] = frozenset()
+NO_SEQS: AbstractSet[int] = frozenset()
 NOBODY_LOOKS: Begun = [0]
 _HARMFUL = ParseError("it was set aside: matching hung or ended on it; look at it in the journal")
 
@@ -144,7 +145,7 @@ class Matcher:
             fields={name: event.fields[name] for name in names if name in event.fields},
         )
 
-    def match(self, batch: Batch, *, aside: Set[int] = NO_SEQS, begun: Begun = NOBODY_LOOKS) -> Matched:
+    def match(self, batch: Batch, *, aside: AbstractSet[int] = NO_SEQS, begun: Begun = NOBODY_LOOKS) -> Matched:
         """Evaluate every record of `batch` against every rule; one that cannot be parsed is counted, never raised.
 
         Args:
@@ -164,7 +165,7 @@ class Matcher:
         return matched
 
     def _match_run(
-        self, source: Source, records: Sequence[Record], matched: Matched, aside: Set[int], begun: Begun
+        self, source: Source, records: Sequence[Record], matched: Matched, aside: AbstractSet[int], begun: Begun
     ) -> None:
         """Evaluate records of one source, which stand one after another."""
         parse, ask, assets = self.parse, self._rules.match, self._assets

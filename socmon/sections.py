@@ -149,6 +149,13 @@ class DetectionSettings(Settings):
         le=1_000_000_000,
         description="Events held by all groups; a full group drops its oldest.",
     )
+    workers: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="Processes that parse and match beside the daemon; 0 is none, it matches itself. What they find is "
+        "the same.",
+    )
     placeholders: _Placeholders = Field(
         default={},
         description="What `%name%` stands for in values of rules and filters with the modifier `expand`: any of these, "

@@ -1,7 +1,7 @@
 """A worker: `python -m socmon.workers PARENT MARK`, begun by a Pool; not for people.
 
-Standard input brings rules and chunks, standard output takes the answers (see messages.py). It ends with its parent, and
-by nothing that is meant for it: the service manager sends SIGTERM to all processes of the daemon.
+Standard input brings rules and chunks, standard output takes the answers (see messages.py). It ends with its parent,
+and by nothing that is meant for that: the service manager sends SIGTERM to all processes of the daemon.
 """
 
 import ctypes

@@ -5,7 +5,7 @@ One JSON object a line: `incarnation` (of the journal), `seq`, `component`, `sou
 
 import os
 import time
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import msgspec
@@ -49,7 +49,7 @@ class Asides:
     def __len__(self) -> int:
         return len(self._known)
 
-    def within(self, first_seq: int, next_seq: int) -> Set[int]:
+    def within(self, first_seq: int, next_seq: int) -> AbstractSet[int]:
         """Those from `first_seq` up to `next_seq`, that one left out."""
         if not self._known:
             return NO_SEQS

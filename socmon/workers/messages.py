@@ -2,11 +2,12 @@
 
     u8 kind, u64 token, u32 length of the body       little-endian
 
-To a worker: RULES (a packed recipe), CHUNK (a frame of the journal, see Task). From it, in the same order, with the same
-token: READY, MATCHED (MessagePack of Answer). Nothing of what comes from a worker is unpickled: it reads strangers' bytes.
+To a worker: RULES (a packed recipe), CHUNK (a frame of the journal, see `task`). From it, in the same order, with the
+same token: READY, MATCHED (MessagePack of Answer). Nothing that comes from a worker is unpickled: it reads strangers'
+bytes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from struct import Struct as Layout
 
 import msgspec
@@ -37,7 +38,7 @@ class LeftOut(Struct, array_like=True, frozen=True):
 
     place: int
     seq: int
-    rules: list[str]
+    rules: Sequence[str]
     high_us: int
 
 

@@ -60,7 +60,7 @@ class Pool:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.ended = self.hung = self.redone = 0
-        self._asides = asides or Asides()
+        self._asides = Asides() if asides is None else asides
         self._limits = limits or Limits()
         self._clock = clock
         self._slots = [Slot() for _ in range(size)]
@@ -100,6 +100,11 @@ class Pool:
     def pids(self) -> list[int]:
         """Process ids of the workers that run."""
         return [slot.process.pid for slot in self._slots if slot.process is not None]
+
+    @property
+    def ready(self) -> bool:
+        """Whether every worker has its rules."""
+        return all(slot.ready for slot in self._slots)
 
     @property
     def waiting(self) -> int:
@@ -168,9 +173,10 @@ class Pool:
         metrics.WORKERS_RUNNING.set(0)
 
     def _use(self, recipe: Recipe) -> None:
-        self._assets = recipe.assets
         self._packed = recipe.pack()
-        self._matchers = [recipe.matcher(undated=undated) for undated in (False, True)]
+        self._assets = recipe.assets
+        apart = recipe.apart()
+        self._matchers = [apart.matcher(undated=undated) for undated in (False, True)]
 
     # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -204,24 +210,23 @@ class Pool:
                 self._send(min(free, key=lambda slot: len(slot.given)), CHUNK, chunk, *body)
 
     def _send(self, slot: Slot, kind: int, chunk: Chunk | None, *body: bytes) -> None:
-        assert slot.process is not None
         self._token += 1
         slot.given.append((self._token, chunk))
         try:
-            slot.process.send(kind, self._token, *body)
+            slot.worker.send(kind, self._token, *body)
         except GoneError:
             return  # its end is read from its answers
         self._register(slot)
 
     def _register(self, slot: Slot) -> None:
         """Wait for its pipe to take more, if there is more."""
-        assert slot.process is not None
-        wanted = slot.process.unsent
-        known = slot.process.sink in self._selector.get_map()
+        worker = slot.worker
+        wanted = worker.unsent
+        known = worker.sink in self._selector.get_map()
         if wanted and not known:
-            self._selector.register(slot.process.sink, selectors.EVENT_WRITE, slot)
+            self._selector.register(worker.sink, selectors.EVENT_WRITE, slot)
         elif known and not wanted:
-            self._selector.unregister(slot.process.sink)
+            self._selector.unregister(worker.sink)
 
     def _unregister(self, process: Process) -> None:
         for end in (process.source, process.sink):
@@ -229,10 +234,9 @@ class Pool:
                 self._selector.unregister(end)
 
     def _serve(self, slot: Slot, events: int) -> None:
-        assert slot.process is not None
         try:
             if events & selectors.EVENT_WRITE:
-                slot.process.flush()
+                slot.worker.flush()
                 self._register(slot)
             if events & selectors.EVENT_READ:
                 self._take_in(slot)
@@ -241,8 +245,7 @@ class Pool:
 
     def _take_in(self, slot: Slot) -> None:
         """Raises GoneError, or what an answer that is none makes."""
-        assert slot.process is not None
-        for kind, token, body in slot.process.receive():
+        for kind, token, body in slot.worker.receive():
             wanted, chunk = slot.answered()
             if token != wanted or kind != (READY if chunk is None else MATCHED):
                 raise GoneError("the worker answers what nobody asked")
@@ -268,8 +271,7 @@ class Pool:
 
     def _lose(self, slot: Slot, hung: str) -> None:
         """Replace a worker that has ended or hangs; what it had goes to others."""
-        process = slot.process
-        assert process is not None
+        process = slot.worker
         mark, how = process.mark, f"it {hung}" if hung else ""
         self._unregister(process)
         process.end(gone=not hung)
@@ -289,11 +291,10 @@ class Pool:
         slot.vacate(self._clock())
 
     def _set_aside(self, chunk: Chunk, seq: int, why: str) -> None:
-        batch = chunk.frame.batch()
-        assert batch is not None  # a record of it was begun
         chunk.aside.add(seq)
         chunk.blamed = (0, 0)
-        self._asides.add(batch.records[seq - batch.first_seq], why)
+        if batch := chunk.frame.batch():
+            self._asides.add(batch.records[seq - batch.first_seq], why)
 
     def _match_alone(self) -> None:
         """Match one chunk here where no worker can be started, or each ends on it and no record is to blame."""

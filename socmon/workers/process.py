@@ -1,4 +1,4 @@
-"""One worker as its parent sees it: started, written to, read from, looked at, ended; nothing here ever waits for it."""
+"""One worker as its parent sees it: started, written to, read from, looked at, ended; but for the end nothing waits."""
 
 import fcntl
 import mmap
@@ -9,6 +9,7 @@ import sys
 import time
 from collections import deque
 from contextlib import suppress
+from typing import IO, cast
 
 from socmon.errors import SocmonError
 from socmon.workers.messages import HEAD, MAX_BODY_BYTES
@@ -47,10 +48,9 @@ class Process:
             self._process = _started(mark)
         finally:
             os.close(mark)
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self.pid = self._process.pid
-        self.sink, self.source = self._process.stdin.fileno(), self._process.stdout.fileno()
+        self._ends = cast("tuple[IO[bytes], IO[bytes]]", (self._process.stdin, self._process.stdout))
+        self.sink, self.source = (end.fileno() for end in self._ends)
         for end in (self.sink, self.source):
             os.set_blocking(end, False)
             with suppress(OSError):  # the user has too many such pipes: it works with a small one
@@ -138,10 +138,9 @@ class Process:
         self._process.kill()
         with suppress(subprocess.TimeoutExpired):  # a disk that does not answer holds it: init has it later
             self._process.wait(_END_S)
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with suppress(OSError):
-                    stream.close()
+        for end in self._ends:
+            with suppress(OSError):
+                end.close()
         self._mark.close()
 
 

@@ -23,18 +23,21 @@ class Recipe:
     ) -> None:
         self.assets = assets
         self._rules = rules
-        # Of its own: the parent's is told of unknown hosts in the order of the journal.
-        self._assets = Assets(assets.inventory) if assets else None
         self._live = live
         self._year = year
 
     def matcher(self, *, undated: bool = False, kind: type[Matcher] = Matcher) -> Matcher:
         """A matcher by it."""
-        return kind(self._rules, live=self._live, year=self._year, undated=undated, assets=self._assets)
+        return kind(self._rules, live=self._live, year=self._year, undated=undated, assets=self.assets)
+
+    def apart(self) -> Self:
+        """The same with an inventory of its own: the parent's is told of hosts in the order of the journal alone."""
+        assets = Assets(self.assets.inventory) if self.assets else None
+        return type(self)(self._rules, assets, live=self._live, year=self._year)
 
     def pack(self) -> bytes:
         """As bytes, for `unpack` in a worker of this very program. Takes a second for thousands of rules."""
-        inventory = self._assets.inventory if self._assets else None
+        inventory = self.assets.inventory if self.assets else None
         return pickle.dumps((packed(self._rules), inventory, self._live, self._year), pickle.HIGHEST_PROTOCOL)
 
     @classmethod

@@ -1,7 +1,7 @@
 """One place for a worker: who works there, on what, since when, and when the next one may begin."""
 
 from collections import deque
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 
 from msgspec import Struct
 
@@ -41,7 +41,7 @@ class Chunk:
         blamed: sequence of the record that a worker has ended on, 0 where it was at none; and how often in a row.
     """
 
-    def __init__(self, frame: Frame, aside: Set[int], *, undated: bool) -> None:
+    def __init__(self, frame: Frame, aside: AbstractSet[int], *, undated: bool) -> None:
         self.frame = frame
         self.undated = undated
         self.aside = set(aside)
@@ -78,6 +78,13 @@ class Slot:
         self._answers = 0
         self._seen: tuple[int, int, int] = (0, 0, 0)
         self._seen_used_s = self._seen_s = 0.0
+
+    @property
+    def worker(self) -> Process:
+        """Who works here. Raises GoneError while nobody does."""
+        if self.process is None:
+            raise GoneError("nobody works here")
+        return self.process
 
     @property
     def chunks(self) -> list[Chunk]:

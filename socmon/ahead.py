@@ -1,7 +1,7 @@
-"""Ahead of correlating: the journal is read and matched, here or by workers; what it came to is taken frame by frame.
+"""Ahead of correlating: the journal is read, and matched where there are workers; it is taken frame by frame.
 
-Both ways give the same, in the order of the journal. What was matched and not taken yet is matched again when the rules
-are exchanged, so each frame is seen by the rules in force when it is taken.
+Both ways come to the same, in the order of the journal. What was matched and not taken yet is matched again when the
+rules are exchanged, so each frame is seen by the rules in force when it is taken.
 """
 
 from collections import deque
@@ -21,9 +21,9 @@ T = TypeVar("T")
 
 
 class Taken(NamedTuple):
-    """What a frame came to, and how many records before it are lost, as reading the journal has found."""
+    """The next frame, or what workers have found in it; and how many records before it are lost, as reading found."""
 
-    matched: Matched
+    frame: Batch | Matched
     lost: int
 
 
@@ -38,7 +38,7 @@ class Ahead(Protocol):
         """
 
     def take(self) -> Taken | None:
-        """What the next frame came to; None while that is not known."""
+        """The next frame; None while it is not there."""
 
     def lost(self) -> int:
         """Records found lost behind the last frame read, and not told yet."""
@@ -51,14 +51,12 @@ class Ahead(Protocol):
 
 
 class Inline:
-    """Matches in this process, where it is taken."""
+    """Only reads: who takes a frame matches it."""
 
-    def __init__(self, reader: Reader, recipe: Recipe, asides: Asides) -> None:
+    def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._asides = asides
         self._losses = _Losses(reader)
         self._batches: deque[tuple[Batch, int]] = deque()
-        self.exchange(recipe)
 
     def advance(self) -> bool:
         """See Ahead."""
@@ -70,17 +68,14 @@ class Inline:
         """See Ahead."""
         if not self._batches:
             return None
-        batch, lost = self._batches.popleft()
-        aside = self._asides.within(batch.first_seq, batch.next_seq)
-        return Taken(self._matcher.match(batch, aside=aside), lost)
+        return Taken(*self._batches.popleft())
 
     def lost(self) -> int:
         """See Ahead."""
         return self._losses.new()
 
     def exchange(self, recipe: Recipe) -> None:
-        """See Ahead."""
-        self._matcher = recipe.matcher()
+        """See Ahead: nothing was matched."""
 
     def close(self) -> None:
         """See Ahead."""
@@ -132,9 +127,9 @@ class Spread:
 
 
 def look_ahead(reader: Reader, recipe: Recipe, asides: Asides, workers: int) -> Ahead:
-    """By so many workers; 0 matches here."""
+    """By so many workers; 0 leaves it to who takes."""
     metrics.WORKERS_WANTED.set(workers)
-    return Spread(reader, recipe, asides, workers) if workers else Inline(reader, recipe, asides)
+    return Spread(reader, recipe, asides, workers) if workers else Inline(reader)
 
 
 class _Losses:

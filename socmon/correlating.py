@@ -18,7 +18,7 @@ from socmon.detection import Detection
 from socmon.errors import JournalError, StoreError
 from socmon.event import LEVELS, Alert
 from socmon.intake import Intake, until
-from socmon.journal import Journal
+from socmon.journal import Batch, Journal
 from socmon.ledger import Ledger
 from socmon.matching import Matched, Matcher
 from socmon.seen import Clock, Seen, Silence, Sources
@@ -174,12 +174,17 @@ class Correlating:
             yield
 
     async def _take(self, taken: Taken, began_s: float) -> None:
-        matched = taken.matched
+        matched = self._matched(taken.frame)
         self._count_damage(taken.lost + matched.damaged)
         await self._apply(matched)
         now_us = time.time_ns() // 1000
         lags_s = {collector: (now_us - moment_us) / 1e6 for collector, moment_us in matched.received_us.items()}
         metrics.applied(matched.number, time.monotonic() - began_s, lags_s)
+
+    def _matched(self, frame: Batch | Matched) -> Matched:
+        if isinstance(frame, Matched):
+            return frame
+        return self._matcher.match(frame, aside=self._asides.within(frame.first_seq, frame.next_seq))
 
     def _count_damage(self, lost: int) -> None:
         """Enter records into the ledger that the disk has lost out of the middle of the journal."""

@@ -61,10 +61,12 @@ def told(matched: Sequence[Matched]) -> list[Matched]:
     return list(matched)
 
 
-def inline(given: Sequence[Batch], assets: Assets | None = None, **aside: frozenset[int]) -> list[Matched]:
+def inline(
+    given: Sequence[Batch], assets: Assets | None = None, *, aside: frozenset[int] = frozenset()
+) -> list[Matched]:
     """What one Matcher makes of them."""
     matcher = Matcher(RULES, assets=assets)
-    return told([matcher.match(batch, **aside) for batch in given])
+    return told([matcher.match(batch, aside=aside) for batch in given])
 
 
 def frames(given: Sequence[Batch]) -> list[Frame]:

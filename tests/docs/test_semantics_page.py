@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SECTIONS = {
     "docs/semantics.md": [
-        "Durability order", "Journal batch", "Ledger", "Quotas", "Dating", "Agency and system", "Correlation",
-        "Alert identity and joining", "Evidence",
+        "Durability order", "Journal batch", "Ledger", "Quotas", "Dating", "Agency and system", "Set aside",
+        "Correlation", "Alert identity and joining", "Evidence",
         "Release and delivery", "Triage", "Disk full", "Exactness across runs", "Field names",
     ],
     "docs/rules.md": [

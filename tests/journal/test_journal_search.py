@@ -18,7 +18,7 @@ def frame(number: int, *, size_bytes: int = 40) -> tuple[Batch, bytes]:
     return numbered, encode(numbered, INCARNATION)[:-END_BYTES]
 
 
-def find(data: bytes, numbers: range, offset: int = 0) -> Found | None:
+def find(data: bytes, numbers: range, offset: int = 0) -> Found[Batch] | None:
     return find_frame(lambda at, size: data[at : at + size], INCARNATION, offset, numbers, len(data))
 
 

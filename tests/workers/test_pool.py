@@ -17,7 +17,7 @@ from workers_kit import BIG, INVENTORY, NOW_US, RULES, batches, frames, harmful,
 from socmon.enrich import Assets
 from socmon.event import Record, Source
 from socmon.journal import Batch, Frame
-from socmon.matching import Matcher
+from socmon.matching import Matched, Matcher
 from socmon.sigma.ruleset import parse_rules
 from socmon.workers import Asides, Pool, Recipe
 from socmon.workers.messages import answer, read_answer
@@ -166,7 +166,7 @@ def test_a_worker_that_sleeps_is_replaced_and_no_record_is_blamed() -> None:
             now_s[0] += 4
             pool.step(0)
         assert pool.hung == 1
-        found = []
+        found: list[Matched] = []
         while pool.waiting:
             now_s[0] += 0.01
             pool.step()
@@ -179,7 +179,7 @@ def test_a_worker_that_sleeps_is_replaced_and_no_record_is_blamed() -> None:
 def test_what_was_not_taken_before_an_exchange_is_matched_by_the_new_rules() -> None:
     given = batches()
     new = parse_rules("any.yml", ANY)
-    found = []
+    found: list[Matched] = []
     with Pool(2, Recipe(RULES)) as pool:
         ready(pool)
         left = iter(frames(given))

@@ -39,6 +39,10 @@ bench: venv
 	$(BIN)/python -m bench.udp_burst.run
 	$(BIN)/python -m bench.capture.run
 	$(BIN)/python -m bench.packets.run
+	$(BIN)/python -m bench.engine.run
+	$(BIN)/python -m bench.regex.run
+	$(BIN)/python -m bench.bounded.run
+	$(BIN)/python -m bench.end_to_end.run
 
 conformance: venv
 	$(BIN)/python -m bench.conformance.run

@@ -84,6 +84,18 @@ def all_rules(*, with_shipped: bool = False) -> RuleSet:
     return rule_set(loader, shipped_log_sources())
 
 
+def unpacked_rules(folder: Path) -> int:
+    """Write the same rules as files below `folder`; how many files."""
+    if not ARCHIVE.is_file():
+        sys.exit(f"no {ARCHIVE}; set SOCMON_DATA to the folder of real data")
+    files = list(files_of(*ACTIVE))
+    for name, content in files:
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return len(files)
+
+
 def fresh(rules: RuleSet) -> RuleSet:
     """The same rules, as if they had been loaded just now: nothing is remembered of any event."""
     conditions = {rule.id: rules.condition(rule.id) for rule in rules.rules if rule.correlation is None}

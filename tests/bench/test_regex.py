@@ -28,7 +28,7 @@ def test_hostile_texts_are_64_kb_and_hold_what_the_expression_has() -> None:
     texts = dict(hostile(r"foo.*bar\d"))
 
     assert all(BYTES - 64 <= len(text.encode()) <= BYTES for text in texts.values())
-    assert len(set(texts.values())) == len(texts) > 20
+    assert len(set(texts.values())) > 20
     assert texts["'bar1' again and again"].startswith("bar1bar1")
     nearly = texts["nothing, then all its parts but for the last character"]
     assert nearly.endswith("fooxbar")

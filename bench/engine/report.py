@@ -28,6 +28,7 @@ DEMANDED = {
     ("unseen", "decode, unseen"): 0.25,
 }
 WORKERS = 1.8  # two workers to one
+NO_WORKERS = "Two workers were not raced with one: that takes two processors, and matching in processes.\n"
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,15 @@ class Found:
     """What one run found.
 
     Attributes:
-        workers: two workers to one, round by round; empty where workers were not raced.
+        workers: two workers to one, round by round; empty where there are none, or one processor only.
+        workers_agree: one and two workers gave the same answers.
     """
 
     rules: int
     lines: Lines
     rounds: Sequence[Round]
     workers: Sequence[float] = ()
+    workers_agree: bool = True
 
     def rate(self, name: str) -> Spread:
         """Events a CPU second."""
@@ -68,7 +71,7 @@ class Found:
         for number, one in enumerate(self.rounds[1:], 2):
             if one.answers != self.rounds[0].answers:
                 told.append(f"round {number} has other answers than round 1")
-        return told
+        return told if self.workers_agree else [*told, "one worker and two have other answers"]
 
     @property
     def problems(self) -> list[str]:
@@ -121,6 +124,7 @@ Pairs of event and rule that match: {pairs}. Engine, naive engine and all rounds
 | ratio, within a round | least | median | most | demanded | |
 |---|---|---|---|---|---|
 {"".join(_ratio_row(name, *ratio) for name, ratio in found.ratios.items())}
+{"" if found.workers else NO_WORKERS}
 Events per CPU second:
 
 | | least | median | most |

@@ -11,7 +11,7 @@ import argparse
 import os
 import sys
 
-from bench.engine import report
+from bench.engine import report, workers
 from bench.engine.hostile import Spoiler
 from bench.engine.inputs import all_rules, chosen, events_file
 from bench.engine.passes import Lines, Round, raced
@@ -32,7 +32,8 @@ def main() -> None:
     options.add_argument("--naive", type=int, default=NAIVE)
     asked = options.parse_args()
     path = events_file(asked.data)
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    everywhere = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(everywhere)})
     rules = all_rules()
     events = chosen(path, asked.events, asked.naive)
     hostile = list(Spoiler(rules).spoiled(events.other))
@@ -41,7 +42,9 @@ def main() -> None:
     for number in range(1, asked.rounds + 1):
         rounds.append(raced(rules, lines))
         show(number, rounds[-1])
-    found = report.Found(len(rules.rules), lines, rounds)
+    os.sched_setaffinity(0, everywhere)
+    by_two, agree = workers.ratios(rules, lines.warm, asked.rounds) if workers.there() else ([], True)
+    found = report.Found(len(rules.rules), lines, rounds, by_two, workers_agree=agree)
     print(report.as_markdown(found))
     for problem in found.problems:
         print(problem)

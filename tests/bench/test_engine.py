@@ -49,6 +49,8 @@ def test_a_small_race_has_identical_matches_and_a_whole_report() -> None:
     assert set(told["events_per_cpu_second"]) == set(report.LABELS) == set(rounds[0].rates)
     assert told["events_of_naive"] == {"warm": 10, "unseen": 10, "hostile": 10}
     page = report.as_markdown(found)
+    assert report.NO_WORKERS in page
+    assert report.NO_WORKERS not in report.as_markdown(replace(found, workers=[1.9]))
     assert page.count("| reached |") + page.count("NOT REACHED") == len(report.DEMANDED)
     assert "all the same" in page
 
@@ -78,6 +80,7 @@ def test_what_is_not_reached_or_differs_is_named() -> None:
     assert replace(found, rounds=[*found.rounds, other]).problems == [
         "DIFFERENT: round 4 has other answers than round 1"
     ]
+    assert replace(found, workers_agree=False).problems == ["DIFFERENT: one worker and two have other answers"]
     assert "NOT REACHED: 2 workers / 1 worker is 1.7, not 1.8" in replace(found, workers=[1.6, 1.7, 1.9]).problems
 
 

@@ -152,9 +152,10 @@ class Daemon:
         self._watch = Watch(
             expected, intake=self._intake, journal=self._journal, correlating=self._correlating, store=self._store
         )
-        self._reloading = Reloading(config, detection, self._correlating, self._manager)
+        own = Own(self._intake, self._journal)
+        self._reloading = Reloading(config, detection, correlating=self._correlating, manager=self._manager, own=own)
         verbs = Verbs(
-            own=Own(self._intake, self._journal),
+            own=own,
             store=self._store,
             deliverings=self._deliverings,
             rules=lambda: self._correlating.detection.rules,

@@ -1,6 +1,10 @@
-"""The configuration read anew while the daemon runs: what detection runs by is exchanged, or all stays as it is."""
+"""The configuration read anew while the daemon runs: what detection runs by is exchanged, or all stays as it is.
+
+A reload that changed nothing is told by a record of socmon's own; rules/socmon/reload_failed.yml makes an alert of it.
+"""
 
 import asyncio
+import re
 import time
 from dataclasses import fields
 from typing import Any
@@ -11,8 +15,16 @@ from socmon import log, metrics
 from socmon.config import Config, Wiring, load
 from socmon.correlating import Correlating
 from socmon.detection import SECTIONS, Detection, load_detection, tell_refused
-from socmon.errors import ConfigError, SocmonError
+from socmon.errors import ConfigError, JournalError, SocmonError
+from socmon.intake import until
 from socmon.notify import Manager
+from socmon.own import Own
+
+SERVICE = "reload"
+TELL_AGAIN_S = 5.0  # between two tries to journal a record, each of which may take as long
+_PLACE = re.compile(r"([^\n]{1,200}?:[0-9]+): ")
+_MOST_PLACES = 3
+_MOST_ACTORS = 200  # characters
 
 _log = log.get("reload")
 
@@ -49,11 +61,15 @@ class Reloading:
         detection: what was made of it.
     """
 
-    def __init__(self, config: Config, detection: Detection, correlating: Correlating, manager: Manager) -> None:
+    def __init__(
+        self, config: Config, detection: Detection, *, correlating: Correlating, manager: Manager, own: Own
+    ) -> None:
         self._started_with = config
         self._detection = detection
         self._correlating = correlating
         self._manager = manager
+        self._own = own
+        self._untold: dict[str, str] | None = None  # the fields of a record that could not be journalled yet
         self._asked = asyncio.Event()
         self._actors: dict[str, None] = {}
         self._answer: asyncio.Future[Reloaded] | None = None
@@ -70,15 +86,37 @@ class Reloading:
     async def run(self) -> None:
         """Reload whenever asked, until cancelled."""
         while True:
-            await self._asked.wait()
-            self._asked.clear()
-            answer, self._answer = self._answer, None
-            actors, self._actors = list(self._actors), {}
-            self._manager.reloading()
-            reloaded = await self._reload(actors)
-            self._manager.ready()
-            if answer is not None and not answer.done():
-                answer.set_result(reloaded)
+            if self._untold is None:
+                await self._asked.wait()
+            if self._untold is None or await until(self._asked, TELL_AGAIN_S):
+                await self._answer_all()
+            if self._untold is not None:
+                await self._tell(self._untold)
+
+    async def _answer_all(self) -> None:
+        """One reload for all who asked by now."""
+        self._asked.clear()
+        answer, self._answer = self._answer, None
+        actors, self._actors = list(self._actors), {}
+        self._manager.reloading()
+        reloaded = await self._reload(actors)
+        self._manager.ready()
+        if answer is not None and not answer.done():
+            answer.set_result(reloaded)
+        self._untold = None if reloaded.ok else _told_of(reloaded, actors)
+
+    async def _tell(self, fields: dict[str, str]) -> None:
+        """Journal the record of a failed reload; one that cannot be journalled is tried again while it is the last."""
+        count = int(fields["problems"])
+        message = f"configuration not reloaded, what runs is kept: {count} problem{'s' if count > 1 else ''}"
+        try:
+            async with asyncio.timeout(TELL_AGAIN_S):
+                await self._own.write(SERVICE, message, fields)
+        except (JournalError, TimeoutError) as error:
+            reason = str(error) or f"the journal took nothing for {TELL_AGAIN_S:g} s"
+            _log.warning("a failed reload cannot be journalled now, will try again", error=reason)
+        else:
+            self._untold = None
 
     async def _reload(self, actors: list[str]) -> Reloaded:
         _log.info("configuration reload asked for", actors=actors)
@@ -131,6 +169,20 @@ class Reloading:
         if needs_restart:
             _log.warning("options changed that need a restart, they are not in force", options=needs_restart)
         return reloaded
+
+
+def _told_of(reloaded: Reloaded, actors: list[str]) -> dict[str, str]:
+    """What rules read of a failed reload, and destinations get to see: the places of problems, never what stands there.
+
+    A problem quotes the configuration, where somebody may have put a password into the wrong line.
+    """
+    places = [found[1] for problem in reloaded.problems if (found := _PLACE.match(problem))]
+    return {
+        "state": "refused" if reloaded.invalid else "failed",
+        "actors": ", ".join(actors)[:_MOST_ACTORS],
+        "problems": str(len(reloaded.problems)),
+        "places": " ".join(dict.fromkeys(places[:_MOST_PLACES])),
+    }
 
 
 def _succeeded() -> None:

@@ -14,6 +14,7 @@ from socmon.sections import DetectionSettings
 from socmon.sigma import RuleSet, load_rules
 from socmon.sigma.joining import Limits
 from socmon.sigma.logsource_files import load_log_sources
+from socmon.sigma.rule_cache import RuleCache, cache_folder
 
 # The sections that it is made from; what else is configured stays as it is until the daemon is started again.
 SECTIONS = ("rules", "assets", "detection")
@@ -32,6 +33,7 @@ class Detection:
         problems: what was refused of rules, inventory and tables of log sources, `path:line: …`.
         table_problems: those of tables.
         workers: processes that match; 0 is none.
+        distrusted: what others could have written of the cache of rules, which so was not used, and why.
     """
 
     rules: RuleSet
@@ -40,6 +42,7 @@ class Detection:
     problems: tuple[str, ...]
     table_problems: tuple[str, ...] = ()
     workers: int = 0
+    distrusted: str | None = None
 
     def worse_than(self, other: "Detection") -> list[str]:
         """The problems that `other` does not have, in whatever line of their file."""
@@ -52,21 +55,38 @@ def rule_paths(config: Config) -> list[Path]:
     return [*([shipped("rules")] if config.rules.shipped else []), *config.rules.paths]
 
 
-def configured_rules(config: Config | None, more: Iterable[Path] = ()) -> tuple[RuleSet, list[str]]:
+def rule_cache(config: Config | None) -> RuleCache | None:
+    """Where what rule files state is kept from one start to the next."""
+    folder = cache_folder(config.state_dir if config else None)
+    return RuleCache(folder) if folder else None
+
+
+def configured_rules(
+    config: Config | None, more: Iterable[Path] = (), *, cache: RuleCache | None = None
+) -> tuple[RuleSet, list[str]]:
     """A configuration's rules and those at `more`, and what is wrong with its tables of log sources, `path:line: …`.
 
     Without a configuration they are those that ship with socmon.
+
+    Args:
+        cache: None for `rule_cache` of the configuration.
     """
+    cache = cache or rule_cache(config)
     if config is None:
-        return load_rules([shipped("rules"), *more]), []
+        return load_rules([shipped("rules"), *more], cache=cache), []
     sources, problems = load_log_sources(config.detection.logsources)
     placeholders = config.detection.placeholders
-    return load_rules([*rule_paths(config), *more], placeholders=placeholders, sources=sources), problems
+    rules = load_rules([*rule_paths(config), *more], placeholders=placeholders, sources=sources, cache=cache)
+    return rules, problems
 
 
 def load_detection(config: Config) -> Detection:
-    """Load it; what cannot be used is among the problems, the others go on. Takes seconds: not for the event loop."""
-    rules, table_problems = configured_rules(config)
+    """Load it; what cannot be used is among the problems, the others go on.
+
+    Takes seconds where rules are new: not for the event loop.
+    """
+    cache = rule_cache(config)
+    rules, table_problems = configured_rules(config, cache=cache)
     problems = [*table_problems, *(str(error) for error in rules.errors)]
     assets = None
     if config.assets.paths:
@@ -74,7 +94,13 @@ def load_detection(config: Config) -> Detection:
         assets = Assets(inventory)
         problems += inventory.problems
     return Detection(
-        rules, assets, limits(config.detection), tuple(problems), tuple(table_problems), config.detection.workers
+        rules,
+        assets,
+        limits(config.detection),
+        tuple(problems),
+        tuple(table_problems),
+        workers=config.detection.workers,
+        distrusted=cache.distrusted if cache else None,
     )
 
 
@@ -82,6 +108,8 @@ def tell_refused(detection: Detection) -> None:
     """Log what was refused, or may not be meant so, and show how much runs."""
     metrics.RULES_LOADED.set(len(detection.rules.rules))
     metrics.RULES_REFUSED.set(len(detection.rules.errors))
+    if detection.distrusted:
+        _log.warning("cache of rules not used, others could have written it", cache=detection.distrusted)
     rules = {str(error) for error in detection.rules.errors}
     for problem in detection.problems:
         if problem in rules:

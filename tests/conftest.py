@@ -1,6 +1,7 @@
 """For every test: fixed examples, nothing of the session outside; with SOCMON_NO_SKIPS no skip that can be helped."""
 
 import os
+import tempfile
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -30,6 +31,9 @@ for name in ("no_proxy", "NO_PROXY"):
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Nor need each read the system's authorities, which aiohttp does when it is imported: the tests have their own.
 os.environ["SSL_CERT_FILE"] = os.devnull
+# What commands without a state directory of their own keep of rules is not the person's who runs the tests.
+_caches = tempfile.TemporaryDirectory(prefix="socmon-caches-")
+os.environ["XDG_CACHE_HOME"] = _caches.name
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(Path(__file__).with_name("installed")), *filter(None, [os.environ.get("PYTHONPATH")])]
 )

@@ -77,12 +77,13 @@ def command(
     to its end, or events could not be correlated. What could be used has run all the same.
     """
     from socmon.cli.configured import configured
+    from socmon.detection import rule_cache
     from socmon.enrich import Assets, load_inventory
     from socmon.garbage import settle
     from socmon.replaying import Replay
     from socmon.sigma import load_rules
     from socmon.sigma.logsource_files import load_log_sources
-    from socmon.sigma.placeholders import NO_PLACEHOLDERS
+    from socmon.sigma.stated import NO_PLACEHOLDERS
 
     for name in files:
         _check(name)
@@ -90,7 +91,8 @@ def command(
     placeholders = NO_PLACEHOLDERS if config is None else config.detection.placeholders
     tables = [] if config is None else config.detection.logsources
     sources, table_problems = load_log_sources([*tables, *table_paths])
-    rules = load_rules(rule_paths or [shipped("rules")], placeholders=placeholders, sources=sources)
+    paths = rule_paths or [shipped("rules")]
+    rules = load_rules(paths, placeholders=placeholders, sources=sources, cache=rule_cache(config))
     tell_refused(options, rules, table_problems)
     if not rules.rules:
         raise ConfigError(["no rule could be loaded; name a folder with Sigma rules by --rules"])

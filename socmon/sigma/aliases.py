@@ -6,8 +6,8 @@ pySigma asks neither whether the rules are there nor what kind of names these ar
 from collections.abc import Mapping, Sequence
 
 from socmon.sigma.conditions import SECTION
-from socmon.sigma.documents import Place, RefusedError
 from socmon.sigma.rule import Alias, Rule
+from socmon.sigma.stated import Place, RefusedError
 
 _PLACE = (SECTION, "aliases")
 _EXAMPLE = "as in `ip: {rule_a: src_ip, rule_b: dst_ip}`"

@@ -9,53 +9,49 @@ from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 
 from msgspec import structs
-from sigma.correlations import SigmaCorrelationRule
 
-from socmon.event import LogSource
 from socmon.sigma.correlations import correlation_of, references
-from socmon.sigma.documents import Document, Place, RefusedError
-from socmon.sigma.metadata import describe, rule_id
 from socmon.sigma.rule import Rule
+from socmon.sigma.stated import Origin, Place, RefusedError, StatedCorrelation, content_hash
 
-_Find = Callable[[str], Rule | SigmaCorrelationRule | None]
-_Stated = tuple[Document, SigmaCorrelationRule]
+_Find = Callable[[str], Rule | StatedCorrelation | None]
 _MAX_SHOWN = 6  # of the correlations in a circle
 
 
 class Chains:
-    """Makes rules of parsed correlations.
+    """Makes rules of stated correlations.
 
     Args:
-        stated: every correlation that pySigma could parse, with its document.
-        find: gives the loaded rule, or the parsed correlation, with an id or name.
+        stated: every correlation that could be read.
+        find: gives the loaded rule, or the stated correlation, with an id or name.
 
     Attributes:
-        refused: the documents that make no rule, and why.
+        refused: where those stand that make no rule, and why.
     """
 
-    def __init__(self, stated: Sequence[_Stated], find: _Find) -> None:
-        self.refused: list[tuple[Document, RefusedError]] = []
+    def __init__(self, stated: Sequence[StatedCorrelation], find: _Find) -> None:
+        self.refused: list[tuple[Origin, RefusedError]] = []
         self._find = find
-        self._stated = {id(parsed): (document, parsed) for document, parsed in stated}
-        self._named = {id(parsed): self._references(document) for document, parsed in stated}
+        self._stated = {id(one): one for one in stated}
+        self._named = {id(one): self._references(one) for one in stated}
         self._rules: dict[int, Rule | None] = {}  # None: refused
         circling = set(self._named)
         for one in self._in_order():
             circling.discard(one)
-            self._make(*self._stated[one])
-        for document, parsed in stated:
-            if id(parsed) in circling:
-                self._refuse_circling(document, parsed)
+            self._make(self._stated[one])
+        for each in stated:
+            if id(each) in circling:
+                self._refuse_circling(each)
 
-    def rule(self, parsed: SigmaCorrelationRule) -> Rule | None:
+    def rule(self, stated: StatedCorrelation) -> Rule | None:
         """What a correlation became; None if it was refused."""
-        return self._rules[id(parsed)]
+        return self._rules[id(stated)]
 
-    def _references(self, document: Document) -> dict[int, tuple[str, Place]]:
+    def _references(self, stated: StatedCorrelation) -> dict[int, tuple[str, Place]]:
         """The correlations that one refers to: what it calls them, and where."""
         found: dict[int, tuple[str, Place]] = {}
-        for name, place in references(document.data["correlation"]):
-            if isinstance(name, str) and isinstance(rule := self._find(name), SigmaCorrelationRule):
+        for name, place in references(stated.section):
+            if isinstance(name, str) and isinstance(rule := self._find(name), StatedCorrelation):
                 found.setdefault(id(rule), (name, place))
         return found
 
@@ -68,15 +64,15 @@ class Chains:
             yield from ready
             sorter.done(*ready)
 
-    def _make(self, document: Document, parsed: SigmaCorrelationRule) -> None:
-        self._rules[id(parsed)] = None
+    def _make(self, stated: StatedCorrelation) -> None:
+        self._rules[id(stated)] = None
         try:
-            correlation, bases = correlation_of(document, parsed, self._base)
-            rule = describe(document, parsed, LogSource(), bases=bases)
+            correlation, bases = correlation_of(stated, self._base)
         except RefusedError as error:
-            self.refused.append((document, error))
+            self.refused.append((stated.origin, error))
         else:
-            self._rules[id(parsed)] = structs.replace(rule, correlation=correlation)
+            covering = content_hash(stated.content, *(base.hash for base in bases))
+            self._rules[id(stated)] = structs.replace(stated.rule, hash=covering, correlation=correlation)
 
     def _base(self, reference: str) -> Rule | None:
         """The rule or correlation that is referred to.
@@ -85,17 +81,17 @@ class Chains:
             RefusedError: it was refused.
         """
         base = self._find(reference)
-        if not isinstance(base, SigmaCorrelationRule):
+        if not isinstance(base, StatedCorrelation):
             return base
         if (rule := self._rules[id(base)]) is None:
             raise RefusedError(f"the correlation {reference[:60]!r} is refused itself; mend it first", ())
         return rule
 
-    def _refuse_circling(self, document: Document, parsed: SigmaCorrelationRule) -> None:
+    def _refuse_circling(self, stated: StatedCorrelation) -> None:
         """Refuse one that is in a circle, or above one, at what leads into it."""
-        circle = self._circle(id(parsed))
-        guilty = circle[1:2] or [base for base in self._named[id(parsed)] if self._rules.get(base) is None]
-        name, place = self._named[id(parsed)][guilty[0]]
+        circle = self._circle(id(stated))
+        guilty = circle[1:2] or [base for base in self._named[id(stated)] if self._rules.get(base) is None]
+        name, place = self._named[id(stated)][guilty[0]]
         told = repr(name[:60])
         if not circle:
             text = f"the correlation {told} is refused itself; mend it first"
@@ -104,8 +100,8 @@ class Chains:
         else:
             names = " → ".join(self._shown(circle))
             text = f"{told} refers to this correlation in turn; a chain must not go round in a circle: {names}"
-        self.refused.append((document, RefusedError(text, place)))
-        self._rules[id(parsed)] = None
+        self.refused.append((stated.origin, RefusedError(text, place)))
+        self._rules[id(stated)] = None
 
     def _circle(self, start: int) -> list[int]:
         """The shortest way from a correlation to itself, both ends included; [] if there is none."""
@@ -127,6 +123,6 @@ class Chains:
     def _shown(self, circle: Sequence[int]) -> list[str]:
         names = []
         for one in circle:
-            document, parsed = self._stated[one]
-            names.append((parsed.name or rule_id(document, parsed))[:60])
+            rule = self._stated[one].rule
+            names.append((rule.name or rule.id)[:60])
         return names if len(names) <= _MAX_SHOWN else [*names[: _MAX_SHOWN - 2], "…", names[-1]]

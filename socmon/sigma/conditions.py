@@ -13,8 +13,8 @@ from typing import TypeGuard
 
 from msgspec import Struct
 
-from socmon.sigma.documents import Place, RefusedError
 from socmon.sigma.rule import COMPARE, CorrelationType, CountOp, Number
+from socmon.sigma.stated import Place, RefusedError
 
 SECTION = "correlation"
 # What the condition of each type compares.

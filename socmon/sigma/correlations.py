@@ -8,13 +8,11 @@ condition is in `conditions.py` and the aliases in `aliases.py`.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sigma.correlations import SigmaCorrelationRule
-
 from socmon.event import SECOND_US
 from socmon.sigma.aliases import aliases_of
 from socmon.sigma.conditions import COUNTED, SECTION, condition_of, field_names, refuse_text
-from socmon.sigma.documents import Document, Place, RefusedError
 from socmon.sigma.rule import Correlation, CorrelationType, Rule
+from socmon.sigma.stated import Place, RefusedError, StatedCorrelation
 
 _KEYS = frozenset({"type", "rules", "group-by", "timespan", "condition", "aliases", "generate"})
 _MAX_TIMESPAN_S = 100 * 366 * 24 * 3600  # beyond it is a mistake, and microseconds would not fit 64 bits much longer
@@ -50,20 +48,17 @@ def references(section: Mapping[str, Any]) -> list[tuple[object, Place]]:
     return [(reference, (SECTION, "rules", index)) for index, reference in enumerate(listed)]
 
 
-def correlation_of(
-    document: Document, parsed: SigmaCorrelationRule, find: _Find
-) -> tuple[Correlation, tuple[Rule, ...]]:
+def correlation_of(stated: StatedCorrelation, find: _Find) -> tuple[Correlation, tuple[Rule, ...]]:
     """The correlation, and the rules that it refers to.
 
     Args:
-        parsed: pySigma's parse of `for_pysigma(document.data)`, without errors.
         find: gives the loaded rule with an id or name; may raise RefusedError without a place.
 
     Raises:
         RefusedError: it needs something that is not supported yet, or a rule that is not there.
     """
-    section = document.data[SECTION]
-    kind = _kind(section, parsed)
+    section, kind = stated.section, stated.kind
+    _refuse_foreign(stated)
     bases = _bases(section, find)
     listed = tuple(base.id for base in bases)
     rules = listed if kind == "temporal_ordered" else tuple(dict.fromkeys(listed))
@@ -74,10 +69,10 @@ def correlation_of(
         type=kind,
         rules=rules,
         group_by=group_by,
-        timespan_us=parsed.timespan.seconds * SECOND_US,
+        timespan_us=stated.timespan_s * SECOND_US,
         op=op,
         value=value,
-        generate=_generate(document),
+        generate=_generate(stated),
         also=tuple(also),
         fields=condition.fields,
         percentile=condition.percentile,
@@ -88,17 +83,20 @@ def correlation_of(
     return correlation, bases
 
 
-def _kind(section: Mapping[str, object], parsed: SigmaCorrelationRule) -> CorrelationType:
-    """The type, if all keys of the section are supported."""
-    for key in section:
+def kind_of(name: str) -> CorrelationType:
+    """The type of correlation that pySigma calls `name`."""
+    return next(kind for kind in COUNTED if kind == name.lower())
+
+
+def _refuse_foreign(stated: StatedCorrelation) -> None:
+    """Refuse what a correlation does not have."""
+    for key in stated.section:
         if key not in _KEYS:
             known = ", ".join(sorted(_KEYS))
             raise RefusedError(f"{key[:60]!r} is not part of a correlation, which has {known}", (SECTION, key))
-    kind = next(kind for kind in COUNTED if kind == parsed.type.name.lower())
-    refuse_text(kind, section.get("condition"))
-    if parsed.timespan.seconds > _MAX_TIMESPAN_S:
+    refuse_text(stated.kind, stated.section.get("condition"))
+    if stated.timespan_s > _MAX_TIMESPAN_S:
         raise RefusedError("the timespan is longer than 100 years; make it shorter", (SECTION, "timespan"))
-    return kind
 
 
 def _bases(section: Mapping[str, Any], find: _Find) -> tuple[Rule, ...]:
@@ -134,15 +132,14 @@ def _refuse_lacking(of: Correlation, bases: tuple[Rule, ...], names: tuple[str, 
                 )
 
 
-def _generate(document: Document) -> bool:
+def _generate(stated: StatedCorrelation) -> bool:
     """Stated in the section, where pySigma and most rules have it, or beside it, where the specification has it."""
     found: dict[bool, Place] = {}
-    for place, holder in (((SECTION, "generate"), document.data[SECTION]), (("generate",), document.data)):
-        stated = holder.get("generate")
-        if not isinstance(stated, bool | None):
-            raise RefusedError(f"generate is true or false, not {stated!r:.60}", place)
-        if stated is not None:
-            found[stated] = place
+    for place, value in (((SECTION, "generate"), stated.section.get("generate")), (("generate",), stated.generate)):
+        if not isinstance(value, bool | None):
+            raise RefusedError(f"generate is true or false, not {value!r:.60}", place)
+        if value is not None:
+            found[value] = place
     if len(found) > 1:
         raise RefusedError("generate is true in one place and false in the other; state it once", ("generate",))
     return next(iter(found), False)

@@ -19,12 +19,12 @@ from sigma.exceptions import SigmaConditionError
 from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaDetections
 
 from socmon.sigma.always import always_true
-from socmon.sigma.documents import Place, RefusedError
 from socmon.sigma.ir import Not, atoms, both, either
 from socmon.sigma.modifiers import adapt_pysigma, plainly, refuse_modifiers, refuse_unquoted
 from socmon.sigma.outline import Group, Item, Piece, all_of, any_of, not_of
 from socmon.sigma.placeholders import Filled
-from socmon.sigma.regex import POLICY
+from socmon.sigma.policy import POLICY
+from socmon.sigma.stated import Place, RefusedError
 from socmon.sigma.terms import term_of
 from socmon.sigma.values import text_of
 

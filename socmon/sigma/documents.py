@@ -4,8 +4,7 @@ YAML 1.1 as pySigma and SigmaHQ read it (010 is 8), except that what hides a mis
 that are not text, `no` meaning false, and 12:30:00 meaning 45000.
 """
 
-import hashlib
-import json
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,14 +13,12 @@ from msgspec import Struct
 from sigma.exceptions import SigmaError
 from sigma.rule.base import check_alias_expansion
 
-from socmon.errors import SocmonError
 from socmon.sigma.rule import RuleError
-
-Place = tuple[str | int, ...]
+from socmon.sigma.stated import MAX_BYTES, Origin, Place
 
 _TAG = "tag:yaml.org,2002:"
-MAX_BYTES = 4 << 20
 _MAX_DEPTH = 100
+_MAX_LINES = 10_000  # that are kept of a document; what is further down is told by the line above it
 # PyYAML's composer recurses in C, with half a KiB of stack for a level, and would take the process with it. Every level
 # needs one of these characters, so that most files need no look at their depth.
 _OPENERS = "[{-:?"
@@ -37,18 +34,6 @@ _YAML_ERRORS = (
     TypeError,
     ValueError,
 )
-
-
-class RefusedError(SocmonError):
-    """Part of a document cannot be loaded.
-
-    Attributes:
-        place: keys and indexes that lead to it from the document's top.
-    """
-
-    def __init__(self, message: str, place: Place) -> None:
-        self.place = place
-        super().__init__(message)
 
 
 class Document(Struct, frozen=True):
@@ -81,11 +66,23 @@ class Document(Struct, frozen=True):
         """A RuleError at `place`."""
         return RuleError(self.path, self.line_of(*place), message)
 
-
-def content_hash(data: Any, *more: str) -> str:
-    """sha256 in hex of a document's data, independent of comments and of the order of keys."""
-    text = json.dumps([data, *more], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    def origin(self, *keys: str) -> Origin:
+        """Where it stands, with the lines of all that is at `keys` and below, what is near the top first."""
+        lines: dict[Place, int] = {(): self.line_of()}
+        pending: deque[tuple[Place, yaml.Node]] = deque([((), self.node)])
+        while pending:
+            place, node = pending.popleft()
+            below: list[tuple[str | int, yaml.Node, yaml.Node]] = []
+            if isinstance(node, yaml.MappingNode):
+                below = [(key.value, key, value) for key, value in node.value if isinstance(key.value, str)]
+            elif isinstance(node, yaml.SequenceNode):
+                below = [(index, value, value) for index, value in enumerate(node.value)]
+            for step, first, inner in below:
+                wanted = (place or step in keys) and len(lines) < _MAX_LINES
+                if wanted and (*place, step) not in lines:
+                    lines[*place, step] = first.start_mark.line + 1
+                    pending.append(((*place, step), inner))
+        return Origin(self.path, lines)
 
 
 def read_documents(path: str, content: bytes) -> tuple[list[Document], list[RuleError]]:

@@ -1,7 +1,11 @@
-"""A rule's condition as we evaluate it: and, or, not over atoms, which test one field each."""
+"""A rule's condition as we evaluate it: and, or, not over atoms, which test one field each.
 
-from collections.abc import Iterator
-from typing import Any, Literal
+The structs are kept in files too (rule_cache.py), hence arrays and tags. None holds itself, so the garbage
+collector need not follow them.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
@@ -13,7 +17,29 @@ Op = Literal[TextOp, CompareOp, "re", "cidr", "time", "null", "exists", "ref"]
 TEXT_OPS: frozenset[str] = frozenset({"eq", "starts", "ends", "has", "glob", "any"})
 
 
-class Atom(Struct, frozen=True):
+class FieldRef(Struct, frozen=True, array_like=True, tag="field", gc=False):
+    """The field that an atom's field is compared with: equal, or beginning, ending or (both) holding it."""
+
+    names: tuple[str, ...]
+    starts: bool = False
+    ends: bool = False
+
+
+class TimePart(Struct, frozen=True, array_like=True, tag="time", gc=False):
+    """What a date's `unit` must be: the number, or what compares with it so."""
+
+    unit: TimeUnit
+    number: int
+    op: CompareOp | Literal["eq"] = "eq"
+
+
+if TYPE_CHECKING:
+    _Arg = Any  # which one it is, the atom's `op` tells
+else:
+    _Arg = str | int | float | TimePart | FieldRef | None  # what is read back from a file
+
+
+class Atom(Struct, frozen=True, array_like=True, tag="atom", gc=False):
     """One test of one field; equal atoms are interchangeable.
 
     Attributes:
@@ -29,39 +55,23 @@ class Atom(Struct, frozen=True):
 
     names: tuple[str, ...]
     op: Op
-    arg: Any = None
+    arg: _Arg = None
     cased: bool = False
 
 
-class FieldRef(Struct, frozen=True):
-    """The field that an atom's field is compared with: equal, or beginning, ending or (both) holding it."""
-
-    names: tuple[str, ...]
-    starts: bool = False
-    ends: bool = False
-
-
-class TimePart(Struct, frozen=True):
-    """What a date's `unit` must be: the number, or what compares with it so."""
-
-    unit: TimeUnit
-    number: int
-    op: CompareOp | Literal["eq"] = "eq"
-
-
-class Not(Struct, frozen=True):
+class Not(Struct, frozen=True, array_like=True, tag="not", gc=False):
     """True when `node` is false."""
 
     node: "Node"
 
 
-class And(Struct, frozen=True):
+class And(Struct, frozen=True, array_like=True, tag="and", gc=False):
     """True when all of `nodes` are."""
 
     nodes: tuple["Node", ...]
 
 
-class Or(Struct, frozen=True):
+class Or(Struct, frozen=True, array_like=True, tag="or", gc=False):
     """True when one of `nodes` is."""
 
     nodes: tuple["Node", ...]
@@ -91,3 +101,21 @@ def atoms(node: Node) -> Iterator[Atom]:
     else:
         for part in node.nodes:
             yield from atoms(part)
+
+
+def renamed(node: Node, names_of: Callable[[str], tuple[str, ...]]) -> Node:
+    """`node`, whose fields have one name each, with all names that `names_of` gives them."""
+    if isinstance(node, Atom):
+        arg = node.arg
+        if isinstance(arg, FieldRef):
+            arg = FieldRef(all_names(arg.names, names_of), arg.starts, arg.ends)
+        return Atom(all_names(node.names, names_of), node.op, arg, node.cased)
+    if isinstance(node, Not):
+        return Not(renamed(node.node, names_of))
+    parts = tuple(renamed(part, names_of) for part in node.nodes)
+    return And(parts) if isinstance(node, And) else Or(parts)
+
+
+def all_names(names: tuple[str, ...], names_of: Callable[[str], tuple[str, ...]]) -> tuple[str, ...]:
+    """All names of a field that has one, () for a keyword, which has none."""
+    return names_of(names[0]) if names else ()

@@ -11,10 +11,11 @@ from sigma.rule import SigmaRule
 from socmon.event import LEVELS, Level, LogSource
 from socmon.registry import did_you_mean
 from socmon.sigma.detection import PYSIGMA_ERRORS, culprit, refusal
-from socmon.sigma.documents import Document, Place, RefusedError, content_hash
+from socmon.sigma.documents import Document
 from socmon.sigma.logsources import PARTS
-from socmon.sigma.regex import POLICY
+from socmon.sigma.policy import POLICY
 from socmon.sigma.rule import Rule
+from socmon.sigma.stated import Place, RefusedError
 
 Parsed = SigmaRule | SigmaCorrelationRule
 _KindT = TypeVar("_KindT", SigmaRule, SigmaCorrelationRule)
@@ -129,19 +130,8 @@ def _refusal(error: Exception, data: Mapping[str, Any]) -> RefusedError:
     return RefusedError(f"{text.rstrip('.')}{shown}; {remedy}", place)
 
 
-def describe(document: Document, parsed: Parsed, logsource: LogSource, *, bases: tuple[Rule, ...] = ()) -> Rule:
-    """The Rule for a parsed document, without its correlation.
-
-    Args:
-        bases: the rules that a correlation refers to; its hash covers theirs.
-
-    Raises:
-        RefusedError: the document is nested too deep.
-    """
-    try:
-        content = content_hash(document.data, *(base.hash for base in bases))
-    except RecursionError as error:
-        raise refusal(error, ()) from error
+def describe(document: Document, parsed: Parsed, logsource: LogSource, content: str) -> Rule:
+    """The Rule for a parsed document, by itself; `content` is its hash."""
     return Rule(
         id=rule_id(document, parsed),
         title=parsed.title,

@@ -3,17 +3,18 @@
 The pieces hold the very nodes that the rule is compiled from, so whoever explains by them cannot disagree with it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Literal
 
 from msgspec import Struct
 
-from socmon.sigma.ir import Node, Not, both, either
+from socmon.sigma.ir import Node, Not, all_names, both, either, renamed
 
 Kind = Literal["all", "any", "not"]
 
 
-class Item(Struct, frozen=True):
+class Item(Struct, frozen=True, array_like=True, tag="item", gc=False):
     """One line of a detection: a field, its modifiers, and the values of which one (or all) must fit.
 
     Attributes:
@@ -29,20 +30,28 @@ class Item(Struct, frozen=True):
     node: Node
 
 
-class Group(Struct, frozen=True):
+class Group(Struct, frozen=True, array_like=True, tag="group", dict=True):
     """Pieces of which all, one or none must hold.
 
     Attributes:
         name: of the detection that this is; "" for a word of the condition, or a list within a detection.
         filter: title of the filter that this is the condition of; "" for all else.
-        node: all of it.
     """
 
     kind: Kind
     parts: tuple["Piece", ...]
-    node: Node
     name: str = ""
     filter: str = ""
+
+    @cached_property
+    def node(self) -> Node:
+        """All of it."""
+        nodes = tuple(part.node for part in self.parts)
+        if self.kind == "not":
+            return Not(nodes[0])
+        if len(nodes) == 1:
+            return nodes[0]
+        return both(nodes) if self.kind == "all" else either(nodes)
 
 
 Piece = Item | Group
@@ -50,22 +59,22 @@ Piece = Item | Group
 
 def all_of(parts: tuple[Piece, ...], name: str = "") -> Group:
     """All of `parts` must hold."""
-    return Group("all", parts, both(tuple(part.node for part in parts)), name)
+    return Group("all", parts, name)
 
 
 def any_of(parts: tuple[Piece, ...], name: str = "") -> Group:
     """One of `parts` must hold."""
-    return Group("any", parts, either(tuple(part.node for part in parts)), name)
+    return Group("any", parts, name)
 
 
 def not_of(part: Piece) -> Group:
     """`part` must not hold."""
-    return Group("not", (part,), Not(part.node))
+    return Group("not", (part,))
 
 
 def filter_of(part: Piece, title: str) -> Group:
     """`part` must hold because the filter `title` says so."""
-    return Group("all", (part,), part.node, filter=title)
+    return Group("all", (part,), filter=title)
 
 
 def items(piece: Piece) -> Iterator[Item]:
@@ -75,3 +84,10 @@ def items(piece: Piece) -> Iterator[Item]:
     else:
         for part in piece.parts:
             yield from items(part)
+
+
+def with_names(piece: Piece, names_of: Callable[[str], tuple[str, ...]]) -> Piece:
+    """`piece`, whose fields have one name each, with all names that `names_of` gives them."""
+    if isinstance(piece, Item):
+        return Item(piece.key, all_names(piece.names, names_of), piece.values, renamed(piece.node, names_of))
+    return Group(piece.kind, tuple(with_names(part, names_of) for part in piece.parts), piece.name, piece.filter)

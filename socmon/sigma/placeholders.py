@@ -14,13 +14,11 @@ import re2
 from msgspec import structs
 from sigma.types import SigmaString, SpecialChars
 
-from socmon.sigma.documents import Document, Place, RefusedError
+from socmon.sigma.documents import Document
 from socmon.sigma.rule import RuleError
+from socmon.sigma.stated import Place, Placeholders, RefusedError, Value
 from socmon.sigma.values import text_of
 
-Value = str | int | float
-Placeholders = Mapping[str, Sequence[Value]]
-NO_PLACEHOLDERS: Placeholders = {}
 MAX_VALUES = 10_000  # that the placeholders of one line may come to
 
 # With these a value is a number; with all others it is compared as text, and a number in the configuration is too.

@@ -1,6 +1,7 @@
 """The loaded rules: which of them match an event."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from socmon.event import LogSource
@@ -9,10 +10,11 @@ from socmon.sigma.loading import Loader, rule_files
 from socmon.sigma.logsources import LogSourcePart, LogSources, log_source, shipped_log_sources
 from socmon.sigma.matcher import Fields
 from socmon.sigma.outline import Piece
-from socmon.sigma.placeholders import NO_PLACEHOLDERS, Placeholders
 from socmon.sigma.plans import Plans
 from socmon.sigma.rule import Correlation, Rule, RuleError, by_depth
+from socmon.sigma.rule_cache import RuleCache
 from socmon.sigma.signatures import Memory
+from socmon.sigma.stated import NO_PLACEHOLDERS, Placeholders
 
 
 class RuleSet:
@@ -148,6 +150,7 @@ def load_rules(
     *,
     placeholders: Placeholders = NO_PLACEHOLDERS,
     sources: LogSources | None = None,
+    cache: RuleCache | None = None,
 ) -> RuleSet:
     """Load files and, recursively, the *.yml and *.yaml in directories, in order of path.
 
@@ -157,12 +160,14 @@ def load_rules(
     Args:
         placeholders: what `%name%` stands for.
         sources: which rules see which events; None for the table that ships with the rules.
+        cache: where what the files state is kept, and looked for; None to read all of them. The rules are the same.
     """
-    sources = sources or shipped_log_sources()
-    loader = Loader(sources, placeholders)
-    for path in paths:
-        for file in rule_files(Path(path), loader.errors):
-            loader.add_path(file)
+    sources, paths = sources or shipped_log_sources(), list(paths)
+    with cache.kept(paths, sources, placeholders) if cache else nullcontext() as kept:
+        loader = Loader(sources, placeholders, kept=kept)
+        for path in paths:
+            for file in rule_files(Path(path), loader.errors):
+                loader.add_path(file)
     return rule_set(loader, sources)
 
 

@@ -10,7 +10,7 @@ from ahocorasick_rs import Implementation
 
 from socmon.sigma.ir import Atom
 from socmon.sigma.matcher import value_test
-from socmon.sigma.regex import Prefilter
+from socmon.sigma.prefilter import Prefilter
 from socmon.sigma.values import fold
 
 _TextTest = Callable[[str], bool]

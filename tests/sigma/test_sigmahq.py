@@ -14,9 +14,9 @@ from socmon.event import LogSource
 from socmon.sigma import RuleSet
 from socmon.sigma.loading import Loader
 from socmon.sigma.logsources import shipped_log_sources
-from socmon.sigma.placeholders import NO_PLACEHOLDERS, Placeholders
 from socmon.sigma.refusals import reasons
 from socmon.sigma.ruleset import rule_set
+from socmon.sigma.stated import NO_PLACEHOLDERS, Placeholders
 
 WINDOWS = DATA / "windows"
 # The second engine tells `ServicesActive` from `servicesactive` in these rules; the specification does not.

@@ -43,6 +43,7 @@ bench: venv
 	$(BIN)/python -m bench.regex.run
 	$(BIN)/python -m bench.bounded.run
 	$(BIN)/python -m bench.end_to_end.run
+	$(BIN)/python -m bench.rule_cache.run
 
 conformance: venv
 	$(BIN)/python -m bench.conformance.run

@@ -53,7 +53,10 @@ class Kept:
 
     def find(self, path: str, content: bytes) -> StatedFile | None:
         """What this file stated; None where that is not known."""
-        key = _key(path, content)
+        return self.at(_key(path, content))
+
+    def at(self, key: bytes) -> StatedFile | None:
+        """What the file with this key stated."""
         raw = self._old.get(key)
         if raw is None:
             return None

@@ -4,9 +4,10 @@ A file of it may be deleted, cut or damaged at any time: what cannot be had from
 somebody else could have written is not looked at.
 """
 
+import gc
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from errno import ELOOP, ENOTDIR
 from functools import cache
@@ -49,22 +50,15 @@ class Kept:
     def __init__(self, old: dict[bytes, Raw]) -> None:
         self.misses = 0
         self._old = old
+        self._stated = dict(_decoded(old))
         self._now: dict[bytes, Raw] = {}
 
     def find(self, path: str, content: bytes) -> StatedFile | None:
         """What this file stated; None where that is not known."""
-        return self.at(_key(path, content))
-
-    def at(self, key: bytes) -> StatedFile | None:
-        """What the file with this key stated."""
-        raw = self._old.get(key)
-        if raw is None:
-            return None
-        try:
-            found = _entry.decode(raw)
-        except _CODING_ERRORS:
-            return None
-        self._now[key] = raw
+        key = _key(path, content)
+        found = self._stated.get(key)
+        if found is not None:
+            self._now[key] = self._old[key]
         return found
 
     def add(self, path: str, content: bytes, file: StatedFile) -> None:
@@ -78,6 +72,19 @@ class Kept:
     def changed(self) -> bytes | None:
         """What is to be written; None where that is what was read."""
         return None if self._now.keys() == self._old.keys() else _encode(self._now)
+
+
+def _decoded(entries: Mapping[bytes, Raw]) -> Iterator[tuple[bytes, StatedFile]]:
+    """The entries that can be decoded. Nothing of them is garbage, and to look for some takes longer."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        for key, raw in entries.items():
+            with suppress(*_CODING_ERRORS):
+                yield key, _entry.decode(raw)
+    finally:
+        if collecting:
+            gc.enable()
 
 
 class RuleCache:

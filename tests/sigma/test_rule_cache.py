@@ -76,6 +76,7 @@ def test_the_shipped_rules_are_the_same_from_the_cache(folder: Path, monkeypatch
 
 
 @pytest.mark.skipif(not ARCHIVE.exists(), reason="SigmaHQ's archive is not below SOCMON_DATA")
+@pytest.mark.timeout(600)
 def test_all_of_sigmahq_is_the_same_from_the_cache(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

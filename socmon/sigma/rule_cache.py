@@ -41,14 +41,10 @@ _CODING_ERRORS = (msgspec.MsgspecError, OverflowError, RecursionError, TypeError
 
 
 class Kept:
-    """What the files of one set of rules stated, by path and content.
-
-    Attributes:
-        misses: how many files were not there, and were read.
-    """
+    """What the files of one set of rules stated, by path and content."""
 
     def __init__(self, old: dict[bytes, Raw]) -> None:
-        self.misses = 0
+        self._added = False
         self._old = old
         self._stated = dict(_decoded(old))
         self._now: dict[bytes, Raw] = {}
@@ -63,15 +59,15 @@ class Kept:
 
     def add(self, path: str, content: bytes, file: StatedFile) -> None:
         """Keep what this file states, if it comes back equal."""
-        self.misses += 1
         with suppress(*_CODING_ERRORS):
             data = _encode(file)
             if _entry.decode(data) == file:
                 self._now[_key(path, content)] = Raw(data)
+                self._added = True
 
     def changed(self) -> bytes | None:
         """What is to be written; None where that is what was read."""
-        return None if self._now.keys() == self._old.keys() else _encode(self._now)
+        return _encode(self._now) if self._added or self._now.keys() != self._old.keys() else None
 
 
 def _decoded(entries: Mapping[bytes, Raw]) -> Iterator[tuple[bytes, StatedFile]]:
@@ -101,6 +97,7 @@ class RuleCache:
     @contextmanager
     def kept(self, paths: Iterable[str | Path], sources: LogSources, placeholders: Placeholders) -> Iterator[Kept]:
         """What is kept of the rules at `paths`; afterwards that is brought up to date, if it can be."""
+        self.distrusted = None
         name = _set_name(paths, sources, placeholders)
         kept = Kept(self._read(name))
         yield kept

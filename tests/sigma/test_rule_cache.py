@@ -333,7 +333,7 @@ def test_entries_of_another_form_are_read_anew(rules: Path, folder: Path, monkey
     RuleCache(folder)._write(name, msgspec.msgpack.encode(entries))
     read = read_anew(monkeypatch)
 
-    result = loaded([rules], folder)
+    results = [loaded([rules], folder) for _ in range(2)]
 
     assert len(read) == 2
-    assert result == loaded([rules], None)
+    assert results == [loaded([rules], None)] * 2

@@ -60,6 +60,12 @@ class Asides:
         source = record.source
         now = rfc3339(time.time_ns() // 1000)
         self._known[record.seq] = Aside(self._incarnation, record.seq, source.collector, source.peer, why, now)
+        while len(self._known) > MAX_REMEMBERED:
+            del self._known[next(iter(self._known))]
+        try:
+            self._write()
+        except OSError as error:
+            _log.warning("a record that was set aside could not be written down", error=str(error))
         metrics.RECORDS_SET_ASIDE.inc()
         _log.warning(
             "record set aside, matching cannot get past it",
@@ -68,12 +74,6 @@ class Asides:
             seq=record.seq,
             why=why,
         )
-        while len(self._known) > MAX_REMEMBERED:
-            del self._known[next(iter(self._known))]
-        try:
-            self._write()
-        except OSError as error:
-            _log.warning("a record that was set aside could not be written down", error=str(error))
 
     def _write(self) -> None:
         if self._path is None:

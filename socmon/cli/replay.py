@@ -79,7 +79,6 @@ def command(
     from socmon.cli.configured import configured
     from socmon.detection import rule_cache
     from socmon.enrich import Assets, load_inventory
-    from socmon.garbage import settle
     from socmon.replaying import Replay
     from socmon.sigma import load_rules
     from socmon.sigma.logsource_files import load_log_sources
@@ -102,7 +101,6 @@ def command(
         click.echo(f"asset refused: {printable(problem)}", err=True)
     assets = Assets(inventory) if asset_paths else None
     replay = Replay(files, rules, format=format_name, year=year, zone=timezone, assets=assets)
-    settle()
     if matches:
         rows: Iterable[_Row] = ({"file": file, "n": n, "rules": [*ids]} for (file, n), ids in replay.matches())
         write_rows(rows, options.output, _MATCHES)

@@ -65,7 +65,7 @@ def wanted(options: Options, **given: str | None) -> Filter:
             "{value!r} is no status; one of: {known}", value=status[:_MAX_CHARS], known=", ".join(STATUSES)
         )
         raise click.BadParameter(text, param_hint="--status")
-    times = {name: _time(options, f"--{name}", given[name]) for name in ("since", "until")}
+    times = {name: time_of(options, f"--{name}", given[name]) for name in ("since", "until")}
     rule = given["rule"]
     return Filter(
         level=level,
@@ -80,7 +80,7 @@ def wanted(options: Options, **given: str | None) -> Filter:
     )
 
 
-def _time(options: Options, name: str, text: str | None) -> int | None:
+def time_of(options: Options, name: str, text: str | None) -> int | None:
     """Microseconds since the epoch; a time without an offset is in the zone of --tz."""
     if text is None:
         return None

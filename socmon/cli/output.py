@@ -35,10 +35,17 @@ class Form(NamedTuple):
     human: Callable[[Row], str]
 
 
-def write_rows(rows: Iterable[Row], output: str, form: Form, more: Row | None = None) -> None:
-    """Write every row to standard output as it comes; as JSON all at once, with the members `more` before them."""
+def write_rows(
+    rows: Iterable[Row], output: str, form: Form, more: Row | None = None, after: Callable[[], Row] = dict
+) -> None:
+    """Write every row to standard output as it comes, so that none has to be held.
+
+    Args:
+        more: members of the one object of `-o json` that stand before the rows.
+        after: called behind the last row; members that stand behind them, and of `-o ndjson` a last object.
+    """
     if output == "json":
-        click.echo(as_json({"schema": form.schema, **(more or {}), form.key: list(rows)}))
+        _write_object(rows, form, more or {}, after)
         return
     if output == "csv":
         click.echo(csv_row(form.columns), nl=False)
@@ -47,6 +54,21 @@ def write_rows(rows: Iterable[Row], output: str, form: Form, more: Row | None = 
             click.echo(csv_row(row[column] for column in form.columns), nl=False)
         else:
             click.echo(as_json(row) if output == "ndjson" else printable(form.human(row)))
+    if output == "ndjson" and (behind := after()):
+        click.echo(as_json(behind))
+
+
+def _write_object(rows: Iterable[Row], form: Form, more: Row, after: Callable[[], Row]) -> None:
+    """One object with all rows: the bytes that `as_json` would give for the whole."""
+    head = as_json({"schema": form.schema, **more, form.key: []})
+    sys.stdout.write(head.removesuffix("]}"))
+    between = ""
+    for row in rows:
+        sys.stdout.write(between + as_json(row))
+        between = ","
+    members = as_json(after())[1:-1]
+    sys.stdout.write(f"],{members}}}\n" if members else "]}\n")
+    sys.stdout.flush()
 
 
 def write_csv(rows: Iterable[Row], columns: Sequence[str], *, header: bool = True) -> None:

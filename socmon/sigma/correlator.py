@@ -325,6 +325,18 @@ class Correlator:
         self._changed = {}
         return taken
 
+    def hand_over(self) -> list[tuple[Alert, list[int]]]:
+        """`take_alerts` for who keeps all events himself (`keep_events` None), and takes no snapshots.
+
+        Each event is handed out once, and forgotten.
+        """
+        changed = [alert for _, _, alert in self._changed.values()]
+        taken = self.take_alerts()
+        for alert in changed:
+            alert.first = []
+        self._touched_groups, self._touched_clocks = set(), set()
+        return taken
+
     # ── bounds ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _evict(self, keeper: Keeper) -> None:

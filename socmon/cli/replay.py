@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from socmon.cli.replay_summary import Summary
     from socmon.config import Config
     from socmon.enrich import Assets
-    from socmon.replaying import Run
+    from socmon.replaying import Matching, Run
     from socmon.sigma import RuleSet
+    from socmon.workers import Pool
 
 _CONFIGURED = ""  # the journal of the configuration's state_dir
 
@@ -63,6 +64,14 @@ _paths = click.Path(path_type=Path)
     help="Tables of log sources, besides the shipped one and those of the configuration.",
 )
 @click.option("--matches", is_flag=True, help="Print each event that a rule matches, instead of alerts.")
+@click.option(
+    "-j",
+    "--jobs",
+    default=1,
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="Match in N processes; the result is the same (default: in this one).",
+)
 @click.option("--progress/--no-progress", default=None, help="Show how far it is (default: on a terminal).")
 @click.option("--summary", is_flag=True, help="Add the summary that people are shown to -o json and ndjson.")
 @format_option
@@ -100,6 +109,7 @@ class _Job:
         self._given = given
         self._problems = False
         self._progress: Progress | None = None
+        self._pool: Pool | None = None
         people = options.output == "human"
         drawn = sys.stderr.isatty()
         wanted = people and drawn if given["progress"] is None else given["progress"]
@@ -117,11 +127,12 @@ class _Job:
         config = configured(self._options, needed=False)
         rules = self._rules(config)
         assets = self._assets(config)
-        run = self._made(config, rules, assets)
         gc.collect()
         gc.freeze()  # rules are for good: nobody has to look at their million objects again and again
-        with _stopped_by_ctrl_c(run):
-            summary = self._written(run, rules)
+        with self._matching(rules, assets) as matching:
+            run = self._made(config, rules, assets, matching)
+            with _stopped_by_ctrl_c(run):
+                summary = self._written(run, rules)
         if self._options.output == "human" and not self._options.quiet:
             self._summarize(summary)
         self._problems |= tell(self._options, run, assets, form=self._given["format_name"])
@@ -161,7 +172,21 @@ class _Job:
         self._problems |= bool(inventory.problems)
         return Assets(inventory) if paths else None
 
-    def _made(self, config: Config | None, rules: RuleSet, assets: Assets | None) -> Run:
+    @contextmanager
+    def _matching(self, rules: RuleSet, assets: Assets | None) -> Iterator[Matching | None]:
+        """In how many processes it is; None for this one."""
+        jobs, given = self._given["jobs"], self._given
+        if jobs == 1:
+            yield None
+            return
+        from socmon.replaying.pooled import Pooled
+        from socmon.workers import Pool, Recipe
+
+        with Pool(jobs, Recipe(rules, assets, live=given["journal"] is not None, year=given["year"])) as pool:
+            self._pool = pool
+            yield Pooled(pool, jobs, streams=1 if given["matches"] else max(1, len(given["files"])))
+
+    def _made(self, config: Config | None, rules: RuleSet, assets: Assets | None, matching: Matching | None) -> Run:
         from socmon.cli.asking import time_of
         from socmon.cli.place import STATE_DIR
         from socmon.detection import limits
@@ -171,7 +196,7 @@ class _Job:
         if given["journal"] is None:
             _allow_many_files()
             form, year, zone = given["format_name"], given["year"], given["timezone"]
-            return Replay(given["files"], rules, format=form, year=year, zone=zone, assets=assets)
+            return Replay(given["files"], rules, format=form, year=year, zone=zone, assets=assets, matching=matching)
         state = STATE_DIR if config is None else config.state_dir
         return ArchiveReplay(
             Path(given["journal"]) if given["journal"] else state / "journal",
@@ -180,11 +205,12 @@ class _Job:
             until_us=time_of(self._options, "--until", given["until"]),
             assets=assets,
             limits=None if config is None else limits(config.detection),
+            matching=matching,
         )
 
     def _written(self, run: Run, rules: RuleSet) -> Summary:
         """Write the result as it comes."""
-        from socmon.cli.replay_summary import summary_of
+        from socmon.cli.replay_summary import peak_bytes, summary_of
         from socmon.replaying.timeline import Timeline
 
         matches, archive = self._given["matches"], self._given["journal"] is not None
@@ -192,7 +218,9 @@ class _Job:
         alerts = Timeline()
 
         def summary() -> Summary:
-            return summary_of(run, rules, time.monotonic() - began_s, None if matches else alerts)
+            workers = [] if self._pool is None else [peak_bytes(pid) for pid in self._pool.pids]
+            took_s = time.monotonic() - began_s
+            return summary_of(run, rules, took_s, None if matches else alerts, worker_bytes=max(workers, default=None))
 
         def alert_rows() -> Iterator[dict[str, Any]]:
             events = self._options.output in {"json", "ndjson"}

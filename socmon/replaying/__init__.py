@@ -2,6 +2,18 @@
 
 from socmon.replaying.archive import ArchiveReplay
 from socmon.replaying.files import LATENESS_S, PCAP, STDIN, Reading, Replay
-from socmon.replaying.run import Found, Place, Run, inline
+from socmon.replaying.run import Found, Matching, Place, Run, inline
 
-__all__ = ["LATENESS_S", "PCAP", "STDIN", "ArchiveReplay", "Found", "Place", "Reading", "Replay", "Run", "inline"]
+__all__ = [
+    "LATENESS_S",
+    "PCAP",
+    "STDIN",
+    "ArchiveReplay",
+    "Found",
+    "Matching",
+    "Place",
+    "Reading",
+    "Replay",
+    "Run",
+    "inline",
+]

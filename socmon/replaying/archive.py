@@ -43,6 +43,7 @@ class ArchiveReplay(Run):
         correlator = Correlator(rules.rules, self._archive.incarnation, limits)
         super().__init__(correlator, matching or inline(rules, assets=assets))
         self._name = named(str(directory))
+        self._undecoded = 0
 
     @property
     def done(self) -> float | None:
@@ -59,7 +60,7 @@ class ArchiveReplay(Run):
     @property
     def lost(self) -> int:
         """Records that damage of the journal has cost."""
-        return self._archive.lost
+        return self._archive.lost + self._undecoded
 
     def matches(self) -> Iterator[tuple[Place, list[str]]]:
         """See Run."""
@@ -78,6 +79,7 @@ class ArchiveReplay(Run):
 
     def _each(self) -> Iterator[Matched]:
         for matched in self._matching(self._batches()):
+            self._undecoded += matched.damaged
             self._take(matched)
             yield matched
 

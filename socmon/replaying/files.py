@@ -170,7 +170,7 @@ class Replay(Run):
     def _batches(self, file: int) -> Iterator[Batch]:
         reading = self.readings[file]
         packets = self._format == PCAP
-        source = Source("replay", reading.path, "zeek" if packets else self._format, zone=self._zone)
+        source = Source("replay", reading.name, "zeek" if packets else self._format, zone=self._zone)
         next_seq = self._ranks[file] + 1 << _LINE_BITS
         for lines in _lots(self._blocks(reading, packets=packets)):
             source = _settled(source, lines)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from command_kit import run_here
 from field import Field, field_in, wait_for
@@ -14,6 +15,7 @@ from store_kit import valid
 
 from socmon.event import SECOND_US, Alert, Record, Source, rfc3339, to_us
 from socmon.journal import Drop, Journal
+from socmon.workers.asides import Aside
 
 START_US = to_us(datetime(2026, 3, 1, 12, tzinfo=UTC))
 SOURCE = Source("auth", "/var/log/auth.log", "rfc3164", "detected")
@@ -141,6 +143,23 @@ def test_events_are_named_by_the_journal_and_their_sequence(tmp_path: Path, rule
     assert alert["events"] == places
     assert [{"file": row["file"], "n": row["n"]} for row in matches] == places
     assert (alert["count"], alert["revision"]) == (25, 25)
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_record_that_the_daemon_has_set_aside_is_not_looked_at(tmp_path: Path, rules: str, jobs: str) -> None:
+    journalled(tmp_path / "journal", [failed(n) for n in range(25)])
+    incarnation = str(Journal.open(tmp_path / "journal", read_only=True).incarnation)
+    list_of = tmp_path / "set-aside.jsonl"
+    known = [Aside(incarnation, 7, "auth", "x", "spins", "-"), Aside("another journal's", 8, "auth", "x", "spins", "-")]
+    list_of.write_bytes(b"".join(msgspec.json.encode(each) + b"\n" for each in known))
+    before = list_of.read_bytes()
+
+    done = run_here(
+        "replay", "--journal", str(tmp_path / "journal"), "--rules", rules, "--matches", "-o", "ndjson", "-j", jobs
+    )
+
+    assert [row["n"] for row in objects(done.stdout)] == [seq for seq in range(1, 26) if seq != 7]
+    assert list_of.read_bytes() == before
 
 
 def test_lateness_is_that_of_the_time_of_receipt(tmp_path: Path, rules: str) -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from socmon.cli.replay_summary import Summary
     from socmon.config import Config
     from socmon.enrich import Assets
-    from socmon.replaying import Matching, Run
+    from socmon.replaying import Run
     from socmon.sigma import RuleSet
     from socmon.workers import Pool
 
@@ -129,10 +129,9 @@ class _Job:
         assets = self._assets(config)
         gc.collect()
         gc.freeze()  # rules are for good: nobody has to look at their million objects again and again
-        with self._matching(rules, assets) as matching:
-            run = self._made(config, rules, assets, matching)
-            with _stopped_by_ctrl_c(run):
-                summary = self._written(run, rules)
+        run = self._made(config, rules, assets)
+        with self._workers(run, rules, assets), _stopped_by_ctrl_c(run):
+            summary = self._written(run, rules)
         if self._options.output == "human" and not self._options.quiet:
             self._summarize(summary)
         self._problems |= tell(self._options, run, assets, form=self._given["format_name"])
@@ -173,20 +172,24 @@ class _Job:
         return Assets(inventory) if paths else None
 
     @contextmanager
-    def _matching(self, rules: RuleSet, assets: Assets | None) -> Iterator[Matching | None]:
-        """In how many processes it is; None for this one."""
+    def _workers(self, run: Run, rules: RuleSet, assets: Assets | None) -> Iterator[None]:
+        """Let other processes match, if there are to be some."""
         jobs, given = self._given["jobs"], self._given
         if jobs == 1:
-            yield None
+            yield
             return
+        from socmon.replaying import ArchiveReplay
         from socmon.replaying.pooled import Pooled
         from socmon.workers import Pool, Recipe
 
-        with Pool(jobs, Recipe(rules, assets, live=given["journal"] is not None, year=given["year"])) as pool:
+        archive = isinstance(run, ArchiveReplay)
+        asides = run.asides if isinstance(run, ArchiveReplay) else None
+        with Pool(jobs, Recipe(rules, assets, live=archive, year=given["year"]), asides=asides) as pool:
             self._pool = pool
-            yield Pooled(pool, jobs, streams=1 if given["matches"] else max(1, len(given["files"])))
+            run.match_by(Pooled(pool, jobs, streams=1 if given["matches"] else max(1, len(given["files"]))))
+            yield
 
-    def _made(self, config: Config | None, rules: RuleSet, assets: Assets | None, matching: Matching | None) -> Run:
+    def _made(self, config: Config | None, rules: RuleSet, assets: Assets | None) -> Run:
         from socmon.cli.asking import time_of
         from socmon.cli.place import STATE_DIR
         from socmon.detection import limits
@@ -196,7 +199,7 @@ class _Job:
         if given["journal"] is None:
             _allow_many_files()
             form, year, zone = given["format_name"], given["year"], given["timezone"]
-            return Replay(given["files"], rules, format=form, year=year, zone=zone, assets=assets, matching=matching)
+            return Replay(given["files"], rules, format=form, year=year, zone=zone, assets=assets)
         state = STATE_DIR if config is None else config.state_dir
         return ArchiveReplay(
             Path(given["journal"]) if given["journal"] else state / "journal",
@@ -205,7 +208,6 @@ class _Job:
             until_us=time_of(self._options, "--until", given["until"]),
             assets=assets,
             limits=None if config is None else limits(config.detection),
-            matching=matching,
         )
 
     def _written(self, run: Run, rules: RuleSet) -> Summary:

@@ -6,10 +6,11 @@ from pathlib import Path
 from socmon.enrich import Assets
 from socmon.journal import Archive, Batch
 from socmon.matching import Matched
-from socmon.replaying.run import Found, Matching, Place, Run, inline, named
+from socmon.replaying.run import Found, Place, Run, inline, named
 from socmon.sigma import RuleSet
 from socmon.sigma.correlator import Correlator
 from socmon.sigma.joining import Limits
+from socmon.workers.asides import FILE_NAME, Asides
 
 
 class ArchiveReplay(Run):
@@ -21,7 +22,9 @@ class ArchiveReplay(Run):
         since_us, until_us: received times of frames, both included; None has no bound.
         assets: say whose an event is.
         limits: of correlation.
-        matching: how batches are matched; None: in this process.
+
+    Attributes:
+        asides: records that the daemon has set aside, as they do harm; they are not looked at here either.
 
     Raises:
         JournalError: what is there is no journal, or cannot be opened.
@@ -36,12 +39,12 @@ class ArchiveReplay(Run):
         until_us: int | None = None,
         assets: Assets | None = None,
         limits: Limits | None = None,
-        matching: Matching | None = None,
     ) -> None:
         self._archive = Archive(directory, since_us=since_us, until_us=until_us)
+        self.asides = Asides.as_written(directory.parent / FILE_NAME, str(self._archive.incarnation))
         limits = (limits or Limits())._replace(keep_events=None)
         correlator = Correlator(rules.rules, self._archive.incarnation, limits)
-        super().__init__(correlator, matching or inline(rules, assets=assets))
+        super().__init__(correlator, inline(rules, assets=assets, asides=self.asides))
         self._name = named(str(directory))
         self._undecoded = 0
 

@@ -15,6 +15,7 @@ from socmon.matching import Matched, Matcher
 from socmon.replaying.timeline import Timeline
 from socmon.sigma import RuleSet
 from socmon.sigma.correlator import Correlator
+from socmon.workers import Asides
 
 T = TypeVar("T")
 
@@ -30,11 +31,20 @@ class Matching(Protocol):
         """
 
 
-def inline(rules: RuleSet, *, assets: Assets | None = None, live: bool = True, year: int | None = None) -> Matching:
-    """Matching in this process; the arguments are those of Matcher."""
+def inline(
+    rules: RuleSet,
+    *,
+    assets: Assets | None = None,
+    live: bool = True,
+    year: int | None = None,
+    asides: Asides | None = None,
+) -> Matching:
+    """Matching in this process; the arguments are those of Matcher, and records that are not looked at."""
+    known = asides or Asides()
 
     def matching(batches: Iterable[Batch], *, undated: bool = False) -> Iterator[Matched]:
-        return map(Matcher(rules, live=live, year=year, undated=undated, assets=assets).match, batches)
+        match = Matcher(rules, live=live, year=year, undated=undated, assets=assets).match
+        return (match(batch, aside=known.within(batch.first_seq, batch.next_seq)) for batch in batches)
 
     return matching
 
@@ -140,6 +150,10 @@ class Run:
         """Alerts so far by level, the gravest first."""
         opened = self._correlator.tally.opened
         return {level: opened[level] for level in reversed(LEVELS) if opened.get(level)}
+
+    def match_by(self, matching: Matching) -> None:
+        """Match by `matching`; before anything is read."""
+        self._matching = matching
 
     def stop(self) -> None:
         """End reading before the next batch; for a handler of signals, as a wait for input is broken off.

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Set as AbstractSet
 from pathlib import Path
+from typing import Self
 
 import msgspec
 from msgspec import Struct
@@ -45,6 +46,13 @@ class Asides:
         self._path = path
         self._incarnation = incarnation
         self._known = {each.seq: each for each in _read(path) if each.incarnation == incarnation} if path else {}
+
+    @classmethod
+    def as_written(cls, path: Path, incarnation: str) -> Self:
+        """Those that the file has; what is added to them is remembered here only."""
+        found = cls(path, incarnation)
+        found._path = None
+        return found
 
     def __len__(self) -> int:
         return len(self._known)

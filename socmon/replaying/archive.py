@@ -1,6 +1,6 @@
 """Replay of a journal's archive, exactly as the daemon took it in (docs/adr/0074)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from socmon.enrich import Assets
@@ -65,7 +65,7 @@ class ArchiveReplay(Run):
         """Records that damage of the journal has cost."""
         return self._archive.lost + self._undecoded
 
-    def matches(self) -> Iterator[tuple[Place, list[str]]]:
+    def matches(self) -> Iterator[tuple[Place, Sequence[str]]]:
         """See Run."""
         for matched in self._each():
             for match in matched.matches:

@@ -124,7 +124,7 @@ class Replay(Run):
             return None
         return sum(reading.read for reading in self.readings) / max(1, sum(size or 0 for size in sizes))
 
-    def matches(self) -> Iterator[tuple[Place, list[str]]]:
+    def matches(self) -> Iterator[tuple[Place, Sequence[str]]]:
         """Read the files one after the other; yield each event that a rule matches, with the rules' ids."""
         for file, reading in enumerate(self.readings):
             for match in self._matches(file):

@@ -3,7 +3,7 @@
 import os
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from msgspec import Struct, field
@@ -118,7 +118,7 @@ class Run:
         self._waiting = False
         self._held: dict[str, tuple[Alert, array[int]]] = {}
 
-    def matches(self) -> Iterator[tuple[Place, list[str]]]:
+    def matches(self) -> Iterator[tuple[Place, Sequence[str]]]:
         """Yield each event that a rule matches, with the rules' ids, in the order in which they are read."""
         raise NotImplementedError
 

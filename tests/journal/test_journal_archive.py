@@ -1,4 +1,4 @@
-"""The journal as an archive: whole beside a writer that appends, compresses and trims, and never changed by being read."""
+"""The journal as an archive: whole beside a writer that appends, compresses and trims, and unchanged by reading."""
 
 from pathlib import Path
 

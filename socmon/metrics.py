@@ -125,8 +125,8 @@ EVENTS_UNPARSED = Kept(
 RECORDS_SET_ASIDE = counter(
     "socmon_matching_set_aside_records", "Records that matching hung or ended on; they are counted as unparsed, too."
 )
-WORKERS_WANTED = gauge("socmon_workers_configured", "Processes that match, as detection.workers asks for.")
-WORKERS_RUNNING = gauge("socmon_workers_running", "Processes that match, those that still start included.")
+WORKERS_WANTED = gauge("socmon_matching_wanted_workers", "Processes that match, as detection.workers asks for.")
+WORKERS_RUNNING = gauge("socmon_matching_running_workers", "Processes that match, those that still start included.")
 WORKERS_REPLACED = Kept(
     counter("socmon_workers_replaced", "Processes that matched and were replaced: they died, or hung.", "reason")
 )

@@ -12,6 +12,7 @@ from socmon.instruments import REGISTRY, Kept, Rising
 LABELS = {"source", "component", "reason", "rule", "level", "status", "forwarder", "version", "python"}
 UNITS = (
     "_total",
+    "_workers",
     "_bytes",
     "_seconds",
     "_bytes",

@@ -58,6 +58,7 @@ def shown(alert: Alert) -> dict[str, Any]:
 def replayed(place: Field, *more: str) -> tuple[list[dict[str, Any]], int]:
     """The alerts of the archive without their events, by id, and the exit code."""
     done = run_here("-c", str(place.root / "config.yaml"), "replay", "--journal", "-o", "ndjson", *more)
+    assert done.returncode in {0, 1}, done.stderr
     rows = [valid(row, "replay.v1", row=True) for row in objects(done.stdout)]
     for row in rows:
         del row["events"]

@@ -25,11 +25,11 @@ def logs(folder: Path) -> list[str]:
     files = []
     for part in range(3):
         lines: list[str] = []
-        for n in range(2500):
+        for n in range(1500):
             second = n + chance.uniform(-400, 0) if n % 97 == 0 else n
             lines.append(failed(second, f"192.0.2.{chance.randrange(40)}", host=f"h{chance.randrange(9)}"))
             lines += ["\n"] * (n % 13 == 0) + [quiet(n)] * (n % 5 == 0) + ["what is this\n"] * (n % 211 == 0)
-        lines.insert(1700, failed(1700).rstrip() + "x" * 100_000 + "\n")
+        lines.insert(1200, failed(1200).rstrip() + "x" * 100_000 + "\n")
         files.append(write(folder / f"part{part}.log", *lines))
     packed = folder / "packed.log.gz"
     packed.write_bytes(gzip.compress(Path(files.pop()).read_bytes()))

@@ -7,7 +7,7 @@ minute. The price is that an expression itself must be ASCII.
 
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 
 import hyperscan
@@ -60,6 +60,15 @@ def _compiled(pattern: str) -> tuple[hyperscan.Database, threading.Lock]:
     if database.size() > _MAX_DATABASE_BYTES:
         raise ValueError(f"needs more than {_MAX_DATABASE_BYTES >> 20} MiB for it")
     return database, threading.Lock()
+
+
+def literal_scanner(literals: Sequence[bytes], found: list[int]) -> Callable[[bytes], object]:
+    """What adds to `found` the places of the literals that stand in bytes, each once. For one thread."""
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    count = len(literals)
+    flags = [hyperscan.HS_FLAG_SINGLEMATCH] * count
+    database.compile(expressions=list(literals), ids=list(range(count)), elements=count, flags=flags, literal=True)
+    return partial(database.scan, match_event_handler=lambda place, *_at: found.append(place))
 
 
 def scanner(

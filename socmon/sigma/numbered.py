@@ -76,9 +76,14 @@ def holds(condition: Condition, true: set[int]) -> bool:
     """Whether a condition holds when `true` are all atoms that are true."""
     if isinstance(condition, Without):
         return not holds(condition.part, true)
-    if isinstance(condition, All):
-        return condition.atoms <= true and all(holds(part, true) for part in condition.parts)
-    return not condition.atoms.isdisjoint(true) or any(holds(part, true) for part in condition.parts)
+    is_all = isinstance(condition, All)
+    told = condition.atoms <= true if is_all else not condition.atoms.isdisjoint(true)
+    if told is not is_all:
+        return told
+    for part in condition.parts:  # a generator would double the cost
+        if holds(part, true) is not is_all:
+            return not is_all
+    return is_all
 
 
 def simplified(condition: Condition, true: frozenset[int], false: frozenset[int]) -> Condition | bool:

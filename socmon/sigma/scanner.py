@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import NamedTuple
 
 import ahocorasick_rs
@@ -19,6 +20,8 @@ _TextTest = Callable[[str], bool]
 _GLOB_PIECE = re.compile(r"\\x[0-9a-f]{2}|\\(?P<escaped>.)|(?P<wild>\.\*|\.|\(\?:[^)]*\))|(?P<plain>.)", re.DOTALL)
 _GLOB_FRAME = re.compile(r"\(\?s\)\\A(.*)\\z", re.DOTALL)
 _MOST_FOR_DFA = 500  # literals; it is up to twice as fast as the other automaton, and takes much more memory and time
+_LONG = 512  # characters
+_MOST_FOR_LONG = 2_000  # literals, for which Hyperscan needs a quarter of a second before it begins
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NONCHARACTER = "\uffff"  # in no rule, and in text where it was a half of a pair of surrogates
 
@@ -31,6 +34,7 @@ class _Literal(NamedTuple):
         perhaps: atoms that must be looked at, each with its test, which takes text and folded text.
     """
 
+    text: str
     anywhere: list[int]
     first: list[int]
     last: list[int]
@@ -53,7 +57,7 @@ class Scanner:
         self._equal: dict[str, list[int]] = defaultdict(list)
         self._equal_cased: dict[str, list[int]] = defaultdict(list)
         self._others: list[tuple[int, _TextTest]] = []
-        self._literals: dict[str, _Literal] = defaultdict(lambda: _Literal([], [], [], []))
+        self._literals: dict[str, _Literal] = {}
         patterns: dict[int, str] = {}
         for number, atom in atoms:
             if atom.op == "re":
@@ -63,6 +67,7 @@ class Scanner:
         self._equal, self._equal_cased = dict(self._equal), dict(self._equal_cased)
         self._anywhere = [literal.anywhere for literal in self._literals.values()]
         self._found = list(self._literals.values())
+        self._seen: list[int] = []
         self._perhaps = {place for place, literal in enumerate(self._found) if literal.perhaps}
         self._automaton = ahocorasick_rs.AhoCorasick(
             list(self._literals),
@@ -83,7 +88,7 @@ class Scanner:
             self._others.append((number, value_test(atom)))
 
     def _add_literal(self, number: int, atom: Atom) -> None:
-        literal = self._literals[fold(atom.arg)]
+        literal = self._literal(fold(atom.arg))
         if atom.cased:
             test = value_test(atom)
             literal.perhaps.append((number, lambda text, _folded: test(text)))
@@ -96,9 +101,12 @@ class Scanner:
             folds = str if atom.cased else fold
             self._others.append((number, lambda text: test(folds(text))))
         elif atom.cased:
-            self._literals[literal].perhaps.append((number, lambda text, _folded: test(text)))
+            self._literal(literal).perhaps.append((number, lambda text, _folded: test(text)))
         else:
-            self._literals[literal].perhaps.append((number, lambda _text, folded: test(folded)))
+            self._literal(literal).perhaps.append((number, lambda _text, folded: test(folded)))
+
+    def _literal(self, text: str) -> _Literal:
+        return self._literals.setdefault(text, _Literal(text, [], [], [], []))
 
     def true_of(self, text: str) -> list[int]:
         """Numbers of the atoms that are true of `text`, some of them more than once."""
@@ -116,20 +124,46 @@ class Scanner:
         return found
 
     def _scan(self, text: str, folded: str, found: list[int]) -> None:
+        """Add the atoms that are true because of a literal."""
+        is_long = len(folded) >= _LONG and len(self._found) <= _MOST_FOR_LONG
+        places = self._placed_in_long(folded, found) if is_long else self._placed(folded, found)
+        if self._perhaps and (perhaps := self._perhaps.intersection(places)):
+            each = (test for place in perhaps for test in self._found[place].perhaps)
+            found += [number for number, test in each if test(text, folded)]
+
+    def _placed(self, folded: str, found: list[int]) -> list[int]:
         try:
-            places = self._automaton.find_matches_as_indexes(folded, overlapping=True)
+            matches = self._automaton.find_matches_as_indexes(folded, overlapping=True)
         except UnicodeEncodeError:
-            places = self._automaton.find_matches_as_indexes(_SURROGATE.sub(_NONCHARACTER, folded), overlapping=True)
+            matches = self._automaton.find_matches_as_indexes(_SURROGATE.sub(_NONCHARACTER, folded), overlapping=True)
         length = len(folded)
-        for place, start, end in places:
+        for place, start, end in matches:
             found += self._anywhere[place]
             if not start:
                 found += self._found[place].first
             if end == length:
                 found += self._found[place].last
-        if self._perhaps and (perhaps := self._perhaps.intersection([place for place, _, _ in places])):
-            each = (test for place in perhaps for test in self._found[place].perhaps)
-            found += [number for number, test in each if test(text, folded)]
+        return [place for place, _, _ in matches]
+
+    def _placed_in_long(self, folded: str, found: list[int]) -> list[int]:
+        """The same by Hyperscan, which goes through long text several times as fast, and takes longer to begin."""
+        self._look(folded.encode(errors="surrogatepass"))
+        places = self._seen[:]
+        self._seen.clear()
+        for place in places:
+            literal = self._found[place]
+            found += literal.anywhere
+            if literal.first and folded.startswith(literal.text):
+                found += literal.first
+            if literal.last and folded.endswith(literal.text):
+                found += literal.last
+        return places
+
+    @cached_property
+    def _look(self) -> Callable[[bytes], object]:
+        from socmon.sigma.hyperscan_search import literal_scanner  # noqa: PLC0415  5 MB that not all rules need
+
+        return literal_scanner([literal.text.encode() for literal in self._found], self._seen)
 
 
 def longest_literal(glob: str) -> str:

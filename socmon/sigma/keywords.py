@@ -43,11 +43,12 @@ class Keywords:
 
 def text_of_all(fields: Mapping[str, Any]) -> bytes:
     """What all values of an event have in them."""
-    try:
-        text = "\n".join(fields.values())
-    except TypeError:
-        text = "\n".join(texts_of(list(fields.values())))
-    return text.encode(errors="replace")
+    texts = [value if type(value) is str else _text_of_other(value) for value in fields.values()]
+    return "\n".join(texts).encode(errors="replace")
+
+
+def _text_of_other(value: Any) -> str:
+    return str(value) if type(value) is int else "\n".join(texts_of(value))
 
 
 def _prefilter(atoms: Iterable[Atom], seen: list[Any]) -> Callable[[bytes], object]:

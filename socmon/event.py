@@ -159,6 +159,8 @@ class Event(Struct, gc=False):  # fields are read from bytes: no cycle goes thro
         repeat: "message repeated N times" stands for N events; event_count and `Alert.count` add it.
         owner: whose it is, once that was asked for: of every event that matches a rule.
         ahead_us: how far the stated time was ahead of the receipt, where that has replaced it.
+        verbatim: all fields stand in the record, but for escapes of JSON, forms of numbers, and a `message` that is
+            joined of them by spaces.
     """
 
     record: Record
@@ -170,6 +172,7 @@ class Event(Struct, gc=False):  # fields are read from bytes: no cycle goes thro
     repeat: int = 1
     owner: Owner = NOBODY
     ahead_us: int = 0
+    verbatim: bool = False
 
     @property
     def entities(self) -> dict[str, list[str]]:

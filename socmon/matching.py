@@ -27,12 +27,14 @@ from socmon.event import (
     show_source,
 )
 from socmon.journal import Batch, Drop
+from socmon.parsers import windows_layouts
 from socmon.seen import Clock, Sight
 from socmon.sigma import RuleSet
 
 FUTURE_US = 600 * SECOND_US  # further ahead of its receipt no event time is believed (docs/semantics.md, "Dating")
 MAX_SAMPLES = 20
 _count = attrgetter("count")
+WINDOWS_JSON = "windows_json"  # the format whose events are read by their layouts
 MAX_EVIDENCE_BYTES = 8192  # of a record: whoever writes long lines must not fill the disk
 
 
@@ -109,6 +111,7 @@ class Matcher:
         self._live = live
         self._year = year
         self._undated = undated
+        self._windows = windows_layouts.Events()
 
     def parse(self, record: Record) -> Event:
         """The record's event, dated; with whose it is, and where it came from, where a rule asks for that.
@@ -116,19 +119,34 @@ class Matcher:
         Raises:
             ParseError: the record is not in its source's format.
         """
-        event = parsers.parse(record, year=self._year, undated=self._undated)
-        if event.time_us is None:
-            if self._live:
-                event.time_us, event.time_known = record.dated_by_us, "received"
-        elif self._live and event.time_us > record.received_us + FUTURE_US:
-            event.ahead_us = event.time_us - record.received_us
-            event.time_us, event.time_known = record.received_us, "future_replaced"
+        event = self._dated(parsers.parse(record, year=self._year, undated=self._undated))
         if self._shows_source:
             show_source(event)
         if self._shows_owner:
             event.owner = self._assets.owner(event) if self._assets else NOBODY
             _show_owner(event)
         return event
+
+    def _dated(self, event: Event) -> Event:
+        """The event with another time, where there is none, or one that is not believed."""
+        record = event.record
+        if event.time_us is None:
+            if self._live:
+                event.time_us, event.time_known = record.dated_by_us, "received"
+        elif self._live and event.time_us > record.received_us + FUTURE_US:
+            event.ahead_us = event.time_us - record.received_us
+            event.time_us, event.time_known = record.received_us, "future_replaced"
+        return event
+
+    def _unmatched(self, record: Record) -> Event | None:
+        """The event of a record that matches no rule, dated, without its fields; None if it takes these to tell."""
+        found = self._windows.read(record.data)
+        if found is None:
+            return None
+        layout, values, logsource = found
+        if self._rules.match_values(layout, values, logsource, record.data) != ():
+            return None
+        return self._dated(layout.event(record, values, logsource, undated=self._undated))
 
     def evidence(self, record: Record, names: Sequence[str]) -> Evidence:
         """What is kept of a record behind an alert; `names` are the fields that its rule reads."""
@@ -169,6 +187,7 @@ class Matcher:
     ) -> None:
         """Evaluate records of one source, which stand one after another."""
         parse, ask, assets = self.parse, self._rules.match, self._assets
+        look = self._unmatched if source.format == WINDOWS_JSON else _not_looked_at
         by_host: dict[str, Sight] = {}
         evaluated = 0
         for record in records:
@@ -176,8 +195,9 @@ class Matcher:
             if record.seq in aside:
                 self._set_aside(record, _HARMFUL, matched)
                 continue
+            unmatched = look(record)
             try:
-                event = parse(record)
+                event = unmatched or parse(record)
             except ParseError as error:
                 self._set_aside(record, error, matched)
                 continue
@@ -188,7 +208,9 @@ class Matcher:
             if sight is None:
                 sight = by_host[event.host] = matched.sights.setdefault(clock_of(event), Sight(source))
             high_us = _see(event, record, sight)
-            if rules := ask(event.fields, event.logsource):
+            if unmatched:
+                continue
+            if rules := ask(event.fields, event.logsource, record.data if event.verbatim else None):
                 if assets is not None:  # most events match nothing, and need no owner then
                     event.owner = assets.owner(event)
                 matched.matches.append(Match(event, rules, high_us))
@@ -210,6 +232,10 @@ class Matcher:
         if self._assets is not None:
             event.owner = self._assets.owner(event)
         return event
+
+
+def _not_looked_at(_record: Record) -> None:
+    """What is known of a record before it is parsed."""
 
 
 def _see(event: Event, record: Record, sight: Sight) -> int:

@@ -27,7 +27,8 @@ _INT64 = 1 << 63
 
 # What stays as it is when objects are made flat: scalars and lists of them, whole numbers in 64 bits.
 _Scalar = str | Annotated[int, msgspec.Meta(ge=-_INT64, le=_INT64 - 1)] | float | bool | None
-_FLAT = msgspec.json.Decoder(dict[str, _Scalar | list[_Scalar]])
+FlatValue = _Scalar | list[_Scalar]
+_FLAT = msgspec.json.Decoder(dict[str, FlatValue])
 # Names that stay as they are too, as objects have had them. Where somebody makes names up, they are learnt anew.
 _PLAIN_NAMES: set[str] = set()
 _MOST_PLAIN_NAMES = 4096

@@ -17,12 +17,12 @@ from socmon.errors import ParseError
 from socmon.event import WINDOWS, Event, LogSource, Record, TimeKnown
 from socmon.parsers import json, json_time
 
-_MARKS = (b'"EventID"', b'"event_id"')
+MARKS = (b'"EventID"', b'"event_id"')
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _MOST_NUMBER = 1 << 32
 _MOST_DEPTH = 8
-_TIMES = ("TimeCreated", "TimeCreated_SystemTime", "UtcTime", "@timestamp", "TimeGenerated", "EventTime")
-_UTC = "UtcTime"  # Sysmon's, without an offset, whatever the zone of the others is
+TIMES = ("TimeCreated", "TimeCreated_SystemTime", "UtcTime", "@timestamp", "TimeGenerated", "EventTime")
+UTC = "UtcTime"  # Sysmon's, without an offset, whatever the zone of the others is
 
 # Objects whose members are fields of the event itself; of the first kind what Windows vouches for, of the second what
 # the program that logged it says.
@@ -41,7 +41,7 @@ _BEATS = {
     "provider_guid": "Provider_Guid",
     "record_id": "EventRecordID",
 }
-_OTHERWISE: Mapping[str, tuple[str, ...]] = MappingProxyType(
+OTHERWISE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "Computer": ("Hostname", "host.name"),
         "Provider_Name": ("ProviderName", "SourceName"),
@@ -49,7 +49,8 @@ _OTHERWISE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 # What only the system says of an event, never the program that logged it.
-_VOUCHED = frozenset({"EventID", "Channel", *_OTHERWISE, *_TIMES}) - {_UTC}
+_VOUCHED = frozenset({"EventID", "Channel", *OTHERWISE, *TIMES}) - {UTC}
+_SHOWN = (str, type(None))  # what `message` shows as it stands
 _LINUX_SYSMON = "linux-sysmon"
 _OF_WINDOWS = LogSource(product=WINDOWS)
 _OF_LINUX = LogSource(product="linux", service="sysmon")
@@ -66,7 +67,7 @@ def wrapped(message: str) -> dict[str, Any]:
 
 
 def _surely(data: bytes) -> dict[str, Any]:
-    if not any(mark in data for mark in _MARKS):
+    if not any(mark in data for mark in MARKS):
         return {}
     try:
         fields = fields_of(data)
@@ -82,19 +83,30 @@ def parse(record: Record, *, year: int | None, undated: bool) -> Event:  # noqa:
     Raises:
         ParseError: no JSON object, one nested deeper than 32 levels, or none of an event of Windows.
     """
-    fields = fields_of(record.data)
+    found = json.as_decoded(record.data)
+    verbatim = found is not None and type(found.get("Channel")) in _SHOWN
+    fields = fields_of(record.data) if found is None else completed(found, {}, record.data)
     time_us = _time_us(fields, record.source.zone)
     time_known: TimeKnown = "stated"
     if time_us is None:
         time_us, time_known = (None, "unknown") if undated else (record.dated_by_us, "received")
-    computer = fields.get("Computer")
-    host = computer[:255] if type(computer) is str and computer != "-" else ""
-    return Event(record, time_us, time_known, host, logsource(fields), fields)
+    return Event(
+        record, time_us, time_known, host(fields.get("Computer")), logsource(fields), fields, verbatim=verbatim
+    )
+
+
+def host(computer: Any) -> str:
+    """The host of an event, by its `Computer`; "" if that is none."""
+    return computer[:255] if type(computer) is str and computer != "-" else ""
 
 
 def logsource(fields: Mapping[str, Any]) -> LogSource:
     """Windows'; of Sysmon for Linux, which writes events of the same form, that of Linux."""
-    provider = fields.get("Provider_Name")
+    return logsource_of(fields.get("Provider_Name"))
+
+
+def logsource_of(provider: Any) -> LogSource:
+    """As `logsource`, by the event's provider."""
     if type(provider) is str and len(provider) == len(_LINUX_SYSMON) and provider.lower() == _LINUX_SYSMON:
         return _OF_LINUX
     return _OF_WINDOWS
@@ -125,7 +137,7 @@ def flattened(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
 def completed(fields: dict[str, Any], said: dict[str, Any], data: bytes) -> dict[str, Any]:
     """`fields` with the names that rules have for them, what was `said`, and `message`."""
     get = fields.get
-    for name, others in _OTHERWISE.items():
+    for name, others in OTHERWISE.items():
         if type(get(name)) is not str and (stated := [get(other) for other in others if type(get(other)) is str]):
             fields[name] = stated[0]
     if said:
@@ -133,8 +145,7 @@ def completed(fields: dict[str, Any], said: dict[str, Any], data: bytes) -> dict
             if name not in _VOUCHED and len(fields) < json.MOST_FIELDS:
                 fields.setdefault(name, value)
     channel, number = get("Channel"), get("EventID")
-    is_number = 0 <= number < _MOST_NUMBER if type(number) is int else _is_text_of_number(number)
-    if not is_number or not (type(channel) is str or type(get("Provider_Name")) is str):
+    if not is_number(number) or not (type(channel) is str or type(get("Provider_Name")) is str):
         raise ParseError(f"no event of Windows: it has no EventID with Channel or Provider_Name: {data[:80]!r}")
     message = get("message")
     if type(message) is not str or not message:
@@ -145,7 +156,10 @@ def completed(fields: dict[str, Any], said: dict[str, Any], data: bytes) -> dict
     return fields
 
 
-def _is_text_of_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether an `EventID` is one: a number, or its text."""
+    if type(value) is int:
+        return 0 <= value < _MOST_NUMBER
     return type(value) is str and _NUMBER.fullmatch(value) is not None
 
 
@@ -180,8 +194,8 @@ def _opened(data: dict[str, Any]) -> dict[str, Any]:
 
 def _time_us(fields: Mapping[str, Any], zone: str) -> int | None:
     """The time of the first field that states one."""
-    for name in _TIMES:
+    for name in TIMES:
         value = fields.get(name)
-        if value is not None and (found := json_time.moment_us(value, "UTC" if name == _UTC else zone)) is not None:
+        if value is not None and (found := json_time.moment_us(value, "UTC" if name == UTC else zone)) is not None:
             return found
     return None

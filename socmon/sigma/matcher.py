@@ -17,7 +17,7 @@ Test = Callable[[Fields], bool]
 _TextTest = Callable[[str], bool]
 _Names = tuple[str, ...]
 
-_BESIDES = frozenset((*OWN_FIELDS, *SOURCE_FIELDS))  # known of an event, and not logged
+BESIDES = frozenset((*OWN_FIELDS, *SOURCE_FIELDS))  # known of an event, and not logged
 _MOST_COMPARED = 256  # values of a list that are looked for within those of another: each is compared with each
 
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -93,7 +93,7 @@ def reader(names: _Names) -> Callable[[Fields], Any]:
     A keyword is looked for in what was logged, not in what is known besides.
     """
     if not names:
-        return lambda fields: [value for name, value in fields.items() if name not in _BESIDES]
+        return lambda fields: [value for name, value in fields.items() if name not in BESIDES]
     if len(names) == 1:
         only = names[0]
         return lambda fields: fields.get(only)

@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from operator import getitem
 from typing import Any
 
-from socmon.sigma.ir import Op
+from socmon.sigma.ir import Atom, Op
 from socmon.sigma.keywords import Keywords, text_of_all
 from socmon.sigma.matcher import Compiler, Fields, Test, reader
 from socmon.sigma.numbered import Condition, Numbers, holds, numbers_in, triggers
@@ -66,13 +67,24 @@ class Plan:
 
     Args:
         rules: in load order, each with its condition for such events.
+
+    Attributes:
+        names: of each field that is looked at, as rules name it and its other names; `memos` are theirs.
+        asked: tests that look at more than one value, of the atoms `asked_atoms`.
+        look, seen: as those of `Keywords`.
+        combinations: the rules that a combination of signatures comes to, as far as it was met.
     """
+
+    names: list[tuple[str, ...]]
+    memos: list[FieldMemo]
+    asked: list[tuple[Test, Signature]]
+    asked_atoms: list[Atom]
 
     def __init__(self, rules: Sequence[tuple[str, Condition]], shared: Shared) -> None:
         self.held = 0
         self._memory = shared.memory
         self._memory.add(self)
-        self._combinations: dict[tuple[Signature, ...], tuple[str, ...]] = {}
+        self.combinations: dict[tuple[Signature, ...], tuple[str, ...]] = {}
         self._rules = rules
         self._always: list[int] = []
         self._triggered: dict[int, list[int]] = defaultdict(list)
@@ -89,37 +101,38 @@ class Plan:
     def _look_at(self, numbers: set[int], shared: Shared) -> None:
         """Choose what is read of an event: values of fields, keywords, and what asks for more than one value."""
         by_names: dict[tuple[str, ...], list[int]] = defaultdict(list)
-        asked: list[tuple[Test, Signature]] = []
+        self.asked, self.asked_atoms = [], []
         for number in sorted(numbers):
             atom = shared.numbers.atoms[number]
             if atom.op in _ASKED:
-                asked.append(shared.asked(number))
+                self.asked.append(shared.asked(number))
+                self.asked_atoms.append(atom)
             else:
                 by_names[atom.names].append(number)
         keywords = by_names.pop((), None)
         self._keywords = shared.keywords(keywords or ())
-        self._look, self._seen = self._keywords.look, self._keywords.seen
-        self._asked = asked
+        self.look, self.seen = self._keywords.look, self._keywords.seen
+        self.names = [*by_names]
         self._names = [names[0] for names in by_names]
-        self._memos = [shared.memo(each) for each in by_names.values()]
+        self.memos = [shared.memo(each) for each in by_names.values()]
         self._others = [(place, reader(names)) for place, names in enumerate(by_names) if len(names) > 1]
 
     def match(self, fields: Fields, raw: bytes | None) -> tuple[str, ...]:
         """Ids of the rules that an event matches, in load order; `raw` as in `RuleSet.match`."""
         values = self._values(fields) if self._others else map(fields.get, self._names)
         try:
-            signatures = (*map(getitem, self._memos, values),)
+            signatures = (*map(getitem, self.memos, values),)
         except TypeError:  # a list or an object
-            signatures = (*map(FieldMemo.of, self._memos, self._values(fields)),)
-        if self._look is not None:
-            self._look(text_of_all(fields) if raw is None else raw)
-            if self._seen:
-                self._seen.clear()
+            signatures = (*map(FieldMemo.of, self.memos, self._values(fields)),)
+        if self.look is not None:
+            self.look(text_of_all(fields) if raw is None else raw)
+            if self.seen:
+                self.seen.clear()
                 signatures = (*signatures, self._keywords.signature(fields))
-        if self._asked:
-            signatures = (*signatures, *(true if test(fields) else NOTHING for test, true in self._asked))
-        matched = self._combinations.get(signatures)
-        return self._matched(signatures) if matched is None else matched
+        if self.asked:
+            signatures = (*signatures, *(true if test(fields) else NOTHING for test, true in self.asked))
+        matched = self.combinations.get(signatures)
+        return self.settled(signatures) if matched is None else matched
 
     def _values(self, fields: Fields) -> list[Any]:
         """Values of the fields, by another name of theirs where the event has not the first one."""
@@ -129,16 +142,16 @@ class Plan:
                 values[place] = read(fields)
         return values
 
-    def _matched(self, signatures: tuple[Signature, ...]) -> tuple[str, ...]:
-        """What a combination comes to that was not met before."""
-        true = {number for signature in signatures for number in signature.atoms}
+    def settled(self, signatures: tuple[Signature, ...], besides: Iterable[Signature] = ()) -> tuple[str, ...]:
+        """What a combination comes to that was not met before; `besides` it the same is true whenever it is met."""
+        true = {number for signature in chain(signatures, besides) for number in signature.atoms}
         places = set(self._always).union(*(self._triggered.get(number, ()) for number in true))
         candidates = [self._rules[place] for place in sorted(places)]
         matched = (*(rule_id for rule_id, condition in candidates if holds(condition, true)),)
         self._memory.take(self, _COMBINATION_BYTES + _POINTER_BYTES * (len(signatures) + len(matched)))
-        self._combinations[signatures] = matched
+        self.combinations[signatures] = matched
         return matched
 
     def forget(self) -> None:
         """Forget the combinations."""
-        self._combinations.clear()
+        self.combinations.clear()

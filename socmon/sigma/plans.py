@@ -14,6 +14,7 @@ from socmon.sigma.plan import Plan, Shared
 from socmon.sigma.routing import NOTHING, Routing, Told
 from socmon.sigma.signatures import Memory
 from socmon.sigma.values import fold, text_of
+from socmon.sigma.views import Layout, Read, Values, View
 
 _KeyT = TypeVar("_KeyT")
 _ValueT = TypeVar("_ValueT")
@@ -21,6 +22,7 @@ _ValueT = TypeVar("_ValueT")
 _MEMORY_BYTES = 128 << 20
 _MAX_SOURCES = 4096  # a log source holds text that the sender chose, such as a syslog tag
 _MAX_ROUTED = 4096  # and so do the fields that say more of it
+_MAX_READERS = 4096  # of plans, by layouts
 _NO_RULES_TEXT = "\uffff"  # stands for every text that no rule asks for
 
 Rules = list[tuple[str, Condition]]
@@ -33,6 +35,7 @@ class Route:
         names: of these fields; () where there are none.
         read: the values of these fields in an event; a KeyError if it lacks one.
         matches: what matches their events, by what `read` gives, as far as it was met.
+        views: the same of events whose values are told by a layout.
     """
 
     def __init__(self, event: LogSource, routing: Routing | None) -> None:
@@ -42,6 +45,7 @@ class Route:
         self.read: Callable[[Mapping[str, Any]], Any] = itemgetter(*self.names) if self.names else _nothing
         self.matches: dict[Any, Callable[[Mapping[str, Any], bytes | None], tuple[str, ...]]] = {}
         self.bases: dict[Told, _Base] = {}
+        self.views: dict[Layout, View] = {}
 
 
 class _Base:
@@ -109,6 +113,7 @@ class Plans:
         self._bases: dict[tuple[Standing, tuple[str, ...]], _Base] = {}
         stated = [frozenset(filter(None, (getattr(rule, part) for rule in self._rules))) for part in PARTS]
         self._stated = Standing(*stated)
+        self._readers = 0
 
     @property
     def memory(self) -> Memory:
@@ -133,6 +138,23 @@ class Plans:
         if all(type(value) is str or (type(value) is int and value > 1) for value in values):
             _room(route.matches, _MAX_ROUTED)[route.read(fields)] = plan.match
         return plan
+
+    def view(self, route: Route, layout: Layout) -> View:
+        """The view of a layout that was not met before on this route."""
+        view = route.views[layout] = View(route.names, layout)
+        return view
+
+    def reader(self, route: Route, view: View, values: Values) -> Read:
+        """What reads events with these values in the routing fields, which were not met before."""
+        routing = view.routing(values)
+        plan = self.choose(route, dict(zip(route.names, routing, strict=False)))
+        self._readers += 1
+        if self._readers > _MAX_READERS:
+            self._readers = 1
+            for one in self.routes.values():
+                one.views.clear()
+        read = view.readers[(*routing, *map(type, routing))] = view.reader(plan)
+        return read
 
     def _base(self, route: Route, told: Told) -> _Base:
         """The rules for what an event is; one for all log sources that no rule tells apart."""

@@ -15,6 +15,7 @@ from socmon.sigma.rule import Correlation, Rule, RuleError, by_depth
 from socmon.sigma.rule_cache import RuleCache
 from socmon.sigma.signatures import Memory
 from socmon.sigma.stated import NO_PLACEHOLDERS, Placeholders
+from socmon.sigma.views import Layout, Values
 
 
 class RuleSet:
@@ -72,6 +73,25 @@ class RuleSet:
         except (KeyError, TypeError):  # a value is new, missing, a list or an object
             match = self._plans.choose(self._route, fields).match
         return match(fields, raw)
+
+    def match_values(self, layout: Layout, values: Values, logsource: LogSource, raw: bytes) -> tuple[str, ...] | None:
+        """As `match`, of an event of which there is no more than its values; None if `match` has to say it.
+
+        Args:
+            values: the event's, at the places that `layout` tells.
+            raw: as for `match`.
+        """
+        if logsource is not self._routed:
+            self._follow(logsource)
+        view = self._route.views.get(layout) or self._plans.view(self._route, layout)
+        routing = view.routing(values)
+        try:
+            read = view.readers.get((*routing, *map(type, routing)))
+        except TypeError:  # a list
+            return None
+        if read is None:
+            read = self._plans.reader(self._route, view, values)
+        return read(values, raw)
 
     def _follow(self, logsource: Mapping[str, str | None] | LogSource) -> None:
         """Take the route of a log source for this event and those that come next."""

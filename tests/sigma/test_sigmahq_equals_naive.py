@@ -4,43 +4,23 @@ The events come twice, and once more with what is unique in each, so that what w
 With SOCMON_EXAMPLES=4 all rules are loaded, and eight times as many events looked at.
 """
 
-import inspect
 import json
-import lzma
 import os
 from typing import Any
 
 import pytest
 from sigma_naive import Naive
-from sigmahq_kit import ACTIVE, ARCHIVE, DATA, files_of
+from sigmahq_kit import ARCHIVE, real_events, some_rules
 
 from socmon.parsers import windows_json
-from socmon.sigma.loading import Loader
 from socmon.sigma.logsources import shipped_log_sources
-from socmon.sigma.ruleset import RuleSet, rule_set
 
-SAMPLES = DATA / "windows" / "evtx" / "events"
-TAKES_RAW = "raw" in inspect.signature(RuleSet.match).parameters
 MORE = int(os.environ.get("SOCMON_EXAMPLES", "1"))
 
 pytestmark = [
     pytest.mark.skipif(not ARCHIVE.exists(), reason=f"no {ARCHIVE}; set SOCMON_DATA to the folder of real data"),
     pytest.mark.timeout(120 * MORE),
 ]
-
-
-def some_rules() -> RuleSet:
-    """Every fourth rule file, or all."""
-    loader = Loader(shipped_log_sources())
-    for path, content in sorted(files_of(*ACTIVE))[:: max(1, 4 // MORE)]:
-        loader.add(path, content)
-    return rule_set(loader, shipped_log_sources())
-
-
-def lines(count: int) -> list[bytes]:
-    """From all files, as far apart as can be."""
-    found = [line for file in sorted(SAMPLES.iterdir()) for line in lzma.decompress(file.read_bytes()).splitlines()]
-    return found[:: max(1, len(found) // count)][:count]
 
 
 def made_unique(fields: dict[str, Any], number: int) -> dict[str, Any]:
@@ -54,16 +34,16 @@ def made_unique(fields: dict[str, Any], number: int) -> dict[str, Any]:
 
 
 def test_sigmahq_rules_match_real_events_as_the_naive_matcher_says() -> None:
-    rules = some_rules()
+    rules = some_rules(max(1, 4 // MORE))
     naive = Naive(rules, shipped_log_sources())
-    real = lines(2000 * MORE * MORE)
+    real = real_events(2000 * MORE * MORE)
     unique = [json.dumps(made_unique(json.loads(line), number)).encode() for number, line in enumerate(real)]
 
     matched, differing = 0, []
     for place, line in enumerate([*real, *real, *unique]):
         fields = windows_json.fields_of(line)
         source = windows_json.logsource(fields)
-        given: list[Any] = [line] if TAKES_RAW and place % 2 else []
+        given: list[Any] = [line] if place % 2 else []
         ours, theirs = list(rules.match(fields, source, *given)), naive.match(fields, source)
         matched += len(ours)
         if ours != theirs:

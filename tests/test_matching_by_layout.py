@@ -1,0 +1,203 @@
+"""Events of Windows that match nothing are passed over by their layouts: what comes of a batch is the same."""
+
+import json
+import os
+from collections import Counter
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sigma_sequences import WINDOWS_EVENTS, WINDOWS_RULES
+from sigmahq_kit import ARCHIVE, real_events, some_rules
+
+from socmon.enrich import Assets, Inventory
+from socmon.event import SECOND_US, Event, Owner, Record, Source
+from socmon.journal import Batch
+from socmon.matching import Matched, Matcher
+from socmon.sigma.ruleset import RuleSet, parse_rules
+
+MORE = int(os.environ.get("SOCMON_EXAMPLES", "1"))  # times as many examples
+pytestmark = pytest.mark.timeout(120 * MORE)
+
+NOW_US = 1_795_000_000 * SECOND_US
+SOURCE = Source("logs", "/f", "windows_json", zone="Asia/Ho_Chi_Minh")
+RELAY = Source("relay", "192.0.2.7", "windows_json", "detected")
+
+# Members that events have now and then.
+MEMBERS = [
+    b'"Computer":"pc1"', b'"Computer":"pc2"', b'"Computer":7', b'"Computer":null', b'"Computer":"-"',
+    b'"Hostname":"pc3"', b'"Hostname":null', b'"host.name":"pc4"', b'"Hostname":5,"host.name":"pc5"',
+    b'"Provider_Name":"Linux-Sysmon"', b'"Provider_Name":"a"', b'"Provider_Name":null', b'"Provider_Name":1',
+    b'"ProviderName":"linux-sysmon"', b'"SourceName":"b"', b'"ProviderName":7,"SourceName":"c"',
+    b'"TimeCreated":"2026-11-18T10:00:00Z"', b'"TimeCreated":"2026-11-18 10:00:00"', b'"TimeCreated":"soon"',
+    b'"TimeCreated":1795000000', b'"TimeCreated":["2026-11-18T10:00:00Z"]', b'"TimeCreated":null',
+    b'"TimeCreated_SystemTime":"2026-11-18T09:00:00.5Z"', b'"TimeCreated_SystemTime":1700000000',
+    b'"UtcTime":"2026-11-18 08:00:00.123"', b'"@timestamp":"2026-11-18T23:00:00Z"', b'"@timestamp":true',
+    b'"TimeGenerated":"2026-11-17T08:00:00+01:00"', b'"EventTime":1795000000.25', b'"EventTime":"2027-11-18 08:00"',
+    b'"message":"a"', b'"message":""', b'"message":null', b'"Message":"b1"', b'"Message":1',
+    b'"a b":"a"', b'"ab":"b"', b'"User":"a","User":"b"', b'"User":"b","User":null', b'"User":null,"User":"a"',
+    b'"\\u0049mage":"a"', b'"Image":"\\u0061b1"', b'"Image":"\\u00e9\\/"', b'"x":"\xff"', b'"\xff":1', b'"x":"\\ud800"',
+    b'"x":18446744073709551616', b'"x":9223372036854775807', b'"x":1e30', b'"x":1e400', b'"x":-0', b'"x":1.0',
+    b'" ":null', b'" ":"a"', b'"nothing":"a"', b'"f0":"a"', b'"x":[]', b'"x":["a",null]', b'"x":[["a"]]', b'"x":{}',
+    b'"EventData":{"Image":"a","EventID":5}', b'"socmon.peer":"forged"', b'"socmon.agency":"forged"', b'"x":tru',
+    b'"EventID":1', b'"EventID":"4688"', b'"EventID":true', b'"Channel":["Security"]', b'"Channel":null',
+    b'"x":"\xe2\x84\xaa"', b'"":"a"',
+]  # fmt: skip
+MORE_RULES = """
+title: t
+id: 00000000-0000-4000-8000-00000000001{number}
+logsource: {{product: {product}}}
+detection:
+  s: {{{line}}}
+  condition: {condition}
+"""
+LINES = [
+    "Computer: pc1", "Computer|exists: true", "Computer: null", "Provider_Name|contains: a", "Provider_Name: 1",
+    "ProviderName: null", "TimeCreated|contains: 'T'", "message|contains: a", "Message: null", "ab: b", "x: null",
+    "'|contains': Ab1", "'|contains': null", "x|gt: 0", "x|exists: true", "User|fieldref: Image", "User: b",
+    "Hostname|fieldref: Computer", "EventID|exists: true", "f0: a", "Image|endswith: 1", "'|contains': security",
+]  # fmt: skip
+OWN_LINES = ["socmon.peer: /f", "socmon.agency: '1'", "socmon.collector: null"]
+
+
+def _more_rules(random: Random) -> str:
+    own = OWN_LINES if random.randint(0, 3) == 0 else []
+    made = (
+        MORE_RULES.format(
+            number=number,
+            product=random.choice(["windows", "windows", "linux"]),
+            line=random.choice([*LINES, *own]),
+            condition=random.choice(["s"] * 6 + ["not s"]),
+        )
+        for number in range(random.randint(1, 4))
+    )
+    return "\n---".join(made)
+
+
+def _line(fields: dict[str, Any], random: Random) -> bytes:
+    """An event as an object, mostly with what tells its kind at the start."""
+    names = random.sample([*fields], len(fields))
+    if random.randint(0, 3):
+        names.sort(key=lambda name: ["EventID", "Channel"].index(name) if name in ("EventID", "Channel") else 2)
+    ascii_only, colon = random.randint(0, 1), random.choice([":", ":", ": "])
+    members = [
+        f"{json.dumps(name)}{colon}{json.dumps(fields[name], ensure_ascii=bool(ascii_only))}".encode(
+            errors="surrogatepass"
+        )
+        for name in names
+    ]
+    members += random.sample(MEMBERS, random.choice([0, 1, 1, 2, 4]))
+    return b"{" + b",".join(members) + b"}"
+
+
+def _is_flat(name: str, value: Any) -> bool:
+    is_number = type(value) is int
+    return " " not in name and "{" not in repr(value) and "[[" not in repr(value) and not (is_number and value > 2**63)
+
+
+def _lines(events: list[tuple[dict[str, Any], Any]], random: Random) -> list[bytes]:
+    """Lines of these events, most of them several times, so that their layouts are learnt."""
+    made: list[bytes] = []
+    for event, _ in events:
+        is_flat = random.randint(0, 5)
+        fields = {name: value for name, value in event.items() if not is_flat or _is_flat(name, value)}
+        made += [_line(fields, random)] * random.choice([1, 5, 6])
+    again = random.sample(made, len(made) // 3)
+    return [*made, *again, *made[:20]]
+
+
+class General(Matcher):
+    """Asks the rules of every event with all its fields."""
+
+    def _unmatched(self, record: Record) -> Event | None:  # noqa: ARG002  as of any
+        return None
+
+    def parse(self, record: Record) -> Event:
+        event = super().parse(record)
+        event.verbatim = False
+        return event
+
+
+class Counting(Matcher):
+    """Counts what is passed over."""
+
+    passed = 0
+
+    def _unmatched(self, record: Record) -> Event | None:
+        event = super()._unmatched(record)
+        self.passed += event is not None
+        return event
+
+
+def shown(matched: Matched) -> Any:
+    for match in matched.matches:
+        match.event.verbatim = False
+    return msgspec.to_builtins(matched, str_keys=False)
+
+
+def batches(data: list[bytes], random: Random) -> list[Batch]:
+    """The lines as records of two sources, some of them old, in batches."""
+    records = [
+        Record(
+            one,
+            SOURCE if random.randint(0, 4) else RELAY,
+            NOW_US + place,
+            anchor_us=None if random.randint(0, 5) else NOW_US - 1,
+            count=random.choice([1, 1, 3]),
+            seq=place + 1,
+        )
+        for place, one in enumerate(data)
+    ]
+    return [Batch(1, 1, NOW_US, records[start : start + 40], [], tick=False) for start in range(0, len(records), 40)]
+
+
+def compare(rules: RuleSet, data: list[bytes], random: Random, **options: Any) -> Counter[str]:
+    """Match with layouts and without, the same in all; how many were passed over, and how many matched."""
+    quick, general = Counting(rules, **options), General(rules, **options)
+    came: Counter[str] = Counter()
+    for batch in batches(data, random):
+        ours, theirs = quick.match(batch), general.match(batch)
+        assert shown(ours) == shown(theirs)
+        came["matched"] += len(ours.matches)
+        came["evaluated"] += sum(ours.evaluated.values())
+        came["unparsed"] += sum(ours.unparsed.values())
+    came["passed"] = quick.passed
+    return came
+
+
+ASSETS = Assets(Inventory(patterns={"pc1": Owner("1", "dvc", 4)}))
+OPTIONS = st.fixed_dictionaries({}, optional={
+    "live": st.booleans(), "undated": st.booleans(), "year": st.just(2026), "assets": st.just(ASSETS),
+})  # fmt: skip
+
+
+def test_batches_come_to_the_same_whether_events_are_read_by_their_layouts() -> None:
+    came: Counter[str] = Counter()
+
+    @settings(max_examples=150 * MORE)
+    @given(WINDOWS_RULES, WINDOWS_EVENTS, OPTIONS, st.integers(0, 2**32))
+    def check(stated: list[dict[str, Any]], events: Any, options: dict[str, Any], seed: int) -> None:
+        random = Random(seed)
+        few = stated[: random.choice([0, 0, 2, 8])]
+        text = yaml.safe_dump_all(few, allow_unicode=True) + "\n---\n" + _more_rules(random)
+        came.update(compare(parse_rules("rules.yml", text.encode()), _lines(events, random), random, **options))
+
+    check()
+
+    assert came["passed"] > came["evaluated"] / 20
+    assert came["matched"] > came["evaluated"] / 20
+    assert came["unparsed"] > 0
+
+
+@pytest.mark.skipif(not ARCHIVE.exists(), reason=f"no {ARCHIVE}; set SOCMON_DATA to the folder of real data")
+def test_real_events_come_to_the_same_with_sigmahq_rules() -> None:
+    real = real_events(1500 * MORE)
+
+    came = compare(some_rules(max(1, 8 // MORE)), [*real, *real], Random(1))
+
+    assert came["passed"] > len(real)
+    assert came["matched"] > 20

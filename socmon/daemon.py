@@ -24,6 +24,7 @@ from socmon.enrich.unknown import tell_unknown
 from socmon.errors import ConfigError, JournalError, SocmonError, StoreError
 from socmon.event import SECOND_US
 from socmon.expiring import Expiries, Expiring, watch
+from socmon.garbage import settle
 from socmon.intake import Intake
 from socmon.journal import Journal
 from socmon.journal.recovery import TORN
@@ -176,6 +177,7 @@ class Daemon:
             SocmonError: the core cannot go on; the process ends and systemd restarts it.
         """
         self._correlating.restore(await self._store.load())
+        settle()
         try:
             address, port = await self._console.start()
             await self._control.start()

@@ -16,6 +16,7 @@ from socmon.config import Config, Wiring, load
 from socmon.correlating import Correlating
 from socmon.detection import SECTIONS, Detection, load_detection, tell_refused
 from socmon.errors import ConfigError, JournalError, SocmonError
+from socmon.garbage import settle
 from socmon.intake import until
 from socmon.notify import Manager
 from socmon.own import Own
@@ -100,6 +101,7 @@ class Reloading:
         actors, self._actors = list(self._actors), {}
         self._manager.reloading()
         reloaded = await self._reload(actors)
+        settle()
         self._manager.ready()
         if answer is not None and not answer.done():
             answer.set_result(reloaded)

@@ -3,7 +3,6 @@
 from __future__ import annotations  # what they name is imported where it is used: a shell only asks for the options
 
 import errno
-import gc
 import os
 import signal
 import sys
@@ -24,6 +23,7 @@ from socmon.cli.reading import format_option, timezone_option, year_option
 from socmon.cli.replay_forms import ALERTS, ARCHIVE_ALERTS, MATCHES, alert_row, match_rows, summary_row
 from socmon.cli.shown import tell_refused
 from socmon.errors import ConfigError
+from socmon.garbage import settle
 from socmon.i18n import mark
 from socmon.resources import shipped
 from socmon.text import printable
@@ -127,8 +127,7 @@ class _Job:
         config = configured(self._options, needed=False)
         rules = self._rules(config)
         assets = self._assets(config)
-        gc.collect()
-        gc.freeze()  # rules are for good: nobody has to look at their million objects again and again
+        settle()
         run = self._made(config, rules, assets)
         with self._workers(run, rules, assets), _stopped_by_ctrl_c(run):
             summary = self._written(run, rules)

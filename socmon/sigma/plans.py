@@ -134,8 +134,7 @@ class Plans:
             base = route.bases[told] = self._base(route, told)
         values = (*map(fields.get, route.names),)
         plan = base.plan(values)
-        # To a dictionary 1 and True are one key, and lists are none.
-        if all(type(value) is str or (type(value) is int and value > 1) for value in values):
+        if _is_one_key(values) and None not in values:
             _room(route.matches, _MAX_ROUTED)[route.read(fields)] = plan.match
         return plan
 
@@ -147,13 +146,18 @@ class Plans:
     def reader(self, route: Route, view: View, values: Values) -> Read:
         """What reads events with these values in the routing fields, which were not met before."""
         routing = view.routing(values)
+        typed = (*routing, *map(type, routing))
+        if (read := view.typed.get(typed)) is not None:
+            return read
         plan = self.choose(route, dict(zip(route.names, routing, strict=False)))
         self._readers += 1
         if self._readers > _MAX_READERS:
             self._readers = 1
             for one in self.routes.values():
                 one.views.clear()
-        read = view.readers[(*routing, *map(type, routing))] = view.reader(plan)
+        read = view.typed[typed] = view.reader(plan)
+        if _is_one_key(routing):
+            view.readers[routing] = read
         return read
 
     def _base(self, route: Route, told: Told) -> _Base:
@@ -174,6 +178,11 @@ class Plans:
         if condition is None:
             condition = self._conditions[rule_id] = self._shared.numbers.condition(node)
         return condition
+
+
+def _is_one_key(values: Iterable[Any]) -> bool:
+    """Whether nothing else is the same key to a dictionary: 1 and True are one, and lists are none."""
+    return all(type(value) is str or value is None or (type(value) is int and value > 1) for value in values)
 
 
 def _nothing(_fields: Mapping[str, Any]) -> None:

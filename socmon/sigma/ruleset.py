@@ -83,14 +83,13 @@ class RuleSet:
         """
         if logsource is not self._routed:
             self._follow(logsource)
-        view = self._route.views.get(layout) or self._plans.view(self._route, layout)
-        routing = view.routing(values)
+        view = self._views.get(layout) or self._plans.view(self._route, layout)
         try:
-            read = view.readers.get((*routing, *map(type, routing)))
+            read = view.readers[view.routing(values)]
+        except KeyError:
+            read = self._plans.reader(self._route, view, values)
         except TypeError:  # a list
             return None
-        if read is None:
-            read = self._plans.reader(self._route, view, values)
         return read(values, raw)
 
     def _follow(self, logsource: Mapping[str, str | None] | LogSource) -> None:
@@ -98,6 +97,7 @@ class RuleSet:
         found = logsource if isinstance(logsource, LogSource) else log_source(logsource)
         self._route = self._plans.routes.get(found) or self._plans.route(found)
         self._routed, self._read, self._matches = found, self._route.read, self._route.matches
+        self._views = self._route.views
 
     @property
     def memory(self) -> Memory:

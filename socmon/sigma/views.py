@@ -37,7 +37,8 @@ class View:
 
     Attributes:
         routing: the values by which the route leads to plans, at least two.
-        readers: by these and their types, since to a dictionary 1, 1.0 and True are one key.
+        readers: by these, where nothing else is the same key to a dictionary.
+        typed: by these and their types.
     """
 
     def __init__(self, names: tuple[str, ...], layout: Layout) -> None:
@@ -46,6 +47,7 @@ class View:
         self._is_said = layout.unplaced.isdisjoint(names)
         self.routing = picker([layout.places.get(name, layout.nothing) for name in names], layout)
         self.readers: dict[tuple[Any, ...], Read] = {}
+        self.typed: dict[tuple[Any, ...], Read] = {}
 
     def reader(self, plan: Plan) -> Read:
         """As the function `reader`; one for each plan."""
@@ -104,14 +106,14 @@ class _Asked:
 def _reader(plan: Plan, layout: Layout, columns: list[_Column], asked: list[_Asked]) -> Read:
     there = [one for one in columns if one.places]
     absent = [one.memo[None] for one in columns if not one.places]
-    others = [one.places for one in there if len(one.places) > 1]
+    others = [(one.places[0], one.places[1:]) for one in there if len(one.places) > 1]
     pick = picker([one.places[0] for one in there], layout)
     memos = [*(one.memo for one in there), *[_NO_TESTS] * (_LEAST_PICKED - len(there))]
     look, seen, known = plan.look, plan.seen, plan.combinations
     mine = Signature(())
 
     def read(values: Values, raw: bytes) -> tuple[str, ...] | None:
-        for first, *rest in others:
+        for first, rest in others:
             if values[first] is None and any(values[place] is not None for place in rest):
                 return None
         try:

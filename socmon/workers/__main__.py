@@ -16,6 +16,7 @@ from typing import BinaryIO, cast
 
 from socmon import failpoints
 from socmon.event import Event, Record
+from socmon.garbage import settle
 from socmon.matching import Begun, Matcher
 from socmon.workers.messages import CHUNK, HEAD, MATCHED, MAX_BODY_BYTES, READY, RULES, answer, read_task
 from socmon.workers.recipe import Recipe
@@ -47,6 +48,7 @@ def main(parent: int, mark: int) -> None:
         if kind == RULES:
             recipe = Recipe.unpack(body)
             matchers = [recipe.matcher(undated=undated, kind=matching) for undated in (False, True)]
+            settle()
             _write(sink, READY, token, b"")
         elif kind == CHUNK:
             frame, undated, aside = read_task(body)

@@ -1,17 +1,19 @@
 """Keywords: what may stand in any field. Nearly no event has one, and one look at all of it tells that."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from socmon.sigma.ir import Atom
-from socmon.sigma.matcher import reader
+from socmon.sigma.matcher import BESIDES
 from socmon.sigma.scanner import Scanner, longest_literal
 from socmon.sigma.signatures import FieldMemo, Memory, Signature
 from socmon.sigma.values import texts_of
 
 # In JSON the others may be written otherwise; and text that the parser joins has a space between.
 _SAME_EVERYWHERE = re.compile(r"[!#-.0-\[\]-~]+")
+_ASCII = re.compile(r"[\x00-\x7f]+")
 # So that no number, which has several forms, holds it: `1e3` is 1000.
 _LETTER = re.compile("[a-df-z]")
 # Escapes of JSON for characters of ASCII, and for the two beyond it that fold to such, which are there as UTF-8 too.
@@ -26,46 +28,57 @@ class Keywords:
         atoms: by their numbers.
 
     Attributes:
-        look: adds to `seen` if the bytes that it is given may hold a keyword; None where there is no keyword.
-        seen: what `look` has added to; whoever looks empties it.
+        look: adds to `seen` if the event whose JSON it is given may hold a keyword; None where there is no keyword.
+        seen: what has been added to; whoever looks empties it.
     """
 
     def __init__(self, atoms: Mapping[int, Atom], memory: Memory) -> None:
         self._memo = FieldMemo(Scanner(atoms.items()).true_of, (), memory)
-        self._read = reader(())
+        self._literals = [_literal(atom) for atom in atoms.values()]
         self.seen: list[Any] = []
-        self.look = _prefilter(atoms.values(), self.seen) if atoms else None
+        self.look = self._looking(_part_in_json, [_ASCII_ESCAPED, _FOLD_TO_ASCII]) if atoms else None
+
+    def look_in(self, fields: Mapping[str, Any]) -> None:
+        """As `look`, where there is nothing but the fields."""
+        texts = [
+            value if type(value) is str else str(value) if type(value) is int else "\n".join(texts_of(value))
+            for value in fields.values()
+        ]
+        self._look_in_text("\n".join(texts).encode(errors="replace"))
+
+    @cached_property
+    def _look_in_text(self) -> Callable[[bytes], object]:
+        return self._looking(_part_in_ascii, [_FOLD_TO_ASCII])
+
+    def _looking(self, part_of: Callable[[str], str], besides: list[bytes]) -> Callable[[bytes], object]:
+        parts = {part_of(literal) for literal in self._literals}
+        if "" in parts:  # a keyword may be in any bytes
+            return self.seen.append
+        from socmon.sigma.hyperscan_search import scanner  # noqa: PLC0415  5 MB that only some rules need
+
+        expressions = [*besides, *(f"(?i){re.escape(part)}".encode() for part in parts)]
+        try:
+            return scanner(dict(enumerate(expressions)), self.seen)
+        except ValueError:
+            return self.seen.append
 
     def signature(self, fields: Mapping[str, Any]) -> Signature:
         """Which of them an event holds."""
-        return self._memo.of(self._read(fields))
-
-
-def text_of_all(fields: Mapping[str, Any]) -> bytes:
-    """What all values of an event have in them."""
-    texts = [value if type(value) is str else _text_of_other(value) for value in fields.values()]
-    return "\n".join(texts).encode(errors="replace")
-
-
-def _text_of_other(value: Any) -> str:
-    return str(value) if type(value) is int else "\n".join(texts_of(value))
-
-
-def _prefilter(atoms: Iterable[Atom], seen: list[Any]) -> Callable[[bytes], object]:
-    literals = {_literal(atom) for atom in atoms}
-    if "" in literals:  # a keyword may be in any bytes
-        return seen.append
-    from socmon.sigma.hyperscan_search import scanner  # noqa: PLC0415  5 MB that only some rules need
-
-    expressions = [_ASCII_ESCAPED, _FOLD_TO_ASCII, *(f"(?i){re.escape(literal)}".encode() for literal in literals)]
-    try:
-        return scanner(dict(enumerate(expressions)), seen)
-    except ValueError:
-        return seen.append
+        return self._memo.of([value for name, value in fields.items() if name not in BESIDES])
 
 
 def _literal(atom: Atom) -> str:
-    """A text without regard to case that stands in every event that has `atom`; "" if none is known."""
-    text = longest_literal(atom.arg) if atom.op == "glob" else atom.arg if atom.op in ("eq", "has") else ""
-    parts = [part for part in _SAME_EVERYWHERE.findall(text.lower()) if _LETTER.search(part)]
+    """A text without regard to case that stands in every value that has `atom`; "" if none is known."""
+    text = longest_literal(atom.arg) if atom.op == "glob" else atom.arg if atom.op == "has" else ""
+    return str(text).lower()
+
+
+def _part_in_json(literal: str) -> str:
+    """The longest part that JSON writes as it is."""
+    parts = [part for part in _SAME_EVERYWHERE.findall(literal) if _LETTER.search(part)]
     return max(parts, key=len, default="")
+
+
+def _part_in_ascii(literal: str) -> str:
+    """The longest part whose case Hyperscan disregards as we do."""
+    return max(_ASCII.findall(literal), key=len, default="")

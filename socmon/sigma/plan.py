@@ -7,7 +7,7 @@ from operator import getitem
 from typing import Any
 
 from socmon.sigma.ir import Atom, Op
-from socmon.sigma.keywords import Keywords, text_of_all
+from socmon.sigma.keywords import Keywords
 from socmon.sigma.matcher import Compiler, Fields, Test, reader
 from socmon.sigma.numbered import Condition, Numbers, holds, numbers_in, triggers
 from socmon.sigma.scanner import Scanner
@@ -125,7 +125,10 @@ class Plan:
         except TypeError:  # a list or an object
             signatures = (*map(FieldMemo.of, self.memos, self._values(fields)),)
         if self.look is not None:
-            self.look(text_of_all(fields) if raw is None else raw)
+            if raw is None:
+                self._keywords.look_in(fields)
+            else:
+                self.look(raw)
             if self.seen:
                 self.seen.clear()
                 signatures = (*signatures, self._keywords.signature(fields))

@@ -23,10 +23,12 @@ class EventLayout:
         places: of the fields, by name, in the values that `completed` gives.
         nothing: where these hold None.
         unplaced: names of fields that events have besides.
+        exact: names of fields whose values are text, whole numbers or None in every event of Windows.
         stand_ins: places of fields that may stand under other names, and of these.
     """
 
     unplaced: Final = frozenset({"message"})
+    exact: Final = frozenset({"Channel", "EventID"})
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.nothing = len(names)

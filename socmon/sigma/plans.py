@@ -156,7 +156,7 @@ class Plans:
             for one in self.routes.values():
                 one.views.clear()
         read = view.typed[typed] = view.reader(plan)
-        if _is_one_key(routing):
+        if view.is_exact or _is_one_key(routing):
             view.readers[routing] = read
         return read
 

@@ -31,6 +31,10 @@ class Layout(Protocol):
     def unplaced(self) -> frozenset[str]:
         """Names of fields that events have besides."""
 
+    @property
+    def exact(self) -> frozenset[str]:
+        """Names of fields whose values are text, whole numbers or None, so that equal ones are the same."""
+
 
 class View:
     """The plans of one route for events of one layout.
@@ -39,6 +43,7 @@ class View:
         routing: the values by which the route leads to plans, at least two.
         readers: by these, where nothing else is the same key to a dictionary.
         typed: by these and their types.
+        is_exact: nothing else is the same key for any of the layout's events.
     """
 
     def __init__(self, names: tuple[str, ...], layout: Layout) -> None:
@@ -46,6 +51,7 @@ class View:
         self._of_plan: dict[Plan, Read] = {}
         self._is_said = layout.unplaced.isdisjoint(names)
         self.routing = picker([layout.places.get(name, layout.nothing) for name in names], layout)
+        self.is_exact = layout.exact.issuperset(names)
         self.readers: dict[tuple[Any, ...], Read] = {}
         self.typed: dict[tuple[Any, ...], Read] = {}
 

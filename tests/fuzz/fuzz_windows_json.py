@@ -4,12 +4,13 @@ import msgspec
 
 from socmon.errors import ParseError
 from socmon.event import LogSource, Record, Source
-from socmon.parsers import detect, parse
+from socmon.parsers import detect, parse, windows_layouts
 from socmon.parsers.json import MOST_FIELDS, MOST_KEY
 from socmon.sigma.logsources import shipped_log_sources
 
 _HEAD = b'{"EventID":1,"Channel":"Microsoft-Windows-Sysmon/Operational","Computer":"pc1",'
 _SOURCES = shipped_log_sources()
+_UNTIL_LEARNT = 5  # lines
 _OTHER_NAMES = 3  # under which a field may stand a second time
 
 
@@ -17,6 +18,7 @@ def one_input(data: bytes) -> None:
     """Read `data` as a whole event, as further members of one, as what was logged, and inside of syslog."""
     _read(data, "windows_json")
     _read(_HEAD + data, "windows_json")
+    _read_by_layout(_HEAD + data)
     _read(_HEAD + b'"EventData":{' + data + b"}}", "windows_json")
     _read(b"Nov 23 10:00:02 pc1 x: " + data, "rfc3164")
 
@@ -35,3 +37,22 @@ def _read(whole: bytes, chosen: str) -> None:
     told = _SOURCES.told(event.logsource, event.fields)
     assert len(told.services) <= 2
     assert all(isinstance(text, str) for text in (*told.services, *told.categories))
+
+
+def _read_by_layout(whole: bytes) -> None:
+    """What lines like it are read as, once there were some, is what the parser reads."""
+    events = windows_layouts.Events()
+    for _ in range(_UNTIL_LEARNT):
+        found = events.read(whole)
+    if found is None:
+        return
+    layout, values, logsource = found
+    record = Record(whole, Source("fuzz", "fuzz", "windows_json"), 1)
+    event = parse(record)
+    read = layout.event(record, values, logsource, undated=False)
+    assert (read.time_us, read.time_known, read.host) == (event.time_us, event.time_known, event.host)
+    assert (read.logsource, event.verbatim) == (event.logsource, True)
+    assert repr({name: values[place] for name, place in layout.places.items()}) == repr(
+        {name: event.fields.get(name) for name in layout.places}
+    )
+    assert values[layout.nothing] is None

@@ -53,9 +53,9 @@ class Ahead(Protocol):
 class Inline:
     """Only reads: who takes a frame matches it."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, told: int = 0) -> None:
         self._reader = reader
-        self._losses = _Losses(reader)
+        self._losses = _Losses(reader, told)
         self._batches: deque[tuple[Batch, int]] = deque()
 
     def advance(self) -> bool:
@@ -85,13 +85,13 @@ class Inline:
 class Spread:
     """Matches in `workers` processes."""
 
-    def __init__(self, reader: Reader, recipe: Recipe, asides: Asides, workers: int) -> None:
+    def __init__(self, reader: Reader, recipe: Recipe, asides: Asides, workers: int, told: int = 0) -> None:
         self._reader = reader
         self._recipe = recipe
         self._asides = asides
         self._workers = workers
         self._pool: Pool | None = None  # begun by the thread that it belongs to
-        self._losses = _Losses(reader)
+        self._losses = _Losses(reader, told)
         self._before: deque[int] = deque()  # lost before each frame in the pool
 
     def advance(self) -> bool:
@@ -126,22 +126,26 @@ class Spread:
             self._pool.close()
 
 
-def look_ahead(reader: Reader, recipe: Recipe, asides: Asides, workers: int) -> Ahead:
-    """By so many workers; 0 leaves it to who takes."""
+def look_ahead(reader: Reader, recipe: Recipe, asides: Asides, workers: int, told: int) -> Ahead:
+    """By so many workers; 0 leaves it to who takes.
+
+    Args:
+        told: records that were found lost where `reader` begins, and told already.
+    """
     metrics.WORKERS_WANTED.set(workers)
-    return Spread(reader, recipe, asides, workers) if workers else Inline(reader)
+    return Spread(reader, recipe, asides, workers, told) if workers else Inline(reader, told)
 
 
 class _Losses:
     """What a reader has found lost, told once."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, told: int) -> None:
         self._reader = reader
-        self._told = 0
+        self._told = told
 
     def new(self) -> int:
         """Records found lost since the last call."""
-        before, self._told = self._told, self._reader.lost_seqs
+        before, self._told = self._told, max(self._told, self._reader.lost_seqs)
         return self._told - before
 
 

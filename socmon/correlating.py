@@ -25,6 +25,7 @@ from socmon.seen import Clock, Seen, Silence, Sources
 from socmon.sigma.correlator import Correlator
 from socmon.store import Checkpoint, Store
 from socmon.telling import Telling
+from socmon.unbroken import to_its_end
 from socmon.watchdog import Pulse
 from socmon.workers import Asides, Recipe
 
@@ -86,6 +87,7 @@ class Correlating:
         self._reading = ThreadPoolExecutor(1, "journal-read")
         self._looking_up = ThreadPoolExecutor(1, "journal-lookup")
         self._moved_s = time.monotonic()
+        self._lost_behind = 0  # records found lost behind that, and counted
         self.number = 0  # the last journal frame that the state includes
         self.committed = 0  # the last journal frame that a durable checkpoint includes
         self.exchanged = 0  # the last journal frame that was seen by what detection ran by before
@@ -113,7 +115,7 @@ class Correlating:
                 f"the journal ends at frame {self._journal.last_number}, the store knows frame {checkpoint.number}: "
                 f"restore the journal, or move the store {self._store.path} away to start from the journal alone"
             )
-        _fill(self._correlator, checkpoint)
+        self._correlator.restore(checkpoint.kept())
         self._telling.restored(self._correlator)
         self._ledger = checkpoint.ledger
         self.sources.restore(filter(None, checkpoint.sources.values()), filter(None, checkpoint.silences.values()))
@@ -134,7 +136,9 @@ class Correlating:
             more = await loop.run_in_executor(self._reading, self._ahead.advance)
             metrics.PIPELINE_LAG.set(self._journal.last_number - self.number)
             if not more:
-                self._count_damage(self._ahead.lost())
+                lost = self._ahead.lost()
+                self._lost_behind += lost
+                self._count_damage(lost)
                 if self._draining:
                     return
                 await until(self._intake.appended, _TURN_S)
@@ -147,9 +151,8 @@ class Correlating:
                 await asyncio.sleep(0)
 
     def _look_ahead(self, by: Detection) -> Ahead:
-        return look_ahead(
-            self._journal.reader(after=self.number), Recipe(by.rules, by.assets), self._asides, by.workers
-        )
+        reader, recipe = self._journal.reader(after=self.number), Recipe(by.rules, by.assets)
+        return look_ahead(reader, recipe, self._asides, by.workers, self._lost_behind)
 
     async def _exchange_ahead(self, by: Detection) -> None:
         """Let what is not taken in yet be matched by `by`."""
@@ -159,8 +162,8 @@ class Correlating:
         if by.workers == self.detection.workers:
             await loop.run_in_executor(self._reading, ahead.exchange, Recipe(by.rules, by.assets))
         else:
+            self._ahead = self._look_ahead(by)  # first, so that nobody calls what is closed
             await loop.run_in_executor(self._reading, ahead.close)
-            self._ahead = self._look_ahead(by)
 
     @asynccontextmanager
     async def _going_on(self) -> AsyncIterator[None]:
@@ -175,6 +178,7 @@ class Correlating:
 
     async def _take(self, taken: Taken, began_s: float) -> None:
         matched = self._matched(taken.frame)
+        self._lost_behind = 0
         self._count_damage(taken.lost + matched.damaged)
         await self._apply(matched)
         now_us = time.time_ns() // 1000
@@ -301,13 +305,18 @@ class Correlating:
             self.commit_pulse.beat()
             correlator = Correlator(detection.rules.rules, self._journal.incarnation, detection.limits)
             if checkpoint is not None and checkpoint.incarnation == str(self._journal.incarnation):
-                await asyncio.get_running_loop().run_in_executor(self._looking_up, _fill, correlator, checkpoint)
-            await self._exchange_ahead(detection)
-            self.detection = detection
-            self._matcher = Matcher(detection.rules, assets=detection.assets)
-            self._correlator = correlator
-            self._telling.restored(correlator)
-            self.exchanged = self.number
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self._looking_up, correlator.restore, checkpoint.kept())
+            await to_its_end(self._put_in_force(detection, correlator), "exchange")
+
+    async def _put_in_force(self, detection: Detection, correlator: Correlator) -> None:
+        """All of it or nothing: else frames would be matched by other rules than they are correlated by."""
+        await self._exchange_ahead(detection)
+        self.detection = detection
+        self._matcher = Matcher(detection.rules, assets=detection.assets)
+        self._correlator = correlator
+        self._telling.restored(correlator)
+        self.exchanged = self.number
 
     async def _commit(self, *, checkpoint: bool) -> None:
         async with self._committing:
@@ -355,13 +364,13 @@ class Correlating:
 
     async def _with_evidence(self, unsaved: Sequence[tuple[Alert, list[int]]]) -> list[Alert]:
         """The alerts, each with those of its events that are not stored yet; a trimmed journal may lack some."""
-        wanted = {seq for alert, fresh in unsaved for seq in (*fresh, *_opening(alert, fresh))}
+        wanted = {seq for alert, fresh in unsaved for seq in (*fresh, *alert.opening(fresh))}
         loop = asyncio.get_running_loop()
         records = await loop.run_in_executor(self._looking_up, self._journal.lookup, wanted) if wanted else {}
         for alert, fresh in unsaved:
             names = self.detection.rules.fields_of(alert.rule_id)
             alert.evidence = [self._matcher.evidence(records[seq], names) for seq in fresh if seq in records]
-            opening = [records[seq].received_us for seq in _opening(alert, fresh) if seq in records]
+            opening = [records[seq].received_us for seq in alert.opening(fresh) if seq in records]
             alert.received_us = opening[0] if opening else None
         return [alert for alert, _ in unsaved]
 
@@ -385,13 +394,3 @@ class Correlating:
             metrics.STORE_FAILING.set(0)
             self._intake.resume()
             self._room.set()
-
-
-def _opening(alert: Alert, fresh: Sequence[int]) -> tuple[int, ...]:
-    """The sequence of the event that opened `alert`, the first time that it is stored; events that join come later."""
-    return (alert.opened_seq,) if fresh and fresh[0] <= alert.opened_seq else ()
-
-
-def _fill(correlator: Correlator, checkpoint: Checkpoint) -> None:
-    """Let a new correlator continue from what a checkpoint says of it."""
-    correlator.restore((key, value) for key, value in checkpoint.state.items() if value is not None)

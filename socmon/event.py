@@ -318,3 +318,11 @@ class Alert(Struct):
     recurring: bool = False
     evidence: list[Evidence] = []
     received_us: int | None = None
+
+    def opening(self, fresh: Sequence[int]) -> tuple[int, ...]:
+        """The sequence of the event that opened it, the first time that it is stored; events that join come later.
+
+        Args:
+            fresh: sequences of events that are not stored yet, in order.
+        """
+        return (self.opened_seq,) if fresh and fresh[0] <= self.opened_seq else ()

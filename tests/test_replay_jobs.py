@@ -57,6 +57,16 @@ def test_standard_input_is_dated_the_same_in_another_process() -> None:
         assert (pooled.stdout, pooled.stderr, pooled.returncode) == (alone.stdout, alone.stderr, alone.returncode)
 
 
+def test_a_file_from_before_1970_is_read_the_same_in_another_process(tmp_path: Path) -> None:
+    log = write(tmp_path / "old.log", *(undated(second) for second in range(8)))
+    os.utime(log, (-1e7, -1e7))
+
+    alone, pooled = (run(log, "--matches", "--year", "1970", "-o", "ndjson", "-j", jobs) for jobs in "12")
+
+    assert alone.stdout.count(b"\n") == 8
+    assert (pooled.stdout, pooled.stderr, pooled.returncode) == (alone.stdout, alone.stderr, alone.returncode)
+
+
 def test_a_worker_that_is_killed_changes_nothing(tmp_path: Path) -> None:
     files, rules = logs(tmp_path), load_rules([shipped("rules")])
     expected = Replay(files, rules).alerts()

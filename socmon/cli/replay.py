@@ -179,14 +179,16 @@ class _Job:
             return
         from socmon.replaying import ArchiveReplay
         from socmon.replaying.pooled import Pooled
-        from socmon.workers import Pool, Recipe
+        from socmon.workers import Asides, Pool, Recipe
 
         archive = isinstance(run, ArchiveReplay)
-        asides = run.asides if isinstance(run, ArchiveReplay) else None
+        asides = run.asides if isinstance(run, ArchiveReplay) else Asides()
+        known = len(asides)
         with Pool(jobs, Recipe(rules, assets, live=archive, year=given["year"]), asides=asides) as pool:
             self._pool = pool
             run.match_by(Pooled(pool, jobs, streams=1 if given["matches"] else max(1, len(given["files"]))))
             yield
+        self._problems |= len(asides) > known
 
     def _made(self, config: Config | None, rules: RuleSet, assets: Assets | None) -> Run:
         from socmon.cli.asking import time_of

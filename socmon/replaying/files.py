@@ -161,6 +161,8 @@ class Replay(Run):
         highs: dict[Clock, int] = {}
         for matched in self._matching(self._batches(file), undated=reading.path == STDIN):
             reading.lines += sum(matched.journalled.values())
+            if matched.damaged:
+                reading.trouble = "some of its lines could not be handed to a worker"
             reading.unparsed += sum(matched.unparsed.values())
             for match in self._take(matched):
                 match.high_us = max(match.high_us, highs.get(clock_of(match.event), match.high_us))
@@ -291,4 +293,5 @@ def _batch(lines: Sequence[bytes], first_seq: int, source: Source, anchor_us: in
         lines = [line for line in lines if line]
     # Column by column, as the journal does it: a third of the time of one call after the other.
     records = list(map(Record, lines, repeat(source), repeat(anchor_us), repeat(None), repeat(None), repeat(1), seqs))
-    return Batch(number=0, first_seq=first_seq, written_us=anchor_us, records=records, drops=[], tick=False)
+    written_us = max(0, anchor_us)  # a file may be older than 1970, a frame may not
+    return Batch(number=0, first_seq=first_seq, written_us=written_us, records=records, drops=[], tick=False)

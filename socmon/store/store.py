@@ -43,6 +43,10 @@ class Checkpoint(Struct):
     sources: Mapping[Clock, Seen | None] = {}
     silences: Mapping[str, Silence | None] = {}
 
+    def kept(self) -> Iterator[tuple[bytes, bytes]]:
+        """What there is of the correlation state."""
+        return ((key, value) for key, value in self.state.items() if value is not None)
+
 
 class Store:
     """One SQLite file. Methods named `…_now` run in the caller's thread; the others return to the event loop."""

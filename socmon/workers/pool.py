@@ -10,7 +10,7 @@ from typing import Self
 import msgspec
 
 from socmon import log, metrics
-from socmon.errors import JournalError
+from socmon.errors import JournalError, ParseError
 from socmon.journal import Frame
 from socmon.matching import Matched
 from socmon.workers.asides import Asides
@@ -140,7 +140,7 @@ class Pool:
         """Give out, take in, look after the workers; waits for something to do, `wait_s` at most."""
         self._begin()
         self._give()
-        if self._chunks and self._chunks[0].done:
+        if self._chunks and (self._chunks[0].done or self._alone):
             wait_s = 0.0
         for key, events in self._selector.select(wait_s):
             slot: Slot = key.data
@@ -165,7 +165,6 @@ class Pool:
         """End the workers, whatever they do."""
         for slot in self._slots:
             if slot.process is not None:
-                self._unregister(slot.process)
                 slot.process.end()
                 slot.process = None
         self._selector.close()
@@ -201,7 +200,7 @@ class Pool:
     def _give(self) -> None:
         """Hand waiting chunks, oldest first, to whoever has least to do."""
         for chunk in self._chunks:
-            if not chunk.given and not chunk.done:
+            if not (chunk.given or chunk.done or self._is_for_here(chunk)):
                 free = [slot for slot in self._slots if slot.ready and len(slot.given) < _DEPTH]
                 if not free:
                     return
@@ -240,7 +239,7 @@ class Pool:
                 self._register(slot)
             if events & selectors.EVENT_READ:
                 self._take_in(slot)
-        except (GoneError, msgspec.MsgspecError, JournalError):
+        except (GoneError, msgspec.MsgspecError, JournalError, ParseError, LookupError, RecursionError):
             self._lose(slot, "")
 
     def _take_in(self, slot: Slot) -> None:
@@ -296,6 +295,11 @@ class Pool:
         if batch := chunk.frame.batch():
             self._asides.add(batch.records[seq - batch.first_seq], why)
 
+    def _is_for_here(self, chunk: Chunk) -> bool:
+        """Whether worker after worker has ended on it, and at no record."""
+        seq, times = chunk.blamed
+        return times >= self._limits.ends and not seq
+
     def _match_alone(self) -> None:
         """Match one chunk here where no worker can be started, or each ends on it and no record is to blame."""
         alone = all(slot.refused >= REFUSALS for slot in self._slots)
@@ -306,8 +310,7 @@ class Pool:
             else:
                 _log.info("workers match again")
         for chunk in self._chunks:
-            seq, times = chunk.blamed
-            if not chunk.given and not chunk.done and (alone or (times >= self._limits.ends and not seq)):
+            if not chunk.given and not chunk.done and (alone or self._is_for_here(chunk)):
                 batch = chunk.frame.batch()
                 chunk.matched = self._matchers[chunk.undated].match(batch, aside=chunk.aside) if batch else None
                 chunk.done = True

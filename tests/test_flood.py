@@ -84,13 +84,13 @@ class Watched:
         wiring = Wiring(name, name, cls, cls.settings_type(quota_per_s=QUOTA, **options))
         return Door(wiring, self.intake, self.journal)
 
-    def _matching(self, batch: Batch) -> Matched:
+    def _matching(self, batch: Batch, **more: Any) -> Matched:
         noisy = [is_noise(record) for record in batch.records]
         if any(noisy):
             self.seen.append("flooder")
         if not all(noisy):
             self.seen.append("attacked")
-        return self._match(batch)
+        return self._match(batch, **more)
 
     async def _emitting(self, batch: Sequence[Record]) -> None:
         if not all(map(is_noise, batch)):

@@ -123,12 +123,14 @@ def of(reading: Reading, *ids: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.timeout(300)
-def test_alerts_under_reloads_are_those_of_runs_without(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_alerts_under_reloads_are_those_of_runs_without(workers: int, tmp_path: Path) -> None:
     with field_in(tmp_path / "province") as place:
         (place.root / "rules").mkdir()
         (place.root / "rules" / "mine.yml").write_text(FIRST)
         out = to_file(place.root / "out.ndjson")
-        place.configure([*HOSTS], forwarders={"out": out}, rules={"paths": ["rules"], "shipped": False})
+        rules = {"paths": ["rules"], "shipped": False}
+        place.configure([*HOSTS], forwarders={"out": out}, rules=rules, detection={"workers": workers})
         listening(place)
         reloads = Reloads(place)
         with senders(place):

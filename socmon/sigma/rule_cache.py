@@ -138,11 +138,11 @@ class RuleCache:
 def cache_folder(state_dir: Path | None) -> Path | None:
     """Where this user keeps what rule files state; None if nowhere.
 
-    In the state directory if that is this user's, who then is whom the daemon runs as; else where users have such
-    files. So root leaves nothing in a state directory that the daemon could not replace.
+    In the state directory, if that is named whole and this user's, who then is whom the daemon runs as; else where
+    users have such files. So root leaves nothing in a state directory that the daemon could not replace.
     """
     with suppress(OSError):
-        if state_dir and state_dir.stat().st_uid == os.geteuid():
+        if state_dir and state_dir.is_absolute() and state_dir.stat().st_uid == os.geteuid():
             return state_dir / "cache"
     with suppress(RuntimeError):  # a user without a home
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())

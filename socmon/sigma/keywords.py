@@ -9,11 +9,11 @@ from socmon.sigma.ir import Atom
 from socmon.sigma.matcher import BESIDES
 from socmon.sigma.scanner import Scanner, longest_literal
 from socmon.sigma.signatures import FieldMemo, Memory, Signature
-from socmon.sigma.values import texts_of
+from socmon.sigma.values import text_of, texts_of
 
 # In JSON the others may be written otherwise; and text that the parser joins has a space between.
 _SAME_EVERYWHERE = re.compile(r"[!#-.0-\[\]-~]+")
-_ASCII = re.compile(r"[\x00-\x7f]+")
+_ASCII = re.compile(r"[\x01-\x7f]+")
 # So that no number, which has several forms, holds it: `1e3` is 1000.
 _LETTER = re.compile("[a-df-z]")
 # Escapes of JSON for characters of ASCII, and for the two beyond it that fold to such, which are there as UTF-8 too.
@@ -41,7 +41,7 @@ class Keywords:
     def look_in(self, fields: Mapping[str, Any]) -> None:
         """As `look`, where there is nothing but the fields."""
         texts = [
-            value if type(value) is str else str(value) if type(value) is int else "\n".join(texts_of(value))
+            value if type(value) is str else text_of(value) if type(value) is int else "\n".join(texts_of(value))
             for value in fields.values()
         ]
         self._look_in_text("\n".join(texts).encode(errors="replace"))

@@ -151,7 +151,9 @@ class Plan:
         places = set(self._always).union(*(self._triggered.get(number, ()) for number in true))
         candidates = [self._rules[place] for place in sorted(places)]
         matched = (*(rule_id for rule_id, condition in candidates if holds(condition, true)),)
-        self._memory.take(self, _COMBINATION_BYTES + _POINTER_BYTES * (len(signatures) + len(matched)))
+        # Its signatures hold their atoms, though their memo may forget them; what several hold is counted for each.
+        held = sum(len(signature.atoms) for signature in signatures)
+        self._memory.take(self, _COMBINATION_BYTES + _POINTER_BYTES * (len(signatures) + len(matched) + held))
         self.combinations[signatures] = matched
         return matched
 

@@ -23,7 +23,7 @@ _MEMORY_BYTES = 128 << 20
 _MAX_SOURCES = 4096  # a log source holds text that the sender chose, such as a syslog tag
 _MAX_ROUTED = 4096  # and so do the fields that say more of it
 _MAX_READERS = 4096  # of plans, by layouts
-_NO_RULES_TEXT = "\uffff"  # stands for every text that no rule asks for
+_OTHER = object()  # stands for every text that no rule asks for
 
 Rules = list[tuple[str, Condition]]
 
@@ -57,7 +57,7 @@ class _Base:
     def __init__(self, rules: Rules, names: tuple[str, ...], shared: Shared) -> None:
         self._rules = rules
         self._shared = shared
-        self._plans: dict[tuple[str | None, ...], Plan] = {}
+        self._plans: dict[tuple[object, ...], Plan] = {}
         # Of each routing field, the atoms that its value settles: text that it must equal → their numbers.
         self._equal: list[dict[str, list[int]]] = [defaultdict(list) for _ in names]
         for number in set().union(*(numbers_in(condition) for _, condition in rules)):
@@ -74,7 +74,7 @@ class _Base:
             plan = self._plans[key] = Plan(self._left(key), self._shared)
         return plan
 
-    def _left(self, key: tuple[str | None, ...]) -> Rules:
+    def _left(self, key: tuple[Any, ...]) -> Rules:
         true: set[int] = set()
         every: set[int] = set()
         for equal, text in zip(self._equal, key, strict=True):
@@ -86,12 +86,12 @@ class _Base:
         return [(rule_id, ALWAYS if one is True else one) for rule_id, one in left if one is not False]
 
 
-def _differing(value: Any, texts: Container[str]) -> str | None:
+def _differing(value: Any, texts: Container[str]) -> object:
     """What a value is to rules that ask for these texts: one of them, or none; None where it is no single value."""
     if value is None or isinstance(value, (list, tuple, dict)):
         return None
     text = fold(text_of(value))
-    return text if text in texts else _NO_RULES_TEXT
+    return text if text in texts else _OTHER
 
 
 class Plans:

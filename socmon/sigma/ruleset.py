@@ -63,8 +63,8 @@ class RuleSet:
             fields: the event's; values as JSON has them.
             logsource: where the event comes from; `product`, `category`, `service`, each may be missing. What the
                 event's fields say of it by the table of log sources (an event log, its category) is added to that.
-            raw: JSON that all fields stand in, but for the forms of numbers and for texts that are joined of its words
-                by spaces; None where there is none such. It tells sooner that an event holds no keyword.
+            raw: JSON that all fields stand in, but for the forms of numbers (of 64 bits) and for texts that are joined
+                of its words by spaces; None where there is none such. It tells sooner that an event holds no keyword.
         """
         if logsource is not self._routed:
             self._follow(logsource)

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -22,8 +22,6 @@ _GLOB_FRAME = re.compile(r"\(\?s\)\\A(.*)\\z", re.DOTALL)
 _MOST_FOR_DFA = 500  # literals; it is up to twice as fast as the other automaton, and takes much more memory and time
 _LONG = 512  # characters
 _MOST_FOR_LONG = 2_000  # literals, for which Hyperscan needs a quarter of a second before it begins
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_NONCHARACTER = "\uffff"  # in no rule, and in text where it was a half of a pair of surrogates
 
 
 class _Literal(NamedTuple):
@@ -125,17 +123,22 @@ class Scanner:
 
     def _scan(self, text: str, folded: str, found: list[int]) -> None:
         """Add the atoms that are true because of a literal."""
-        is_long = len(folded) >= _LONG and len(self._found) <= _MOST_FOR_LONG
-        places = self._placed_in_long(folded, found) if is_long else self._placed(folded, found)
+        if len(folded) < _LONG or self._look is None:
+            places = self._placed(folded, found)
+        else:
+            self._seen.clear()
+            self._look(folded.encode(errors="surrogatepass"))
+            places = self._placed_at(folded, self._seen, found)
         if self._perhaps and (perhaps := self._perhaps.intersection(places)):
             each = (test for place in perhaps for test in self._found[place].perhaps)
             found += [number for number, test in each if test(text, folded)]
 
-    def _placed(self, folded: str, found: list[int]) -> list[int]:
+    def _placed(self, folded: str, found: list[int]) -> Iterable[int]:
         try:
             matches = self._automaton.find_matches_as_indexes(folded, overlapping=True)
-        except UnicodeEncodeError:
-            matches = self._automaton.find_matches_as_indexes(_SURROGATE.sub(_NONCHARACTER, folded), overlapping=True)
+        except UnicodeEncodeError:  # a half of a pair of surrogates
+            there = [place for place, literal in enumerate(self._found) if literal.text in folded]
+            return self._placed_at(folded, there, found)
         length = len(folded)
         for place, start, end in matches:
             found += self._anywhere[place]
@@ -145,11 +148,8 @@ class Scanner:
                 found += self._found[place].last
         return [place for place, _, _ in matches]
 
-    def _placed_in_long(self, folded: str, found: list[int]) -> list[int]:
-        """The same by Hyperscan, which goes through long text several times as fast, and takes longer to begin."""
-        self._look(folded.encode(errors="surrogatepass"))
-        places = self._seen[:]
-        self._seen.clear()
+    def _placed_at(self, folded: str, places: Sequence[int], found: list[int]) -> Sequence[int]:
+        """The same of literals that are known to stand in `folded`."""
         for place in places:
             literal = self._found[place]
             found += literal.anywhere
@@ -160,10 +160,15 @@ class Scanner:
         return places
 
     @cached_property
-    def _look(self) -> Callable[[bytes], object]:
+    def _look(self) -> Callable[[bytes], object] | None:
+        """What adds the places of literals to `_seen`, faster in long text than the automaton, and longer to make."""
+        texts = [literal.text for literal in self._found]
+        # To Hyperscan a literal ends at its first NUL, and has a greatest length.
+        if len(texts) > _MOST_FOR_LONG or any("\0" in text or len(text) > _LONG for text in texts):
+            return None
         from socmon.sigma.hyperscan_search import literal_scanner  # noqa: PLC0415  5 MB that not all rules need
 
-        return literal_scanner([literal.text.encode() for literal in self._found], self._seen)
+        return literal_scanner([text.encode() for text in texts], self._seen)
 
 
 def longest_literal(glob: str) -> str:

@@ -91,7 +91,7 @@ class FieldMemo(dict[Any, Signature]):
     def __missing__(self, value: Any) -> Signature:
         if isinstance(value, tuple):
             return self.of(value)
-        if type(value) is str:
+        if isinstance(value, str):
             signature = self._signature(self._true_of(value))
         else:
             signature = self[text_of(value)]

@@ -45,10 +45,20 @@ def kill_amid(place: Field, number: int, how: str) -> int:
         wait_for(lambda: set(children(daemon.pid)) - set(workers), "another worker")
     if how in {"", "workers"}:
         daemon.kill()
-    wait_for(lambda: daemon.poll() is not None, "the daemon was not killed: its failpoint was never hit")
+    number += 400
+
+    def dead() -> bool:
+        """Whether it is; else more is written, since what was may have gone into one frame."""
+        nonlocal number
+        if daemon.poll() is None:
+            place.write(FILE, number, 20)
+            number += 20
+        return daemon.poll() is not None
+
+    wait_for(dead, "the daemon was not killed: its failpoint was never hit")
     assert daemon.returncode == -9
     wait_for(lambda: not any(b"socmon.workers" in _command(worker) for worker in workers), "workers end with it")
-    return number + 400
+    return number
 
 
 @pytest.mark.timeout(600)

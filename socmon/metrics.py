@@ -8,20 +8,16 @@ import time
 from collections.abc import Iterable, Mapping
 
 from prometheus_client import Counter, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from socmon import __version__
 from socmon.instruments import DECLARED, REGISTRY, Declared, Kept, Rising, counter, gauge, histogram
 
-CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 RULES_COUNTED = 1_000
 _COMMIT_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
-# A minute to a month: what people take.
-_TRIAGE_BUCKETS = (60, 300, 900, 1800, 3600, 14_400, 28_800, 86_400, 259_200, 604_800, 2_592_000)
+_TRIAGE_BUCKETS = (60, 300, 900, 1800, 3600, 14_400, 28_800, 86_400, 259_200, 604_800, 2_592_000)  # up to a month
 _LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 # From within a turn of the loop to a destination that was dead for days.
 _DELAY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21_600, 86_400, 604_800)
-
 
 _BUILD = gauge("socmon_build_info", "Always 1; the labels say which socmon and which Python run.", "version", "python")
 _BUILD.labels(__version__, platform.python_version()).set(1)
@@ -368,8 +364,8 @@ def stored(received_us: Iterable[int]) -> None:
 
 def alerts(counts: Mapping[tuple[str, str], int]) -> None:
     """Show how many alerts are stored, by (level, status); a pair that is left out keeps what it showed."""
-    for (level, status), number in counts.items():
-        _ALERTS.labels(level, status).set(number)
+    for labels, number in counts.items():
+        _ALERTS.labels(*labels).set(number)
 
 
 def expect_collector(name: str) -> None:

@@ -5,6 +5,7 @@ import errno
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from socmon import metrics
 from socmon.errors import ComponentError, ConfigError
@@ -74,7 +75,7 @@ class Console:
         async with self._rendering:
             metrics.READY.set(self._ready()[0])
             body = await asyncio.to_thread(metrics.rendered)
-        return web.Response(body=body, headers={"Content-Type": metrics.CONTENT_TYPE})
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
 def _answering(probe: Probe) -> Callable[[web.Request], Awaitable[web.Response]]:

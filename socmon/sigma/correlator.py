@@ -326,13 +326,9 @@ class Correlator:
         return taken
 
     def hand_over(self) -> list[tuple[Alert, list[int]]]:
-        """`take_alerts` for who keeps all events himself (`keep_events` None), and takes no snapshots.
-
-        Each event is handed out once, and forgotten.
-        """
-        changed = [alert for _, _, alert in self._changed.values()]
-        taken = self.take_alerts()
-        for alert in changed:
+        """`take_alerts` for who takes no snapshots and keeps all events himself: each is handed out once."""
+        changed, taken = self._changed.values(), self.take_alerts()  # which begins another one
+        for _, _, alert in changed:
             alert.first = []
         self._touched_groups, self._touched_clocks = set(), set()
         return taken

@@ -1,12 +1,10 @@
 """Writes the results: JSON for machines, a Markdown page for people; no name of a host and no path stands in them."""
 
-import json
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from bench.bounded.siege import Sample, Siege
-from bench.ssh_bruteforce.report import RESULTS, machine
+from bench.keeping import heading, keep, machine
 
 NAME = "bounded"
 MOST_BYTES = 512 << 20
@@ -40,9 +38,7 @@ class Found:
 def as_json(found: Found) -> dict[str, Any]:
     siege = found.siege
     return {
-        "schema": "socmon.bench.bounded/v1",
-        "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": machine(),
+        **heading("bounded"),
         "rules": found.rules,
         "events": siege.samples[-1].events,
         "growth_bytes": siege.growth_bytes,
@@ -89,7 +85,4 @@ def _mib(size: int) -> str:
 
 
 def write(found: Found) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    page = RESULTS / NAME
-    page.with_suffix(".json").write_text(json.dumps(as_json(found), indent=1) + "\n", encoding="utf-8")
-    page.with_suffix(".md").write_text(as_markdown(found), encoding="utf-8")
+    keep("bounded", as_json(found), as_markdown(found))

@@ -1,22 +1,18 @@
 """Writes the results: JSON for machines, a Markdown page for people; no name of a host and no path stands in them."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from bench.capture.round import Round
-from bench.ssh_bruteforce.report import RESULTS, machine
+from bench.keeping import heading, keep, machine
 
 NAME = "capture"
 
 
 def as_json(rounds: Sequence[Round]) -> dict[str, Any]:
     return {
-        "schema": "socmon.bench.capture/v1",
-        "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": machine(),
+        **heading("capture"),
         "rounds": [asdict(each) | {"problems": each.problems} for each in rounds],
     }
 
@@ -44,8 +40,4 @@ def _row(each: Round) -> str:
 
 
 def write(rounds: Sequence[Round]) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    page = RESULTS / NAME
-    results = json.dumps(as_json(rounds), indent=1, ensure_ascii=False)
-    page.with_suffix(".json").write_text(results + "\n", encoding="utf-8")
-    page.with_suffix(".md").write_text(as_markdown(rounds), encoding="utf-8")
+    keep("capture", as_json(rounds), as_markdown(rounds))

@@ -12,14 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.udp_burst.daemon import cpu_s, wait_for
-from socmon.errors import StoreError
-from socmon.ledger import Account
-from socmon.sections import DetectionSettings
+from bench.udp_burst.daemon import account, cpu_s, wait_for
 from socmon.store import read
 
 COLLECTOR = "events"
-SETTING = "workers"
 _START_S, _STOP_S = 300.0, 120.0
 _SLOWEST_RATE = 200  # events a second; slower is taken for stuck
 
@@ -62,11 +58,6 @@ class Journey:
         return cpu / self.events * 1e6
 
 
-def has_workers() -> bool:
-    """Whether the daemon can be told to match in processes of their own."""
-    return SETTING in DetectionSettings.model_fields
-
-
 def travelled(events: Path, count: int, rules: Path, workers: int, work: Path) -> Journey:
     """Let a daemon of its own, with its state in `work`, read the `count` lines of `events`, which stays as it is.
 
@@ -85,8 +76,8 @@ def travelled(events: Path, count: int, rules: Path, workers: int, work: Path) -
             raise RuntimeError(f"after {patience_s:.0f} s only {_done(work):,} of {count:,} events are through")
         took_s = time.monotonic() - began_s
         main_cpu_s, workers_cpu_s = cpu_s(main) - before_s, _children_cpu_s(main) - children_before_s
-    account, told = _account(work), _alerts(work)
-    return Journey(workers, count, account.evaluated, account.unparsed, took_s, main_cpu_s, workers_cpu_s, told)
+    through, told = account(work, COLLECTOR), _alerts(work)
+    return Journey(workers, count, through.evaluated, through.unparsed, took_s, main_cpu_s, workers_cpu_s, told)
 
 
 @contextmanager
@@ -120,7 +111,7 @@ def _config(work: Path, rules: Path, workers: int) -> dict[str, Any]:
         "collectors": {COLLECTOR: {**collector, "quota_per_s": 0}},
         "rules": {"paths": [str(rules)]},
         "http": {"port": 0},
-        "detection": {SETTING: workers} if has_workers() else {},
+        "detection": {"workers": workers},
     }
 
 
@@ -133,16 +124,9 @@ def _children_cpu_s(process: int) -> float:
     return found
 
 
-def _account(work: Path) -> Account:
-    try:
-        return read(work / "state" / "socmon.db").ledger.accounts.get(COLLECTOR, Account())
-    except StoreError:  # the daemon is still making it
-        return Account()
-
-
 def _done(work: Path) -> int:
-    account = _account(work)
-    return account.evaluated + account.unparsed
+    through = account(work, COLLECTOR)
+    return through.evaluated + through.unparsed
 
 
 def _alerts(work: Path) -> Told:

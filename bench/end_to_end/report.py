@@ -1,13 +1,11 @@
 """Writes the results: JSON for machines, a Markdown page for people; no name of a host and no path stands in them."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from bench.end_to_end.journey import Journey
-from bench.ssh_bruteforce.report import RESULTS, machine
+from bench.keeping import heading, keep, machine
 from bench.ssh_bruteforce.speed import Spread, spread
 
 NAME = "end_to_end"
@@ -57,9 +55,7 @@ def as_json(found: Found) -> dict[str, Any]:
         for each in found.journeys
     ]
     return {
-        "schema": "socmon.bench.end_to_end/v1",
-        "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": machine(),
+        **heading("end_to_end"),
         "rules": found.rules,
         "problems": found.problems,
         "journeys": rows,
@@ -97,7 +93,4 @@ def _row(workers: int, columns: dict[str, Spread]) -> str:
 
 
 def write(found: Found) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    page = RESULTS / NAME
-    page.with_suffix(".json").write_text(json.dumps(as_json(found), indent=1) + "\n", encoding="utf-8")
-    page.with_suffix(".md").write_text(as_markdown(found), encoding="utf-8")
+    keep("end_to_end", as_json(found), as_markdown(found))

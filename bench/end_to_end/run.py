@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from bench.end_to_end import report
-from bench.end_to_end.journey import Journey, has_workers, travelled
+from bench.end_to_end.journey import Journey, travelled
 from bench.engine.inputs import chosen, events_file, unpacked_rules
 
 FULL_LINES, FULL_ROUNDS = 100_000, 3
@@ -35,8 +35,6 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=FULL_ROUNDS)
     asked = options.parse_args()
     path = events_file(asked.data)
-    if not has_workers():
-        print("this daemon matches by itself only: there is no setting detection.workers; 1 and 2 are left out")
     journeys: list[Journey] = []
     with tempfile.TemporaryDirectory(prefix="socmon-bench") as folder:
         work = Path(folder)
@@ -44,7 +42,7 @@ def main() -> None:
         events = work / "lines"
         events.write_bytes(b"".join(line + b"\n" for line in chosen(path, 0, asked.lines).other))
         for _ in range(asked.rounds):
-            for workers in (0, 1, 2) if has_workers() else (0,):
+            for workers in (0, 1, 2):
                 journeys.append(travelled(events, asked.lines, work / "rules", workers, work / "daemon"))
                 show(journeys[-1])
     found = report.Found(rules, journeys)

@@ -1,13 +1,11 @@
 """Writes the results: JSON for machines, a Markdown page for people; no name of a host and no path stands in them."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from bench.engine.passes import NAMES, Lines, Round
-from bench.ssh_bruteforce.report import RESULTS, machine
+from bench.keeping import heading, keep, machine
 from bench.ssh_bruteforce.speed import Spread, spread
 
 NAME = "engine"
@@ -85,9 +83,7 @@ class Found:
 
 def as_json(found: Found) -> dict[str, Any]:
     return {
-        "schema": "socmon.bench.engine/v1",
-        "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": machine(),
+        **heading("engine"),
         "rules": found.rules,
         "events": {name: len(getattr(found.lines, name)) for name in NAMES},
         "events_of_naive": {name: len(found.lines.places(name)) for name in NAMES},
@@ -143,8 +139,4 @@ def _rate_row(found: Found, name: str) -> str:
 
 
 def write(found: Found) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    page = RESULTS / NAME
-    results = json.dumps(as_json(found), indent=1, ensure_ascii=False)
-    page.with_suffix(".json").write_text(results + "\n", encoding="utf-8")
-    page.with_suffix(".md").write_text(as_markdown(found), encoding="utf-8")
+    keep("engine", as_json(found), as_markdown(found))

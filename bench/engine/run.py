@@ -43,7 +43,7 @@ def main() -> None:
         rounds.append(raced(rules, lines))
         show(number, rounds[-1])
     os.sched_setaffinity(0, everywhere)
-    by_two, agree = workers.ratios(rules, lines.warm, asked.rounds) if workers.there() else ([], True)
+    by_two, agree = workers.ratios(rules, lines.warm, asked.rounds) if workers.have_room() else ([], True)
     found = report.Found(len(rules.rules), lines, rounds, by_two, workers_agree=agree)
     print(report.as_markdown(found))
     for problem in found.problems:

@@ -1,16 +1,14 @@
 """Two worker processes against one, over the same frames of real events, when both have seen them."""
 
-import importlib
 import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
-from typing import Any
 
 from socmon.event import Record, Source
-from socmon.journal import Batch
+from socmon.journal import Batch, Frame
 from socmon.sigma import RuleSet
+from socmon.workers import Pool, Recipe
 
 _PASSES = 5  # over all lines in one measurement, which would be too short else
 _RECORDS = 500
@@ -19,9 +17,9 @@ _SOURCE = Source(collector="bench", peer="events.jsonl", format="windows_json")
 _NOW_US = 1_764_000_000_000_000
 
 
-def there() -> bool:
-    """Whether events can be matched in processes of their own, and there is a processor for each of two."""
-    return find_spec("socmon.workers") is not None and len(os.sched_getaffinity(0)) > 1
+def have_room() -> bool:
+    """Whether there is a processor for each of two."""
+    return len(os.sched_getaffinity(0)) > 1
 
 
 def ratios(rules: RuleSet, lines: Sequence[bytes], rounds: int) -> tuple[list[float], bool]:
@@ -38,9 +36,8 @@ def ratios(rules: RuleSet, lines: Sequence[bytes], rounds: int) -> tuple[list[fl
 
 
 @contextmanager
-def _pool(rules: RuleSet, size: int) -> Iterator[Any]:
-    workers = importlib.import_module("socmon.workers")
-    with workers.Pool(size, workers.Recipe(rules)) as pool:
+def _pool(rules: RuleSet, size: int) -> Iterator[Pool]:
+    with Pool(size, Recipe(rules)) as pool:
         end_s = time.monotonic() + _START_S
         while not pool.ready:
             if time.monotonic() > end_s:
@@ -49,25 +46,24 @@ def _pool(rules: RuleSet, size: int) -> Iterator[Any]:
         yield pool
 
 
-def _frame(number: int, lines: Sequence[bytes]) -> Any:
+def _frame(number: int, lines: Sequence[bytes]) -> Frame:
     first = number * _RECORDS
     records = [
         Record(line, _SOURCE, _NOW_US, seq=first + place)
         for place, line in enumerate(lines[first : first + _RECORDS], 1)
     ]
     batch = Batch(number=number + 1, first_seq=first + 1, written_us=_NOW_US, records=records, drops=[], tick=False)
-    frame: Any = importlib.import_module("socmon.journal").Frame
-    return frame.of(batch)
+    return Frame.of(batch)
 
 
-def _took_s(pool: Any, frames: Sequence[Any]) -> float:
+def _took_s(pool: Pool, frames: Sequence[Frame]) -> float:
     began_s = time.monotonic()
     for _ in pool.each(frame for _ in range(_PASSES) for frame in frames):
         pass
     return time.monotonic() - began_s
 
 
-def _answer(pool: Any, frames: Sequence[Any]) -> tuple[tuple[int, tuple[str, ...]], ...]:
+def _answer(pool: Pool, frames: Sequence[Frame]) -> tuple[tuple[int, tuple[str, ...]], ...]:
     return tuple(
         (match.event.record.seq, tuple(match.rules)) for matched in pool.each(frames) for match in matched.matches
     )

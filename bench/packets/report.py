@@ -1,13 +1,11 @@
 """Writes the results: JSON for machines, a Markdown page for people."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
+from bench.keeping import heading, keep, machine
 from bench.packets.exports import FLOWS
-from bench.ssh_bruteforce.report import RESULTS, machine
 from bench.ssh_bruteforce.speed import Spread, spread
 
 NAME = "packets"
@@ -59,9 +57,7 @@ class Found:
 
 def as_json(found: Found) -> dict[str, Any]:
     return {
-        "schema": "socmon.bench.packets/v1",
-        "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": machine(),
+        **heading("packets"),
         "packets": found.packets,
         "events": found.events,
         "differences": dict(found.differences),
@@ -110,7 +106,4 @@ def _flows(version: int, rates: list[float]) -> str:
 
 
 def write(found: Found) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    page = RESULTS / NAME
-    page.with_suffix(".json").write_text(json.dumps(as_json(found), indent=1) + "\n", encoding="utf-8")
-    page.with_suffix(".md").write_text(as_markdown(found), encoding="utf-8")
+    keep("packets", as_json(found), as_markdown(found))

@@ -1,14 +1,12 @@
 """Writes the results: JSON for machines, a Markdown page for people; no name of a host and no path stands in them."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
+from bench.keeping import heading, keep, machine
 from bench.regex.slowest import Slowest
 from bench.regex.values import BYTES
-from bench.ssh_bruteforce.report import RESULTS, machine
 
 NAME = "regex"
 _SHOWN = 20
@@ -31,9 +29,7 @@ class Found:
 
 def as_json(found: Found) -> dict[str, Any]:
     return {
-        "schema": "socmon.bench.regex/v1",
-        "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": machine(),
+        **heading("regex"),
         "rules": found.rules,
         "value_bytes": BYTES,
         "worst_ms": round(found.slowest[0].ms, 3),
@@ -82,8 +78,4 @@ def _cell(text: str) -> str:
 
 
 def write(found: Found) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    page = RESULTS / NAME
-    results = json.dumps(as_json(found), indent=1, ensure_ascii=False)
-    page.with_suffix(".json").write_text(results + "\n", encoding="utf-8")
-    page.with_suffix(".md").write_text(as_markdown(found), encoding="utf-8")
+    keep("regex", as_json(found), as_markdown(found))

@@ -15,12 +15,11 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bench.conformance.run import data_folder
-from bench.ssh_bruteforce.report import RESULTS, machine
+from bench.keeping import heading, keep, machine
 from bench.ssh_bruteforce.speed import spread
 
 ROOT = Path(__file__).parents[2]
@@ -72,9 +71,7 @@ def problems(starts: _Starts) -> list[str]:
 
 def as_json(starts: _Starts) -> dict[str, Any]:
     return {
-        "schema": "socmon.bench.rule_cache/v1",
-        "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": machine(),
+        **heading("rule_cache"),
         "rules": starts["kept"][0]["rules"],
         "rounds": len(starts["kept"]),
         "starts": {
@@ -118,9 +115,7 @@ def main() -> None:
     starts = measure(data_folder() / "logs" / "sigma" / "sigmahq_rules.tar.xz", rounds)
     print(as_markdown(starts))
     if rounds >= FULL:
-        page = RESULTS / "rule_cache"
-        page.with_suffix(".json").write_text(json.dumps(as_json(starts), indent=1) + "\n", encoding="utf-8")
-        page.with_suffix(".md").write_text(as_markdown(starts), encoding="utf-8")
+        keep("rule_cache", as_json(starts), as_markdown(starts))
     sys.exit(1 if problems(starts) else 0)
 
 

@@ -1,19 +1,13 @@
 """Writes the results: JSON for machines, a Markdown page for people; no name of a host and no path stands in them."""
 
-import json
-import os
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
+from bench.keeping import heading, keep, machine
 from bench.ssh_bruteforce.exact import Difference
 from bench.ssh_bruteforce.make import Log
 from bench.ssh_bruteforce.speed import Speed
-
-RESULTS = Path(__file__).parents[1] / "results"
 
 
 @dataclass(frozen=True)
@@ -39,27 +33,13 @@ class Found:
     speeds: Mapping[str, Speed]
 
 
-def machine() -> dict[str, Any]:
-    """What the figures were measured on, in words."""
-    cpus = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    models = {line.partition(":")[2].strip() for line in cpus if line.startswith("model name")}
-    return {
-        "cpu": ", ".join(sorted(models)) or platform.machine(),
-        "cores": os.cpu_count(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-    }
-
-
 def _counts(difference: Difference) -> dict[str, int | None]:
     return {name: len(addresses) for name, addresses in vars(difference).items()}
 
 
 def as_json(log: Log, found: Found, rounds: int) -> dict[str, Any]:
     return {
-        "schema": "socmon.bench.ssh_bruteforce/v1",
-        "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": machine(),
+        **heading("ssh_bruteforce"),
         "log": {"lines": len(log.lines), "real_lines": log.origin, "trapped_addresses": len(log.known)},
         "exact": {
             "offenders": found.offenders,
@@ -117,7 +97,4 @@ def _speed_row(name: str, speed: Speed) -> str:
 
 
 def write(log: Log, found: Found, rounds: int) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    results = json.dumps(as_json(log, found, rounds), indent=1, ensure_ascii=False)
-    (RESULTS / "ssh_bruteforce.json").write_text(results + "\n", encoding="utf-8")
-    (RESULTS / "ssh_bruteforce.md").write_text(as_markdown(log, found, rounds), encoding="utf-8")
+    keep("ssh_bruteforce", as_json(log, found, rounds), as_markdown(log, found, rounds))

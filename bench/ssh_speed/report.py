@@ -1,12 +1,10 @@
 """Writes the results: JSON for machines, a Markdown page for people; no name of a host and no path stands in them."""
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from bench.ssh_bruteforce.report import RESULTS, machine
+from bench.keeping import heading, keep, machine
 
 Spread = tuple[float, float, float]
 """Least, median and most of several rounds."""
@@ -98,9 +96,7 @@ def spread_of(values: Sequence[float]) -> Spread:
 
 def as_json(found: Found) -> dict[str, Any]:
     return {
-        "schema": "socmon.bench.ssh_speed/v1",
-        "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": machine(),
+        **heading("ssh_speed"),
         "log": {"lines": found.lines, "real_lines": found.origin},
         "rounds": found.rounds,
         "alerts": found.alerts,
@@ -149,7 +145,4 @@ trust the ratios.
 
 
 def write(found: Found) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    results = json.dumps(as_json(found), indent=1, ensure_ascii=False)
-    (RESULTS / "ssh_speed.json").write_text(results + "\n", encoding="utf-8")
-    (RESULTS / "ssh_speed.md").write_text(as_markdown(found), encoding="utf-8")
+    keep("ssh_speed", as_json(found), as_markdown(found))

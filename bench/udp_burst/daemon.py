@@ -82,10 +82,10 @@ def wait_for(condition: Callable[[], object], timeout_s: float) -> bool:
     return True
 
 
-def account(work: Path) -> Account:
-    """The collector's account in the ledger, as it is on disk."""
+def account(work: Path, collector: str = COLLECTOR) -> Account:
+    """A collector's account in the ledger, as it is on disk."""
     try:
-        return read(work / "state" / "socmon.db").ledger.accounts.get(COLLECTOR, Account())
+        return read(work / "state" / "socmon.db").ledger.accounts.get(collector, Account())
     except StoreError:  # the daemon is still making it
         return Account()
 

@@ -1,12 +1,10 @@
 """Writes the results: JSON for machines, a Markdown page for people; no name of a host and no path stands in them."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
-from bench.ssh_bruteforce.report import RESULTS, machine
+from bench.keeping import heading, keep, machine
 from bench.udp_burst.burst import Burst
 
 NAME = "udp_burst"
@@ -14,9 +12,7 @@ NAME = "udp_burst"
 
 def as_json(bursts: Sequence[Burst]) -> dict[str, Any]:
     return {
-        "schema": "socmon.bench.udp_burst/v1",
-        "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": machine(),
+        **heading("udp_burst"),
         "rounds": [asdict(each) | {"unaccounted": each.unaccounted} for each in bursts],
     }
 
@@ -46,8 +42,4 @@ def _row(each: Burst) -> str:
 
 
 def write(bursts: Sequence[Burst]) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    results = json.dumps(as_json(bursts), indent=1, ensure_ascii=False)
-    page = RESULTS / NAME
-    page.with_suffix(".json").write_text(results + "\n", encoding="utf-8")
-    page.with_suffix(".md").write_text(as_markdown(bursts), encoding="utf-8")
+    keep("udp_burst", as_json(bursts), as_markdown(bursts))

@@ -40,7 +40,7 @@ def inline(
     asides: Asides | None = None,
 ) -> Matching:
     """Matching in this process; the arguments are those of Matcher, and records that are not looked at."""
-    known = asides or Asides()
+    known = Asides() if asides is None else asides
 
     def matching(batches: Iterable[Batch], *, undated: bool = False) -> Iterator[Matched]:
         match = Matcher(rules, live=live, year=year, undated=undated, assets=assets).match

@@ -1,8 +1,9 @@
-r"""Regular expressions in linear time by Hyperscan, for what RE2 refuses: counts above 1,000, `\h`, `\Z`, comments.
+r"""Hyperscan: which of many literals or expressions may stand in bytes; and expressions that RE2 refuses.
 
-A value is given as one byte for each character, in which every character beyond ASCII is the same byte. So Hyperscan
-sees no UTF-8, valid or not, a `.` is one character, and compiling `.{1,2000}` takes milliseconds instead of half a
-minute. The price is that an expression itself must be ASCII.
+Of the latter (counts above 1,000, `\h`, `\Z`, comments) it says exactly whether they are found. A value is given as one
+byte for each character, in which every character beyond ASCII is the same byte. So Hyperscan sees no UTF-8, valid or
+not, a `.` is one character, and compiling `.{1,2000}` takes milliseconds instead of half a minute. The price is that an
+expression itself must be ASCII.
 """
 
 import re

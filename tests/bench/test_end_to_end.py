@@ -8,13 +8,13 @@ import pytest
 from sigma_kit import HEAD, rule_text
 
 from bench.end_to_end import report
-from bench.end_to_end.journey import Journey, has_workers, travelled
+from bench.end_to_end.journey import Journey, travelled
 
 EVENTS = 400
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("workers", [0, 2] if has_workers() else [0])
+@pytest.mark.parametrize("workers", [0, 2])
 def test_every_event_of_a_file_is_evaluated_and_what_matches_is_stored(tmp_path: Path, workers: int) -> None:
     lines = [
         {"EventID": 1, "Channel": "Security", "Computer": f"pc{number % 4}", "TimeCreated": "2026-11-23T03:00:00Z"}

@@ -4,7 +4,6 @@ Of messages over TCP each kill takes at most the last ones of each connection (d
 """
 
 import random
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -14,6 +13,7 @@ from typing import Protocol
 import pytest
 from field import Field, field_in, wait_for
 from numbered_sender import Connection, NumberedSender, arrived
+from unkilled_kit import check_against_unkilled
 
 FILES = ["vpubnd", "lgsp"]
 TCP = "network"
@@ -168,34 +168,3 @@ def kill_the_centre(cut: Field, number: int) -> int:
     cut.daemon.kill()
     cut.daemon.wait(60)
     return number
-
-
-def check_against_unkilled(cut: Field, root: Path) -> None:
-    """An unkilled daemon over a copy of the journal comes to the same alerts, and so do the two centres."""
-    reading, findings, stats = cut.reading(), cut.findings(), cut.stats()
-    with field_in(root) as uncut:
-        uncut.start_centre()
-        uncut.configure([])
-        shutil.copytree(cut.state / "journal", uncut.state / "journal")
-        uncut.sent = cut.sent
-        uncut.start_daemon()
-        wait_for(uncut.settled, "the copied journal matched and delivered", timeout_s=180)
-        uncut.stop_daemon()
-        expected = uncut.reading()
-        expected_findings = uncut.findings()
-
-    def essence(alerts: list) -> dict[str, tuple[object, ...]]:  # type: ignore[type-arg]
-        return {a.id: (a.rule_id, a.group, a.first_us, a.last_us, a.count, a.revision) for a in alerts}
-
-    assert len(expected.alerts) > 5
-    assert essence(reading.alerts) == essence(expected.alerts)
-    assert findings == expected_findings == {alert.id: alert.revision for alert in expected.alerts}
-    assert all(account.in_flight == 0 for account in reading.ledger.accounts.values())
-    assert sum(account.evaluated for account in reading.ledger.accounts.values()) == sum(map(len, cut.sent.values()))
-    assert rows_stored_twice(stats) == 0
-
-
-def rows_stored_twice(stats: dict[str, object]) -> int:
-    organisations = stats["organisations"]
-    assert isinstance(organisations, dict)
-    return sum(organisation["rows_stored_twice"] for organisation in organisations.values())

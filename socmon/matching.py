@@ -143,10 +143,10 @@ class Matcher:
         found = self._windows.read(record.data)
         if found is None:
             return None
-        layout, values, logsource = found
-        if self._rules.match_values(layout, values, logsource, record.data) != ():
+        layout, values = found
+        if self._rules.match_values(layout, values, record.data) != ():
             return None
-        return self._dated(layout.event(record, values, logsource, undated=self._undated))
+        return self._dated(layout.event(record, values, undated=self._undated))
 
     def evidence(self, record: Record, names: Sequence[str]) -> Evidence:
         """What is kept of a record behind an alert; `names` are the fields that its rule reads."""

@@ -18,6 +18,7 @@ from socmon.enrich import Assets, Inventory
 from socmon.event import SECOND_US, Event, Owner, Record, Source
 from socmon.journal import Batch
 from socmon.matching import Matched, Matcher
+from socmon.parsers import layouts
 from socmon.sigma.ruleset import RuleSet, parse_rules
 
 MORE = int(os.environ.get("SOCMON_EXAMPLES", "1"))  # times as many examples
@@ -175,6 +176,12 @@ OPTIONS = st.fixed_dictionaries({}, optional={
 })  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def _layouts_are_learnt_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layouts, "_OFTEN", 4)
+    monkeypatch.setattr(layouts, "_MISSED", 1)
+
+
 def test_batches_come_to_the_same_whether_events_are_read_by_their_layouts() -> None:
     came: Counter[str] = Counter()
 
@@ -191,6 +198,23 @@ def test_batches_come_to_the_same_whether_events_are_read_by_their_layouts() -> 
     assert came["passed"] > came["evaluated"] / 50
     assert came["matched"] > came["evaluated"] / 20
     assert came["unparsed"] > 0
+
+
+def test_equal_values_that_are_not_the_same_are_told_apart_whichever_came_first() -> None:
+    line = "x: {value}"
+    stated = [
+        MORE_RULES.format(number=number, product="windows", line=line.format(value=value), condition="s")
+        for number, value in enumerate(["1", "'true'", "'1.0'", "'false'", "2"])
+    ]
+    rules = parse_rules("rules.yml", "---".join(stated).encode())
+    values = ["1", "true", "1.0", "0", "false", "0.0", "-0", "2", "2.0", '"1"', '"true"', "null", "[1]", "[true]"]
+
+    for seed in range(4):
+        random = Random(seed)
+        lines = [b'{"EventID":1,"Channel":"c","x":%s}' % random.choice(values).encode() for _ in range(400)]
+        came = compare(rules, lines, random)
+        assert came["passed"] > 0
+        assert came["matched"] > 0
 
 
 @pytest.mark.skipif(not ARCHIVE.exists(), reason=f"no {ARCHIVE}; set SOCMON_DATA to the folder of real data")

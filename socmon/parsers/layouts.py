@@ -10,8 +10,9 @@ are used up, no more layouts are made, and lines of new kinds go the general way
 """
 
 import re
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Generic, NewType, TypeVar
 
 import msgspec
 from msgspec.structs import astuple
@@ -19,11 +20,14 @@ from msgspec.structs import astuple
 from socmon.parsers import json
 
 _LayoutT = TypeVar("_LayoutT")
+# By a name of its own, msgspec does not look through all of it for each member of each struct: half the time.
+_Flat = NewType("_Flat", json.FlatValue)  # type: ignore[valid-newtype]  # nobody makes one; msgspec takes any type
 
 _HINT_BYTES = 16
 _MOST_HINTS = 1024  # with a layout
 _MOST_MET = 4096  # hints without one
-_OFTEN = 4  # a layout is made for a hint that was met as often
+_OFTEN = 16  # a layout is made for a hint that was met as often: to make one takes as long as it spares of fifty
+_MISSED = 4  # lines have to be before a layout is made anew; each time twice as many
 _MOST_NAMES = 256  # of one layout
 _MOST_IN_ALL = 65_536  # names, of all layouts that are ever made; a name takes about 600 bytes
 _NAME = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
@@ -47,7 +51,7 @@ class _Kind(Generic[_LayoutT]):
     def __init__(self, layout: _LayoutT) -> None:
         self.layout = layout
         self.names: dict[str, None] = {}
-        self.decode = _decoder(self.names)
+        self.decode = _decoder(self.names, {})
         self.made = self.fitted = self.missed = self.resting = 0
 
 
@@ -57,15 +61,19 @@ class Layouts(Generic[_LayoutT]):
     Args:
         mark: bytes with which the hint begins.
         make: what to know of a layout, by its names in their order.
+        types: of values, by name, where not anything flat will do.
 
     Attributes:
         made: how many layouts were made.
     """
 
-    def __init__(self, mark: bytes, make: Callable[[tuple[str, ...]], _LayoutT]) -> None:
+    def __init__(
+        self, mark: bytes, make: Callable[[tuple[str, ...]], _LayoutT], types: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         self.made = 0
         self._mark = mark
         self._make = make
+        self._types = types
         self._left = _MOST_IN_ALL
         self._met: dict[bytes, int] = {}
         self._kinds: dict[bytes, _Kind[_LayoutT]] = {}
@@ -118,19 +126,22 @@ class Layouts(Generic[_LayoutT]):
         if len(names) > _MOST_NAMES:
             return
         kind.names = names
-        is_time = kind.missed & (kind.missed - 1) == 0
+        is_time = kind.missed == 0 or (kind.missed >= _MISSED and kind.missed & (kind.missed - 1) == 0)
         if is_time and kind.made < len(names) <= self._left:
             self._left -= len(names)
             self.made += 1
             kind.made = len(names)
-            kind.layout, kind.decode = self._make((*names,)), _decoder(names)
+            kind.layout, kind.decode = self._make((*names,)), _decoder(names, self._types)
 
 
-def _decoder(names: dict[str, None]) -> Callable[[bytes], msgspec.Struct]:
+def _decoder(names: dict[str, None], types: Mapping[str, Any]) -> Callable[[bytes], msgspec.Struct]:
     attributes = {f"f{place}": name for place, name in enumerate(names)}
     made = msgspec.defstruct(
         "Line",
-        [*((attribute, json.FlatValue, None) for attribute in attributes), ("nothing", None, None)],
+        [
+            *((attribute, types.get(name, _Flat), None) for attribute, name in attributes.items()),
+            ("nothing", None, None),
+        ],
         rename={**attributes, "nothing": _NOTHING},
         forbid_unknown_fields=True,
         gc=False,

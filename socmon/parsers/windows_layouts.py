@@ -12,6 +12,9 @@ from socmon.parsers.layouts import Layouts
 
 Values = tuple[Any, ...]
 
+# So that equal values are the same ones: 1 and true are equal, and 1.0.
+_TYPES = {"Channel": str | None, "EventID": int | str | None, "Provider_Name": str | None}
+
 
 class EventLayout:
     """Where the fields of events of one kind stand.
@@ -23,12 +26,12 @@ class EventLayout:
         places: of the fields, by name, in the values that `completed` gives.
         nothing: where these hold None.
         unplaced: names of fields that events have besides.
-        exact: names of fields whose values are text, whole numbers or None in every event of Windows.
+        telling: names of the fields that tell the log source.
         stand_ins: places of fields that may stand under other names, and of these.
     """
 
     unplaced: Final = frozenset({"message"})
-    exact: Final = frozenset({"Channel", "EventID"})
+    telling: Final = ("Channel", "EventID", "Provider_Name")
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.nothing = len(names)
@@ -56,11 +59,12 @@ class EventLayout:
     def logsource(self, values: Values) -> LogSource | None:
         """The log source of an event with these completed values; None if they are none of an event of Windows."""
         channel, provider = values[self._channel], values[self._provider]
-        has_source = type(channel) is str or (channel is None and type(provider) is str)
-        return windows_json.logsource_of(provider) if has_source and windows_json.is_number(values[self._id]) else None
+        is_event = (channel is not None or provider is not None) and windows_json.is_number(values[self._id])
+        return windows_json.logsource_of(provider) if is_event else None
 
-    def event(self, record: Record, values: Values, logsource: LogSource, *, undated: bool) -> Event:
-        """The event with these completed values, without fields."""
+    def event(self, record: Record, values: Values, *, undated: bool) -> Event:
+        """The event with these completed values, of which `logsource` knows the log source; without fields."""
+        logsource = windows_json.logsource_of(values[self._provider])
         time_us = self._time_us(values, record.source.zone)
         time_known: TimeKnown = "stated"
         if time_us is None:
@@ -79,18 +83,12 @@ class Events:
     """Reads events of Windows by layouts that it learns. For one thread."""
 
     def __init__(self) -> None:
-        self.layouts = Layouts(windows_json.MARKS[0], EventLayout)
+        self.layouts = Layouts(windows_json.MARKS[0], EventLayout, _TYPES)
 
-    def read(self, data: bytes) -> tuple[EventLayout, Values, LogSource] | None:
-        """Where the fields of an event stand, their completed values, and its log source.
-
-        None if its layout is not known, or if `windows_json.parse` has to say what it is.
-        """
+    def read(self, data: bytes) -> tuple[EventLayout, Values] | None:
+        """Where the fields of an event stand, and their completed values; None if its layout is not known."""
         found = self.layouts.read(data)
-        if found is None:
-            return None
-        layout, values = found
-        if layout.stand_ins:
-            values = layout.completed(values)
-        logsource = layout.logsource(values)
-        return None if logsource is None else (layout, values, logsource)
+        if found is not None and found[0].stand_ins:
+            layout, values = found
+            return layout, layout.completed(values)
+        return found

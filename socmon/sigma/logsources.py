@@ -62,7 +62,11 @@ class Standing(NamedTuple):
 
 
 class LogSources:
-    """The tables of all files, as one."""
+    """The tables of all files, as one.
+
+    Attributes:
+        routed_by: names of the fields that say more of a log source, of any product.
+    """
 
     def __init__(self, tables: Sequence[Table] = ()) -> None:
         self.tables = tuple(tables)
@@ -72,6 +76,7 @@ class LogSources:
         for route in (route for table in tables for route in table.routes):
             routes.setdefault(route.product.lower(), []).append(route)
         self._routings = {product: Routing(each) for product, each in routes.items()}
+        self.routed_by = (*dict.fromkeys(name for routing in self._routings.values() for name in routing.names),)
 
     def routing(self, event: LogSource) -> Routing | None:
         """What reads more of an event's log source from its fields; None where they cannot say more."""

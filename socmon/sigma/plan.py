@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from operator import getitem
 from typing import Any
 
@@ -71,19 +70,21 @@ class Plan:
     Attributes:
         names: of each field that is looked at, as rules name it and its other names; `memos` are theirs.
         asked: tests that look at more than one value, of the atoms `asked_atoms`.
-        look, seen: as those of `Keywords`.
+        keywords: those that rules look for, if any do.
         combinations: the rules that a combination of signatures comes to, as far as it was met.
+        memory: which accounts for them.
     """
 
     names: list[tuple[str, ...]]
     memos: list[FieldMemo]
     asked: list[tuple[Test, Signature]]
     asked_atoms: list[Atom]
+    keywords: Keywords | None
 
     def __init__(self, rules: Sequence[tuple[str, Condition]], shared: Shared) -> None:
         self.held = 0
-        self._memory = shared.memory
-        self._memory.add(self)
+        self.memory = shared.memory
+        self.memory.add(self)
         self.combinations: dict[tuple[Signature, ...], tuple[str, ...]] = {}
         self._rules = rules
         self._always: list[int] = []
@@ -110,8 +111,7 @@ class Plan:
             else:
                 by_names[atom.names].append(number)
         keywords = by_names.pop((), None)
-        self._keywords = shared.keywords(keywords or ())
-        self.look, self.seen = self._keywords.look, self._keywords.seen
+        self.keywords = shared.keywords(keywords) if keywords else None
         self.names = [*by_names]
         self._names = [names[0] for names in by_names]
         self.memos = [shared.memo(each) for each in by_names.values()]
@@ -124,14 +124,8 @@ class Plan:
             signatures = (*map(getitem, self.memos, values),)
         except TypeError:  # a list or an object
             signatures = (*map(FieldMemo.of, self.memos, self._values(fields)),)
-        if self.look is not None:
-            if raw is None:
-                self._keywords.look_in(fields)
-            else:
-                self.look(raw)
-            if self.seen:
-                self.seen.clear()
-                signatures = (*signatures, self._keywords.signature(fields))
+        if self.keywords is not None and self.keywords.may_stand_in(fields, raw):
+            signatures = (*signatures, self.keywords.signature(fields))
         if self.asked:
             signatures = (*signatures, *(true if test(fields) else NOTHING for test, true in self.asked))
         matched = self.combinations.get(signatures)
@@ -145,15 +139,15 @@ class Plan:
                 values[place] = read(fields)
         return values
 
-    def settled(self, signatures: tuple[Signature, ...], besides: Iterable[Signature] = ()) -> tuple[str, ...]:
-        """What a combination comes to that was not met before; `besides` it the same is true whenever it is met."""
-        true = {number for signature in chain(signatures, besides) for number in signature.atoms}
+    def settled(self, signatures: tuple[Signature, ...]) -> tuple[str, ...]:
+        """What a combination comes to that was not met before."""
+        true = {number for signature in signatures for number in signature.atoms}
         places = set(self._always).union(*(self._triggered.get(number, ()) for number in true))
         candidates = [self._rules[place] for place in sorted(places)]
         matched = (*(rule_id for rule_id, condition in candidates if holds(condition, true)),)
         # Its signatures hold their atoms, though their memo may forget them; what several hold is counted for each.
         held = sum(len(signature.atoms) for signature in signatures)
-        self._memory.take(self, _COMBINATION_BYTES + _POINTER_BYTES * (len(signatures) + len(matched) + held))
+        self.memory.take(self, _COMBINATION_BYTES + _POINTER_BYTES * (len(signatures) + len(matched) + held))
         self.combinations[signatures] = matched
         return matched
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from itertools import chain
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -12,9 +13,9 @@ from socmon.sigma.logsources import PARTS, LogSources, Standing, log_source
 from socmon.sigma.numbered import ALWAYS, Condition, numbers_in, simplified
 from socmon.sigma.plan import Plan, Shared
 from socmon.sigma.routing import NOTHING, Routing, Told
-from socmon.sigma.signatures import Memory
+from socmon.sigma.signatures import Memory, is_one_key
 from socmon.sigma.values import fold, text_of
-from socmon.sigma.views import Layout, Read, Values, View
+from socmon.sigma.views import ASK_THE_FIELDS, Asking, Found, Layout, Mets, Values, View
 
 _KeyT = TypeVar("_KeyT")
 _ValueT = TypeVar("_ValueT")
@@ -22,7 +23,7 @@ _ValueT = TypeVar("_ValueT")
 _MEMORY_BYTES = 128 << 20
 _MAX_SOURCES = 4096  # a log source holds text that the sender chose, such as a syslog tag
 _MAX_ROUTED = 4096  # and so do the fields that say more of it
-_MAX_READERS = 4096  # of plans, by layouts
+_MAX_KINDS = 4096  # of events, in all layouts
 _OTHER = object()  # stands for every text that no rule asks for
 
 Rules = list[tuple[str, Condition]]
@@ -35,7 +36,6 @@ class Route:
         names: of these fields; () where there are none.
         read: the values of these fields in an event; a KeyError if it lacks one.
         matches: what matches their events, by what `read` gives, as far as it was met.
-        views: the same of events whose values are told by a layout.
     """
 
     def __init__(self, event: LogSource, routing: Routing | None) -> None:
@@ -45,7 +45,6 @@ class Route:
         self.read: Callable[[Mapping[str, Any]], Any] = itemgetter(*self.names) if self.names else _nothing
         self.matches: dict[Any, Callable[[Mapping[str, Any], bytes | None], tuple[str, ...]]] = {}
         self.bases: dict[Told, _Base] = {}
-        self.views: dict[Layout, View] = {}
 
 
 class _Base:
@@ -97,12 +96,19 @@ def _differing(value: Any, texts: Container[str]) -> object:
 class Plans:
     """The plan of each event.
 
+    Args:
+        names: of all fields that the rules read.
+
     Attributes:
         routes: by log source, as far as they were met.
+        views: of events whose values are told by a layout.
     """
 
-    def __init__(self, sources: LogSources, rules: Iterable[tuple[LogSource, str, Node]]) -> None:
+    def __init__(
+        self, sources: LogSources, rules: Iterable[tuple[LogSource, str, Node]], names: AbstractSet[str]
+    ) -> None:
         self.routes: dict[LogSource, Route] = {}
+        self.views: dict[Layout, View] = {}
         self._sources = sources
         # By log source, of which there are few; each rule with its place in load order.
         self._rules: dict[LogSource, list[tuple[int, str, Node]]] = defaultdict(list)
@@ -113,7 +119,8 @@ class Plans:
         self._bases: dict[tuple[Standing, tuple[str, ...]], _Base] = {}
         stated = [frozenset(filter(None, (getattr(rule, part) for rule in self._rules))) for part in PARTS]
         self._stated = Standing(*stated)
-        self._readers = 0
+        self._mets = Mets(names, self.memory)
+        self._kinds = 0
 
     @property
     def memory(self) -> Memory:
@@ -134,31 +141,49 @@ class Plans:
             base = route.bases[told] = self._base(route, told)
         values = (*map(fields.get, route.names),)
         plan = base.plan(values)
-        if _is_one_key(values) and None not in values:
+        if is_one_key(values) and None not in values:
             _room(route.matches, _MAX_ROUTED)[route.read(fields)] = plan.match
         return plan
 
-    def view(self, route: Route, layout: Layout) -> View:
-        """The view of a layout that was not met before on this route."""
-        view = route.views[layout] = View(route.names, layout)
+    def view(self, layout: Layout) -> View:
+        """The view of a layout that was not met before."""
+        view = self.views[layout] = View(layout, self._sources.routed_by, self._mets)
         return view
 
-    def reader(self, route: Route, view: View, values: Values) -> Read:
-        """What reads events with these values in the routing fields, which were not met before."""
-        routing = view.routing(values)
-        typed = (*routing, *map(type, routing))
-        if (read := view.typed.get(typed)) is not None:
-            return read
-        plan = self.choose(route, dict(zip(route.names, routing, strict=False)))
-        self._readers += 1
-        if self._readers > _MAX_READERS:
-            self._readers = 1
-            for one in self.routes.values():
-                one.views.clear()
-        read = view.typed[typed] = view.reader(plan)
-        if view.is_exact or _is_one_key(routing):
-            view.readers[routing] = read
-        return read
+    def found(self, view: View, values: Values) -> Found:
+        """What an event comes to that was not met before."""
+        kind = view.kind(values)
+        if not view.is_exact:
+            kind = (*kind, *map(type, kind))
+        try:
+            asking = view.asking[kind]
+        except KeyError:
+            asking = self._asking(view, values)
+            self._kinds += 1
+            if self._kinds > _MAX_KINDS:
+                self._kinds = 1
+                for one in self.views.values():
+                    one.asking.clear()
+            view.asking[kind] = asking
+        is_told = asking is not None and list not in map(type, view.pick(values))
+        found = asking.found(values) if asking is not None and is_told else ASK_THE_FIELDS
+        view.keep(values, found)
+        return found
+
+    def _asking(self, view: View, values: Values) -> Asking | None:
+        layout = view.layout
+        logsource = layout.logsource(values)
+        if logsource is None:
+            return None
+        route = self.routes.get(logsource) or self.route(logsource)
+        if not layout.unplaced.isdisjoint(route.names):
+            return None
+        routing = {name: values[layout.places.get(name, layout.nothing)] for name in route.names}
+        asking = Asking(self.choose(route, routing), layout)
+        if asking.names is None:
+            return None
+        view.tell_apart(asking.names)
+        return asking
 
     def _base(self, route: Route, told: Told) -> _Base:
         """The rules for what an event is; one for all log sources that no rule tells apart."""
@@ -178,11 +203,6 @@ class Plans:
         if condition is None:
             condition = self._conditions[rule_id] = self._shared.numbers.condition(node)
         return condition
-
-
-def _is_one_key(values: Iterable[Any]) -> bool:
-    """Whether nothing else is the same key to a dictionary: 1 and True are one, and lists are none."""
-    return all(type(value) is str or value is None or (type(value) is int and value > 1) for value in values)
 
 
 def _nothing(_fields: Mapping[str, Any]) -> None:

@@ -51,7 +51,9 @@ class RuleSet:
             if correlation := self.by_id[rule_id].correlation:
                 self._fields[rule_id] = self._fields_below(correlation)
         single = ((rule.logsource, rule.id) for rule in self.rules if rule.correlation is None)
-        self._plans = Plans(sources, ((source, rule_id, conditions[rule_id].node) for source, rule_id in single))
+        nodes = ((source, rule_id, conditions[rule_id].node) for source, rule_id in single)
+        self._plans = Plans(sources, nodes, frozenset().union(*self._fields.values()))
+        self._views = self._plans.views
         self._routed: Mapping[str, str | None] | LogSource | None = None
 
     def match(
@@ -74,30 +76,31 @@ class RuleSet:
             match = self._plans.choose(self._route, fields).match
         return match(fields, raw)
 
-    def match_values(self, layout: Layout, values: Values, logsource: LogSource, raw: bytes) -> tuple[str, ...] | None:
+    def match_values(self, layout: Layout, values: Values, raw: bytes) -> tuple[str, ...] | None:
         """As `match`, of an event of which there is no more than its values; None if `match` has to say it.
 
         Args:
             values: the event's, at the places that `layout` tells.
             raw: as for `match`.
         """
-        if logsource is not self._routed:
-            self._follow(logsource)
-        view = self._views.get(layout) or self._plans.view(self._route, layout)
+        view = self._views.get(layout) or self._plans.view(layout)
         try:
-            read = view.readers[view.routing(values)]
-        except KeyError:
-            read = self._plans.reader(self._route, view, values)
+            found = view.met.get(view.pick(values))
         except TypeError:  # a list
             return None
-        return read(values, raw)
+        matched, keywords = found or self._plans.found(view, values)
+        if keywords is not None:
+            keywords.look(raw)
+            if keywords.seen:
+                keywords.seen.clear()
+                return None
+        return matched
 
     def _follow(self, logsource: Mapping[str, str | None] | LogSource) -> None:
         """Take the route of a log source for this event and those that come next."""
         found = logsource if isinstance(logsource, LogSource) else log_source(logsource)
         self._route = self._plans.routes.get(found) or self._plans.route(found)
         self._routed, self._read, self._matches = found, self._route.read, self._route.matches
-        self._views = self._route.views
 
     @property
     def memory(self) -> Memory:

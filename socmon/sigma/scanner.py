@@ -2,9 +2,9 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from functools import cached_property
-from typing import NamedTuple
+from typing import TypeVar
 
 import ahocorasick_rs
 from ahocorasick_rs import Implementation
@@ -15,28 +15,15 @@ from socmon.sigma.prefilter import Prefilter
 from socmon.sigma.values import fold
 
 _TextTest = Callable[[str], bool]
+_ItemT = TypeVar("_ItemT")
+_ByPlace = defaultdict[int, list[_ItemT]]
 
 # A glob is an expression made of these (socmon.sigma.terms): an escaped character, a wildcard, or a character.
 _GLOB_PIECE = re.compile(r"\\x[0-9a-f]{2}|\\(?P<escaped>.)|(?P<wild>\.\*|\.|\(\?:[^)]*\))|(?P<plain>.)", re.DOTALL)
 _GLOB_FRAME = re.compile(r"\(\?s\)\\A(.*)\\z", re.DOTALL)
-_MOST_FOR_DFA = 500  # literals; it is up to twice as fast as the other automaton, and takes much more memory and time
+_FEW = 32  # texts, in which literals are looked for one by one: an automaton of them takes a hundred times as long
 _LONG = 512  # characters
 _MOST_FOR_LONG = 2_000  # literals, for which Hyperscan needs a quarter of a second before it begins
-
-
-class _Literal(NamedTuple):
-    """What is true of a text that holds a literal.
-
-    Attributes:
-        anywhere: numbers of atoms that are true wherever it stands; `first`, `last` where it begins or ends the text.
-        perhaps: atoms that must be looked at, each with its test, which takes text and folded text.
-    """
-
-    text: str
-    anywhere: list[int]
-    first: list[int]
-    last: list[int]
-    perhaps: list[tuple[int, Callable[[str, str], bool]]]
 
 
 class Scanner:
@@ -55,7 +42,13 @@ class Scanner:
         self._equal: dict[str, list[int]] = defaultdict(list)
         self._equal_cased: dict[str, list[int]] = defaultdict(list)
         self._others: list[tuple[int, _TextTest]] = []
-        self._literals: dict[str, _Literal] = {}
+        # Of each literal the place; by it, numbers of atoms that are true wherever it stands, where it begins a text,
+        # where it ends one; and atoms that must be looked at, each with its test, which takes text and folded text.
+        self._literals: dict[str, int] = {}
+        self._anywhere: _ByPlace[int] = defaultdict(list)
+        self._first: _ByPlace[int] = defaultdict(list)
+        self._last: _ByPlace[int] = defaultdict(list)
+        self._perhaps: _ByPlace[tuple[int, Callable[[str, str], bool]]] = defaultdict(list)
         patterns: dict[int, str] = {}
         for number, atom in atoms:
             if atom.op == "re":
@@ -63,14 +56,8 @@ class Scanner:
             else:
                 self._add(number, atom)
         self._equal, self._equal_cased = dict(self._equal), dict(self._equal_cased)
-        self._anywhere = [literal.anywhere for literal in self._literals.values()]
-        self._found = list(self._literals.values())
         self._seen: list[int] = []
-        self._perhaps = {place for place, literal in enumerate(self._found) if literal.perhaps}
-        self._automaton = ahocorasick_rs.AhoCorasick(
-            list(self._literals),
-            implementation=Implementation.DFA if len(self._literals) <= _MOST_FOR_DFA else Implementation.ContiguousNFA,
-        )
+        self._scanned = 0
         self._regexes = Prefilter(patterns) if patterns else None
 
     def _add(self, number: int, atom: Atom) -> None:
@@ -86,12 +73,14 @@ class Scanner:
             self._others.append((number, value_test(atom)))
 
     def _add_literal(self, number: int, atom: Atom) -> None:
-        literal = self._literal(fold(atom.arg))
+        place = self._place(fold(atom.arg))
         if atom.cased:
             test = value_test(atom)
-            literal.perhaps.append((number, lambda text, _folded: test(text)))
+            self._perhaps[place].append((number, lambda text, _folded: test(text)))
+        elif atom.op == "has":
+            self._anywhere[place].append(number)
         else:
-            {"starts": literal.first, "ends": literal.last, "has": literal.anywhere}[atom.op].append(number)
+            (self._first if atom.op == "starts" else self._last)[place].append(number)
 
     def _add_glob(self, number: int, atom: Atom) -> None:
         test = value_test(atom)
@@ -99,12 +88,12 @@ class Scanner:
             folds = str if atom.cased else fold
             self._others.append((number, lambda text: test(folds(text))))
         elif atom.cased:
-            self._literal(literal).perhaps.append((number, lambda text, _folded: test(text)))
+            self._perhaps[self._place(literal)].append((number, lambda text, _folded: test(text)))
         else:
-            self._literal(literal).perhaps.append((number, lambda _text, folded: test(folded)))
+            self._perhaps[self._place(literal)].append((number, lambda _text, folded: test(folded)))
 
-    def _literal(self, text: str) -> _Literal:
-        return self._literals.setdefault(text, _Literal(text, [], [], [], []))
+    def _place(self, literal: str) -> int:
+        return self._literals.setdefault(literal, len(self._literals))
 
     def true_of(self, text: str) -> list[int]:
         """Numbers of the atoms that are true of `text`, some of them more than once."""
@@ -112,7 +101,7 @@ class Scanner:
         found = [*self._true, *self._equal.get(folded, ())]
         if self._equal_cased:
             found += self._equal_cased.get(text, ())
-        if self._found:
+        if self._literals:
             self._scan(text, folded, found)
         if self._regexes is not None:
             found += self._regexes.found_in(text)
@@ -123,52 +112,64 @@ class Scanner:
 
     def _scan(self, text: str, folded: str, found: list[int]) -> None:
         """Add the atoms that are true because of a literal."""
-        if len(folded) < _LONG or self._look is None:
+        self._scanned += 1
+        if self._scanned <= _FEW:
+            places = self._placed_one_by_one(folded, found)
+        elif len(folded) < _LONG or self._look is None:
             places = self._placed(folded, found)
         else:
             self._seen.clear()
             self._look(folded.encode(errors="surrogatepass"))
             places = self._placed_at(folded, self._seen, found)
-        if self._perhaps and (perhaps := self._perhaps.intersection(places)):
-            each = (test for place in perhaps for test in self._found[place].perhaps)
+        if self._perhaps and (perhaps := self._perhaps.keys() & places):
+            each = (test for place in perhaps for test in self._perhaps[place])
             found += [number for number, test in each if test(text, folded)]
 
-    def _placed(self, folded: str, found: list[int]) -> Iterable[int]:
+    def _placed(self, folded: str, found: list[int]) -> Collection[int]:
         try:
             matches = self._automaton.find_matches_as_indexes(folded, overlapping=True)
         except UnicodeEncodeError:  # a half of a pair of surrogates
-            there = [place for place, literal in enumerate(self._found) if literal.text in folded]
-            return self._placed_at(folded, there, found)
-        length = len(folded)
+            return self._placed_one_by_one(folded, found)
+        length, anywhere, first, last = len(folded), self._anywhere, self._first, self._last
         for place, start, end in matches:
-            found += self._anywhere[place]
+            found += anywhere.get(place, ())
             if not start:
-                found += self._found[place].first
+                found += first.get(place, ())
             if end == length:
-                found += self._found[place].last
+                found += last.get(place, ())
         return [place for place, _, _ in matches]
 
-    def _placed_at(self, folded: str, places: Sequence[int], found: list[int]) -> Sequence[int]:
+    def _placed_one_by_one(self, folded: str, found: list[int]) -> Collection[int]:
+        return self._placed_at(folded, [place for text, place in self._literals.items() if text in folded], found)
+
+    def _placed_at(self, folded: str, places: Collection[int], found: list[int]) -> Collection[int]:
         """The same of literals that are known to stand in `folded`."""
         for place in places:
-            literal = self._found[place]
-            found += literal.anywhere
-            if literal.first and folded.startswith(literal.text):
-                found += literal.first
-            if literal.last and folded.endswith(literal.text):
-                found += literal.last
+            found += self._anywhere.get(place, ())
+            if place in self._first and folded.startswith(self._texts[place]):
+                found += self._first[place]
+            if place in self._last and folded.endswith(self._texts[place]):
+                found += self._last[place]
         return places
+
+    @cached_property
+    def _texts(self) -> list[str]:
+        return list(self._literals)
+
+    @cached_property
+    def _automaton(self) -> ahocorasick_rs.AhoCorasick:
+        # Over values as short as these a DFA is no faster, and takes four times as long to make.
+        return ahocorasick_rs.AhoCorasick(self._texts, implementation=Implementation.ContiguousNFA)
 
     @cached_property
     def _look(self) -> Callable[[bytes], object] | None:
         """What adds the places of literals to `_seen`, faster in long text than the automaton, and longer to make."""
-        texts = [literal.text for literal in self._found]
         # To Hyperscan a literal ends at its first NUL, and has a greatest length.
-        if len(texts) > _MOST_FOR_LONG or any("\0" in text or len(text) > _LONG for text in texts):
+        if len(self._texts) > _MOST_FOR_LONG or any("\0" in text or len(text) > _LONG for text in self._texts):
             return None
         from socmon.sigma.hyperscan_search import literal_scanner  # noqa: PLC0415  5 MB that not all rules need
 
-        return literal_scanner([text.encode() for text in texts], self._seen)
+        return literal_scanner([text.encode() for text in self._texts], self._seen)
 
 
 def longest_literal(glob: str) -> str:

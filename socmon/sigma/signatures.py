@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from socmon.sigma.values import text_of, texts_of
 
-_ENTRY_BYTES = 110  # of a dictionary's entry, with the room that it keeps free
+ENTRY_BYTES = 110  # of a dictionary's entry, with the room that it keeps free
 _SIGNATURE_BYTES = 250
 
 
@@ -98,7 +98,7 @@ class FieldMemo(dict[Any, Signature]):
             # To a dictionary 1, 1.0 and True are one key, and 0 and False; all other equal numbers have the same text.
             if type(value) is not int or 0 <= value <= 1:
                 return signature
-        self._memory.take(self, sys.getsizeof(value) + _ENTRY_BYTES)
+        self._memory.take(self, sys.getsizeof(value) + ENTRY_BYTES)
         self[value] = signature
         return signature
 
@@ -120,3 +120,8 @@ class FieldMemo(dict[Any, Signature]):
             self._memory.take(self, sys.getsizeof(key) + _SIGNATURE_BYTES)
             signature = self._signatures[key] = Signature(key)
         return signature
+
+
+def is_one_key(values: Iterable[Any]) -> bool:
+    """Whether nothing else is the same key to a dictionary: 1 and True are one, and lists are none."""
+    return all(type(value) is str or value is None or (type(value) is int and value > 1) for value in values)

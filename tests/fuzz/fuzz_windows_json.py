@@ -46,10 +46,12 @@ def _read_by_layout(whole: bytes) -> None:
         found = events.read(whole)
     if found is None:
         return
-    layout, values, logsource = found
+    layout, values = found
+    if layout.logsource(values) is None:
+        return
     record = Record(whole, Source("fuzz", "fuzz", "windows_json"), 1)
     event = parse(record)
-    read = layout.event(record, values, logsource, undated=False)
+    read = layout.event(record, values, undated=False)
     assert (read.time_us, read.time_known, read.host) == (event.time_us, event.time_known, event.host)
     assert (read.logsource, event.verbatim) == (event.logsource, True)
     assert repr({name: values[place] for name, place in layout.places.items()}) == repr(

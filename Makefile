@@ -1,7 +1,8 @@
 # Everything that can be done here; each target makes what it needs first.
 PYTHON ?= python3
 BIN := .venv/bin
-JOBS ?= 2
+# More than the two cores there are at least: many tests wait for processes and brokers.
+JOBS ?= 3
 
 FUZZ_S ?= 600
 

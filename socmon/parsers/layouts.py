@@ -25,7 +25,7 @@ _Flat = NewType("_Flat", json.FlatValue)  # type: ignore[valid-newtype]  # nobod
 
 _HINT_BYTES = 16
 _MOST_HINTS = 1024  # with a layout
-_MOST_MET = 4096  # hints without one
+_MOST_MET = 1024  # hints without one
 _OFTEN = 16  # a layout is made for a hint that was met as often: to make one takes as long as it spares of fifty
 _MISSED = 4  # lines have to be before a layout is made anew; each time twice as many
 _MOST_NAMES = 256  # of one layout
@@ -75,7 +75,7 @@ class Layouts(Generic[_LayoutT]):
         self._make = make
         self._types = types
         self._left = _MOST_IN_ALL
-        self._met: dict[bytes, int] = {}
+        self._met: dict[bytes, tuple[int, dict[str, None]]] = {}
         self._kinds: dict[bytes, _Kind[_LayoutT]] = {}
 
     def read(self, data: bytes) -> tuple[_LayoutT, tuple[Any, ...]] | None:
@@ -101,30 +101,25 @@ class Layouts(Generic[_LayoutT]):
         return kind.layout, values
 
     def _meet(self, hint: bytes, data: bytes) -> None:
-        times = self._met.pop(hint, 0) + 1
+        times, names = self._met.pop(hint, (1, {}))
+        names = _with_names(names, data)
         if times >= _OFTEN and len(self._kinds) < _MOST_HINTS:
             kind = self._kinds[hint] = _Kind(self._make(()))
-            self._learn(kind, data)
+            self._learn(kind, names)
             return
         if len(self._met) >= _MOST_MET:
             self._met.clear()
-        self._met[hint] = times
+        self._met[hint] = times + 1, names
 
     def _miss(self, kind: _Kind[_LayoutT], data: bytes) -> None:
         kind.missed += 1
         if kind.missed > _MOST_MISSED and kind.missed > kind.fitted:
             kind.resting, kind.missed, kind.fitted = _REST, 0, 0
         else:
-            self._learn(kind, data)
+            self._learn(kind, _with_names(kind.names, data))
 
-    def _learn(self, kind: _Kind[_LayoutT], data: bytes) -> None:
-        """Add the names of a line; the more lines were missed, the more have to be before there is a new layout."""
-        fields = json.as_decoded(data)
-        if fields is None or not all(map(_NAME.fullmatch, fields)):
-            return
-        names = kind.names | dict.fromkeys(fields)
-        if len(names) > _MOST_NAMES:
-            return
+    def _learn(self, kind: _Kind[_LayoutT], names: dict[str, None]) -> None:
+        """Know of more names; the more lines were missed, the more have to be before there is a new layout."""
         kind.names = names
         is_time = kind.missed == 0 or (kind.missed >= _MISSED and kind.missed & (kind.missed - 1) == 0)
         if is_time and kind.made < len(names) <= self._left:
@@ -132,6 +127,15 @@ class Layouts(Generic[_LayoutT]):
             self.made += 1
             kind.made = len(names)
             kind.layout, kind.decode = self._make((*names,)), _decoder(names, self._types)
+
+
+def _with_names(names: dict[str, None], data: bytes) -> dict[str, None]:
+    """Names, and those of a line behind them; not those of a line that has none of a layout, or too many."""
+    fields = json.as_decoded(data)
+    if fields is None or not all(map(_NAME.fullmatch, fields)):
+        return names
+    more = names | dict.fromkeys(fields)
+    return more if len(more) <= _MOST_NAMES else names
 
 
 def _decoder(names: dict[str, None], types: Mapping[str, Any]) -> Callable[[bytes], msgspec.Struct]:

@@ -24,6 +24,7 @@ _MEMORY_BYTES = 128 << 20
 _MAX_SOURCES = 4096  # a log source holds text that the sender chose, such as a syslog tag
 _MAX_ROUTED = 4096  # and so do the fields that say more of it
 _MAX_KINDS = 4096  # of events, in all layouts
+_SURE = frozenset({str, type(None)})  # values of these types are the same where they are equal
 _OTHER = object()  # stands for every text that no rule asks for
 
 Rules = list[tuple[str, Condition]]
@@ -165,9 +166,12 @@ class Plans:
                 for one in self.views.values():
                     one.asking.clear()
             view.asking[kind] = asking
-        is_told = asking is not None and list not in map(type, view.pick(values))
-        found = asking.found(values) if asking is not None and is_told else ASK_THE_FIELDS
-        view.keep(values, found)
+        besides = view.besides(values)
+        kinds = {*map(type, besides)}
+        found = ASK_THE_FIELDS if asking is None or list in kinds else asking.found(values)
+        # Whatever tells the log source is the same where it is equal.
+        if kinds <= _SURE or is_one_key(besides):
+            view.met.keep(view.pick(values), found)
         return found
 
     def _asking(self, view: View, values: Values) -> Asking | None:

@@ -89,10 +89,10 @@ class FieldMemo(dict[Any, Signature]):
         self[None] = self._absent
 
     def __missing__(self, value: Any) -> Signature:
-        if isinstance(value, tuple):
-            return self.of(value)
         if isinstance(value, str):
             signature = self._signature(self._true_of(value))
+        elif isinstance(value, tuple):
+            return self.of(value)
         else:
             signature = self[text_of(value)]
             # To a dictionary 1, 1.0 and True are one key, and 0 and False; all other equal numbers have the same text.

@@ -11,7 +11,7 @@ from socmon.sigma.ir import Atom, FieldRef
 from socmon.sigma.keywords import Keywords
 from socmon.sigma.matcher import BESIDES, Test
 from socmon.sigma.plan import Plan
-from socmon.sigma.signatures import ENTRY_BYTES, NOTHING, Memory, Signature, is_one_key
+from socmon.sigma.signatures import ENTRY_BYTES, NOTHING, Memory, Signature
 
 Values = tuple[Any, ...]
 # The rules that an event matches, if it holds none of these keywords; None where its fields have to be asked.
@@ -20,7 +20,6 @@ Found = tuple[tuple[str, ...] | None, Keywords | None]
 ASK_THE_FIELDS: Found = (None, None)
 _LEAST_PICKED = 2  # so that itemgetter gives a tuple
 _FOUND_BYTES = 56
-_SURE = frozenset({str, type(None)})
 
 
 class Layout(Protocol):
@@ -98,12 +97,13 @@ class View:
         is_exact: of these equal ones are the same.
         asking: what asks for the events of a kind, by these values, and their types where that has to be.
         pick: the values that tell all that rules read of an event.
-        met: what these came to.
+        besides: those of them that the log source says nothing of.
+        met: what they came to.
     """
 
     pick: Callable[[Values], Values]
     met: Met
-    _besides: Callable[[Values], Values]
+    besides: Callable[[Values], Values]
 
     def __init__(self, layout: Layout, routed_by: Sequence[str], mets: Mets) -> None:
         self.layout = layout
@@ -119,13 +119,7 @@ class View:
         self._names.update(names)
         picked = (*sorted(self._names),)
         self.pick, self.met = picker(picked, self.layout), self._mets.of(picked, self.layout)
-        self._besides = picker(sorted(self._names.difference(self.layout.telling)), self.layout)
-
-    def keep(self, values: Values, found: Found) -> None:
-        """Keep what an event comes to, unless something else is the same key."""
-        besides = self._besides(values)
-        if _SURE.issuperset(map(type, besides)) or is_one_key(besides):
-            self.met.keep(self.pick(values), found)
+        self.besides = picker(sorted(self._names.difference(self.layout.telling)), self.layout)
 
 
 class Asking:

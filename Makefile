@@ -1,8 +1,7 @@
 # Everything that can be done here; each target makes what it needs first.
 PYTHON ?= python3
 BIN := .venv/bin
-# More than the two cores there are at least: many tests wait for processes and brokers.
-JOBS ?= 3
+JOBS ?= 2
 
 FUZZ_S ?= 600
 

@@ -217,6 +217,34 @@ def test_equal_values_that_are_not_the_same_are_told_apart_whichever_came_first(
         assert came["matched"] > 0
 
 
+REFERRING = """
+title: a field and another, which has two names
+id: 00000000-0000-4000-8000-000000000021
+logsource: {product: windows, category: process_creation}
+detection: {s: {'CommandLine|fieldref': Image}, condition: s}
+---
+title: makes layouts pick these fields
+id: 00000000-0000-4000-8000-000000000022
+logsource: {product: windows, service: security}
+detection: {s: {EventID: 4689, Image: x, CommandLine: y}, condition: s}
+"""
+
+
+def test_a_layout_with_two_names_of_a_field_takes_over_no_answer_of_one_with_a_single_name() -> None:
+    def lines(start: bytes, more: bytes) -> list[bytes]:
+        members = b',"Channel":"Security","CommandLine":"c","Image":"i"' + more
+        return [start + b" %d%s}" % (number, members) for number in (4600, 4600, 4600, 4600, 4600, 4688, 4689)]
+
+    one, two = b'{"EventID" :  ', b'{"EventID":   '  # so that all of a kind begin alike, up to `46`
+    last = b'"Channel":"Security","CommandLine":"v"'
+    matching = two + b' 4688,%s,"NewProcessName":"v"}' % last
+    data = [*lines(two, b',"NewProcessName":"n"'), *lines(one, b""), one + b" 4688,%s}" % last, matching]
+
+    came = compare(parse_rules("rules.yml", REFERRING.encode()), data, Random(1))
+
+    assert came["matched"] == 1
+
+
 @pytest.mark.skipif(not ARCHIVE.exists(), reason=f"no {ARCHIVE}; set SOCMON_DATA to the folder of real data")
 def test_real_events_come_to_the_same_with_sigmahq_rules() -> None:
     real = real_events(1500 * MORE)

@@ -101,15 +101,17 @@ class Layouts(Generic[_LayoutT]):
         return kind.layout, values
 
     def _meet(self, hint: bytes, data: bytes) -> None:
-        times, names = self._met.pop(hint, (1, {}))
+        if len(self._kinds) >= _MOST_HINTS:
+            return
+        before, names = self._met.pop(hint, (0, {}))
         names = _with_names(names, data)
-        if times >= _OFTEN and len(self._kinds) < _MOST_HINTS:
+        if before + 1 >= _OFTEN:
             kind = self._kinds[hint] = _Kind(self._make(()))
             self._learn(kind, names)
             return
         if len(self._met) >= _MOST_MET:
             self._met.clear()
-        self._met[hint] = times + 1, names
+        self._met[hint] = before + 1, names
 
     def _miss(self, kind: _Kind[_LayoutT], data: bytes) -> None:
         kind.missed += 1

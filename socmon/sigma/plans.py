@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from itertools import chain
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -96,12 +97,17 @@ def _differing(value: Any, texts: Container[str]) -> object:
 class Plans:
     """The plan of each event.
 
+    Args:
+        names: of all fields that the rules read.
+
     Attributes:
         routes: by log source, as far as they were met.
         views: of events whose values are told by a layout.
     """
 
-    def __init__(self, sources: LogSources, rules: Iterable[tuple[LogSource, str, Node]]) -> None:
+    def __init__(
+        self, sources: LogSources, rules: Iterable[tuple[LogSource, str, Node]], names: AbstractSet[str]
+    ) -> None:
         self.routes: dict[LogSource, Route] = {}
         self.views: dict[Layout, View] = {}
         self._sources = sources
@@ -114,7 +120,7 @@ class Plans:
         self._bases: dict[tuple[Standing, tuple[str, ...]], _Base] = {}
         stated = [frozenset(filter(None, (getattr(rule, part) for rule in self._rules))) for part in PARTS]
         self._stated = Standing(*stated)
-        self._mets = Mets(self.memory)
+        self._mets = Mets(names, self.memory)
         self._kinds = 0
 
     @property
@@ -159,7 +165,7 @@ class Plans:
                 self._kinds = 1
                 for one in self.views.values():
                     one.asking.clear()
-            view.meet(kind, asking)
+            view.asking[kind] = asking
         besides = view.besides(values)
         kinds = {*map(type, besides)}
         found = ASK_THE_FIELDS if asking is None or list in kinds else asking.found(values)
@@ -180,6 +186,7 @@ class Plans:
         asking = Asking(self.choose(route, routing), layout)
         if asking.names is None:
             return None
+        view.tell_apart(asking.names)
         return asking
 
     def _base(self, route: Route, told: Told) -> _Base:

@@ -51,7 +51,8 @@ class RuleSet:
             if correlation := self.by_id[rule_id].correlation:
                 self._fields[rule_id] = self._fields_below(correlation)
         single = ((rule.logsource, rule.id) for rule in self.rules if rule.correlation is None)
-        self._plans = Plans(sources, ((source, rule_id, conditions[rule_id].node) for source, rule_id in single))
+        nodes = ((source, rule_id, conditions[rule_id].node) for source, rule_id in single)
+        self._plans = Plans(sources, nodes, frozenset().union(*self._fields.values()))
         self._views = self._plans.views
         self._routed: Mapping[str, str | None] | LogSource | None = None
 

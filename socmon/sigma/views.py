@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from operator import getitem, itemgetter
 from typing import Any, Protocol
 
@@ -19,7 +20,6 @@ Found = tuple[tuple[str, ...] | None, Keywords | None]
 ASK_THE_FIELDS: Found = (None, None)
 _LEAST_PICKED = 2  # so that itemgetter gives a tuple
 _FOUND_BYTES = 56
-_MOST_SHARED = 8  # kinds of events in one layout, for which what was met is shared with others
 
 
 class Layout(Protocol):
@@ -64,24 +64,25 @@ class Met(dict[Values, Found]):
         self._memory.take(self, size)
         self[picked] = found
 
-    def take_over(self, other: "Met") -> None:
-        """Know what another knows."""
-        self._memory.take(self, other.held)
-        self.update(other)
-
 
 class Mets:
-    """What events came to, by what is picked of them; views that tell the same kinds apart by the same share it."""
+    """What events came to, by the names of what is picked of them; layouts that rules cannot tell apart share it.
 
-    def __init__(self, memory: Memory) -> None:
+    Args:
+        names: of all fields that rules read.
+    """
+
+    def __init__(self, names: AbstractSet[str], memory: Memory) -> None:
+        self._names = names
         self._memory = memory
-        self._met: dict[tuple[tuple[str, ...], object], Met] = {}
+        self._met: dict[tuple[tuple[str, ...], frozenset[str]], Met] = {}
 
-    def of(self, picked: tuple[str, ...], shared: object) -> Met:
-        """What events came to of which the fields `picked` are picked, for all that name the same as `shared`."""
-        met = self._met.get((picked, shared))
+    def of(self, picked: tuple[str, ...], layout: Layout) -> Met:
+        """What events came to of which `picked` is picked."""
+        key = picked, frozenset(self._names & layout.places.keys())
+        met = self._met.get(key)
         if met is None:
-            met = self._met[picked, shared] = Met(self._memory)
+            met = self._met[key] = Met(self._memory)
         return met
 
 
@@ -95,7 +96,7 @@ class View:
         kind: the values that tell an event's log source and its plan.
         is_exact: of these equal ones are the same.
         asking: what asks for the events of a kind, by these values, and their types where that has to be.
-        pick: the values that tell an event's kind and all that rules read of it.
+        pick: the values that tell all that rules read of an event.
         besides: those of them that the log source says nothing of.
         met: what they came to.
     """
@@ -108,29 +109,16 @@ class View:
         self.layout = layout
         self._mets = mets
         self._names = {name for name in (*layout.telling, *routed_by) if name in layout.places}
-        self._kinds: set[Values] = set()
         self.kind = picker(sorted(self._names), layout)
         self.is_exact = self._names.issubset(layout.telling)
-        self.asking: dict[Values, Asking | None] = {}
-        self._picked: tuple[str, ...] | None = None
-        self._tell_apart()
+        self.asking: dict[tuple[Any, ...], Asking | None] = {}
+        self.tell_apart(())
 
-    def meet(self, kind: Values, asking: "Asking | None") -> None:
-        """Tell events of one more kind apart, by all that is asked of them."""
-        self.asking[kind] = asking
-        if len(self._kinds) <= _MOST_SHARED:
-            self._kinds.add(kind)
-        self._names.update((asking and asking.names) or ())
-        self._tell_apart()
-
-    def _tell_apart(self) -> None:
+    def tell_apart(self, names: Sequence[str]) -> None:
+        """Tell events apart by these fields too."""
+        self._names.update(names)
         picked = (*sorted(self._names),)
-        # Where the same kinds were met, the same picked fields are all that these are asked for, in any layout.
-        shared = frozenset(self._kinds) if len(self._kinds) <= _MOST_SHARED else self
-        met = self._mets.of(picked, shared)
-        if picked == self._picked and not met:
-            met.take_over(self.met)
-        self._picked, self.pick, self.met = picked, picker(picked, self.layout), met
+        self.pick, self.met = picker(picked, self.layout), self._mets.of(picked, self.layout)
         self.besides = picker(sorted(self._names.difference(self.layout.telling)), self.layout)
 
 

@@ -8,6 +8,7 @@ from socmon.sigma.values import text_of, texts_of
 
 ENTRY_BYTES = 110  # of a dictionary's entry, with the room that it keeps free
 _SIGNATURE_BYTES = 250
+_SHARE = 8
 
 
 class Memo(Protocol):
@@ -24,9 +25,10 @@ class Memo(Protocol):
 
 
 class Memory:
-    """What all memos of a rule set hold together: of more than `limit` bytes the largest memo is emptied.
+    """What all memos of a rule set hold together: of more than `limit` bytes the largest memos are emptied.
 
-    By bytes, since a value may have many; and not by a limit on a value's length, since long values come often too.
+    By bytes, since a value may have many; and not by a limit on a value's length, since long values come often too. An
+    eighth is emptied at once, so that whoever fills it by many small memos does not make each value look through them.
     """
 
     def __init__(self, limit: int) -> None:
@@ -41,12 +43,17 @@ class Memory:
     def take(self, memo: Memo, size: int) -> None:
         """Account for `size` bytes more that `memo` is about to hold; make room for them."""
         if self.held + size > self.limit:
-            largest = max(self._memos, key=lambda one: one.held)
+            self._make_room(size)
+        memo.held += size
+        self.held += size
+
+    def _make_room(self, size: int) -> None:
+        for largest in sorted(self._memos, key=lambda one: one.held, reverse=True):
             self.held -= largest.held
             largest.held = 0
             largest.forget()
-        memo.held += size
-        self.held += size
+            if self.held + size <= self.limit - self.limit // _SHARE:
+                return
 
 
 class Signature:

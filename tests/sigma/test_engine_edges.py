@@ -5,9 +5,15 @@ from typing import Any
 import pytest
 from sigma_kit import loaded, rule_text
 
-from socmon.sigma import RuleSet
+from socmon.sigma import RuleSet, scanner
+from socmon.sigma.signatures import Memory
 
 WINDOWS = {"product": "windows"}
+
+
+@pytest.fixture(autouse=True, params=[0, 32], ids=["automaton", "one by one"])
+def _literals_are_looked_for_both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scanner, "_FEW", request.param)
 
 
 def one(key: str, value: str) -> RuleSet:
@@ -84,3 +90,35 @@ def test_combinations_are_accounted_with_the_atoms_that_they_keep() -> None:
     plan: Any = match
     kept = {signature for combination in plan.__self__.combinations for signature in combination}
     assert 8 * sum(len(signature.atoms) for signature in kept) < rules.memory.limit
+
+
+class Held:
+    """A memo that holds so many bytes."""
+
+    def __init__(self, memory: Memory, size: int) -> None:
+        self.held = 0
+        memory.add(self)
+        memory.take(self, size)
+
+    def forget(self) -> None:
+        pass
+
+
+def test_the_largest_memo_is_emptied_first() -> None:
+    memory = Memory(80_000)
+    large = Held(memory, 20_000)
+    small = [Held(memory, 10) for _ in range(6_000)]
+
+    memory.take(small[0], 1)
+
+    assert large.held == 0
+    assert all(memo.held for memo in small)
+
+
+def test_of_many_small_memos_an_eighth_is_emptied_at_once() -> None:
+    memory = Memory(80_000)
+    small = [Held(memory, 10) for _ in range(8_000)]
+
+    memory.take(small[0], 1)
+
+    assert memory.held == sum(memo.held for memo in small) <= memory.limit * 7 // 8 + 1

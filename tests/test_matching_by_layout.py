@@ -2,6 +2,7 @@
 
 import json
 import os
+import tracemalloc
 from collections import Counter
 from random import Random
 from typing import Any
@@ -18,7 +19,7 @@ from socmon.enrich import Assets, Inventory
 from socmon.event import SECOND_US, Event, Owner, Record, Source
 from socmon.journal import Batch
 from socmon.matching import Matched, Matcher
-from socmon.parsers import layouts
+from socmon.parsers import layouts, windows_layouts
 from socmon.sigma.ruleset import RuleSet, parse_rules
 
 MORE = int(os.environ.get("SOCMON_EXAMPLES", "1"))  # times as many examples
@@ -215,6 +216,39 @@ def test_equal_values_that_are_not_the_same_are_told_apart_whichever_came_first(
         came = compare(rules, lines, random)
         assert came["passed"] > 0
         assert came["matched"] > 0
+
+
+@pytest.mark.timeout(300)
+def test_what_is_remembered_of_lines_keeps_its_bound_and_is_counted_honestly() -> None:
+    names = [f"F{number}" for number in range(12)]
+    rules = parse_rules(
+        "rules.yml",
+        "---".join(
+            MORE_RULES.format(number=number, product="windows", line=f"{name}: x", condition="s")
+            for number, name in enumerate(names[:10])
+        ).encode(),
+    )
+    rules.memory.limit = 2 << 20
+    events, random = windows_layouts.Events(), Random(1)
+    held, real, said = [], [], 0
+    tracemalloc.start()
+    try:
+        for place in range(30_000):
+            fields = ",".join(f'"{name}":"{place}{name * 30}"' for name in random.sample(names, 3))
+            channel = f"{place % 3_000}" * random.choice([1, 1, 1, 8_000])
+            found = events.read(f'{{"EventID":{place % 40},"Channel":"{channel}",{fields}}}'.encode())
+            if found is not None:
+                said += rules.match_values(*found, b"") == ()
+            if place % 1_500 == 0:
+                held.append(rules.memory.held)
+                real.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+
+    assert said > 15_000
+    assert rules.memory.limit // 2 < max(held) <= rules.memory.limit
+    # Layouts and kinds are bounded by number; what they take is there after a quarter.
+    assert max(real) - real[5] < 2 * rules.memory.limit
 
 
 REFERRING = """

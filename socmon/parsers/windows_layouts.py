@@ -4,7 +4,9 @@ Nearly no event matches a rule, and only of those that do the fields are wanted.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+import msgspec
 
 from socmon.event import Event, LogSource, Record, TimeKnown
 from socmon.parsers import json_time, windows_json
@@ -12,8 +14,9 @@ from socmon.parsers.layouts import Layouts
 
 Values = tuple[Any, ...]
 
-# So that equal values are the same ones: 1 and true are equal, and 1.0.
-_TYPES = {"Channel": str | None, "EventID": int | str | None, "Provider_Name": str | None}
+# So that equal values are the same ones (1 and true are equal, and 1.0), and none is long: they are remembered.
+_Text = Annotated[str, msgspec.Meta(max_length=256)]
+_TYPES = {"Channel": _Text | None, "EventID": int | _Text | None, "Provider_Name": _Text | None}
 
 
 class EventLayout:

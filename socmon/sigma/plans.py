@@ -23,6 +23,7 @@ _ValueT = TypeVar("_ValueT")
 _MEMORY_BYTES = 128 << 20
 _MAX_SOURCES = 4096  # a log source holds text that the sender chose, such as a syslog tag
 _MAX_ROUTED = 4096  # and so do the fields that say more of it
+_MAX_CHARS = 256  # of a text that leads to a plan and is remembered
 _MAX_KINDS = 4096  # of events, in all layouts
 _SURE = frozenset({str, type(None)})  # values of these types are the same where they are equal
 _OTHER = object()  # stands for every text that no rule asks for
@@ -142,7 +143,7 @@ class Plans:
             base = route.bases[told] = self._base(route, told)
         values = (*map(fields.get, route.names),)
         plan = base.plan(values)
-        if is_one_key(values) and None not in values:
+        if is_one_key(values) and None not in values and all(map(_is_short, values)):
             _room(route.matches, _MAX_ROUTED)[route.read(fields)] = plan.match
         return plan
 
@@ -167,7 +168,7 @@ class Plans:
                     one.asking.clear()
             view.asking[kind] = asking
         besides = view.besides(values)
-        kinds = {*map(type, besides)}
+        kinds = {*map(type, besides)}  # of some of them nobody knows yet that they are no lists: they are picked anew
         found = ASK_THE_FIELDS if asking is None or list in kinds else asking.found(values)
         # Whatever tells the log source is the same where it is equal.
         if kinds <= _SURE or is_one_key(besides):
@@ -184,7 +185,7 @@ class Plans:
             return None
         routing = {name: values[layout.places.get(name, layout.nothing)] for name in route.names}
         asking = Asking(self.choose(route, routing), layout)
-        if asking.names is None:
+        if not asking.is_said:
             return None
         view.tell_apart(asking.names)
         return asking
@@ -207,6 +208,10 @@ class Plans:
         if condition is None:
             condition = self._conditions[rule_id] = self._shared.numbers.condition(node)
         return condition
+
+
+def _is_short(value: Any) -> bool:
+    return type(value) is not str or len(value) <= _MAX_CHARS
 
 
 def _nothing(_fields: Mapping[str, Any]) -> None:

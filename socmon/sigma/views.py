@@ -128,7 +128,8 @@ class Asking:
     Its fields have to be asked where it may hold a keyword, and where null may differ from no field at all.
 
     Attributes:
-        names: of the fields that it reads.
+        is_said: its values can say it.
+        names: of the fields that it reads and the layout has.
     """
 
     def __init__(self, plan: Plan, layout: Layout) -> None:
@@ -136,8 +137,8 @@ class Asking:
         atoms = zip(plan.asked_atoms, plan.asked, strict=True)
         self._asked = [_Asked(atom, test, true, places) for atom, (test, true) in atoms]
         named = {name for names in (*plan.names, *(one.names for one in self._asked)) for name in names}
-        is_said = named.isdisjoint(layout.unplaced | BESIDES) and all(one.is_said for one in self._asked)
-        self.names = [name for name in named if name in places] if is_said else None
+        self.is_said = named.isdisjoint(layout.unplaced | BESIDES) and all(one.is_said for one in self._asked)
+        self.names = [name for name in named if name in places]
         self._memos = plan.memos
         columns = [[*(places[name] for name in names if name in places), layout.nothing] for names in plan.names]
         self._firsts = itemgetter(*(first for first, *_ in columns), *[layout.nothing] * _LEAST_PICKED)

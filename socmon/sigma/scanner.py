@@ -21,7 +21,7 @@ _ByPlace = defaultdict[int, list[_ItemT]]
 # A glob is an expression made of these (socmon.sigma.terms): an escaped character, a wildcard, or a character.
 _GLOB_PIECE = re.compile(r"\\x[0-9a-f]{2}|\\(?P<escaped>.)|(?P<wild>\.\*|\.|\(\?:[^)]*\))|(?P<plain>.)", re.DOTALL)
 _GLOB_FRAME = re.compile(r"\(\?s\)\\A(.*)\\z", re.DOTALL)
-_FEW = 32  # texts, in which literals are looked for one by one: an automaton of them takes a hundred times as long
+_FEW = 32  # short texts, in which literals are looked for one by one: to make an automaton takes as long as seventy
 _LONG = 512  # characters
 _MOST_FOR_LONG = 2_000  # literals, for which Hyperscan needs a quarter of a second before it begins
 
@@ -29,9 +29,9 @@ _MOST_FOR_LONG = 2_000  # literals, for which Hyperscan needs a quarter of a sec
 class Scanner:
     """The atoms of one field, put to a text at once.
 
-    Equal texts are a lookup; literals are found by one automaton over the folded text (Aho and Corasick 1975), globs
-    are tried where their longest literal stands; of the regular expressions those are tried that a prefilter does not
-    exclude; all else, such as networks and numbers, is tried one by one.
+    Equal texts are a lookup; literals are found by one automaton over the folded text (Aho and Corasick 1975), which is
+    made once there were some texts; globs are tried where their longest literal stands; of the regular expressions
+    those are tried that a prefilter does not exclude; all else, such as networks and numbers, is tried one by one.
 
     Args:
         atoms: by their numbers; of no other op than those that look at one text.
@@ -113,7 +113,7 @@ class Scanner:
     def _scan(self, text: str, folded: str, found: list[int]) -> None:
         """Add the atoms that are true because of a literal."""
         self._scanned += 1
-        if self._scanned <= _FEW:
+        if self._scanned <= _FEW and len(folded) < _LONG:
             places = self._placed_one_by_one(folded, found)
         elif len(folded) < _LONG or self._look is None:
             places = self._placed(folded, found)

@@ -15,11 +15,18 @@ from sigma_sequences import PLAIN_EVENTS, PLAIN_RULES, WINDOWS_EVENTS, WINDOWS_R
 from sigma_strategies import PLACEHOLDERS
 
 from socmon.event import LogSource
+from socmon.sigma import scanner
 from socmon.sigma.logsources import shipped_log_sources
 from socmon.sigma.ruleset import parse_rules
 
 MORE = int(os.environ.get("SOCMON_EXAMPLES", "1"))  # times as many examples
 pytestmark = pytest.mark.timeout(120 * MORE)
+
+
+@pytest.fixture(autouse=True)
+def _literals_are_looked_for_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scanner, "_FEW", 2)  # then the automaton
+
 
 Sequence = list[tuple[dict[str, Any], dict[str, str | None]]]
 

@@ -27,7 +27,7 @@ from socmon.event import (
     show_source,
 )
 from socmon.journal import Batch, Drop
-from socmon.parsers import windows_layouts
+from socmon.parsers import windows_json, windows_layouts
 from socmon.seen import Clock, Sight
 from socmon.sigma import RuleSet
 
@@ -139,14 +139,15 @@ class Matcher:
         return event
 
     def _unmatched(self, record: Record) -> Event | None:
-        """The event of a record that matches no rule, dated, without its fields; None if it takes these to tell."""
+        """The event of a record that matches no rule, dated, without `message`; None if it takes more to tell."""
         found = self._windows.read(record.data)
         if found is None:
             return None
         layout, values = found
-        if self._rules.match_values(layout, values, record.data) != ():
+        if self._rules.match_by_layout(layout, values, record.data) != ():
             return None
-        return self._dated(layout.event(record, values, undated=self._undated))
+        fields = dict(zip(layout.names, values, strict=True))
+        return self._dated(windows_json.event(record, fields, undated=self._undated))
 
     def evidence(self, record: Record, names: Sequence[str]) -> Evidence:
         """What is kept of a record behind an alert; `names` are the fields that its rule reads."""

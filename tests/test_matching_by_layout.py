@@ -19,7 +19,11 @@ from socmon.enrich import Assets, Inventory
 from socmon.event import SECOND_US, Event, Owner, Record, Source
 from socmon.journal import Batch
 from socmon.matching import Matched, Matcher
-from socmon.parsers import layouts, windows_layouts
+from socmon.parsers import windows_layouts
+from socmon.sigma import plans
+from socmon.sigma.logsources import LogSources, Table, shipped_log_sources
+from socmon.sigma.plan import Plan
+from socmon.sigma.routing import Route
 from socmon.sigma.ruleset import RuleSet, parse_rules
 
 MORE = int(os.environ.get("SOCMON_EXAMPLES", "1"))  # times as many examples
@@ -59,7 +63,7 @@ detection:
 """
 LINES = [
     "Computer: pc1", "Computer|exists: true", "Computer: null", "Provider_Name|contains: a", "Provider_Name: 1",
-    "ProviderName: null", "TimeCreated|contains: 'T'", "message|contains: a", "Message: null", "ab: b", "x: null",
+    "ProviderName: null", "TimeCreated|contains: 'T'", "message|contains: '4'", "Message: null", "ab: b", "x: null",
     "'|contains': Ab1", "'|contains': null", "x|gt: 0", "x|exists: true", "User|fieldref: Image", "User: b",
     "Hostname|fieldref: Computer", "EventID|exists: true", "f0: a", "Image|endswith: 1", "'|contains': security",
 ]  # fmt: skip
@@ -177,10 +181,16 @@ OPTIONS = st.fixed_dictionaries({}, optional={
 })  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _layouts_are_learnt_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layouts, "_OFTEN", 4)
-    monkeypatch.setattr(layouts, "_MISSED", 1)
+@pytest.fixture(autouse=True, params=["much room", "little room"])
+def _structs_are_made_soon(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows_layouts, "_OFTEN", 2)
+    if request.param == "little room":
+        monkeypatch.setattr(windows_layouts, "_MISSED", 1)
+        monkeypatch.setattr(windows_layouts, "_MOST_HINTS", 2)
+        monkeypatch.setattr(windows_layouts, "_MOST_IN_ALL", 300)
+        monkeypatch.setattr(plans, "_MAX_LAYOUTS", 9)
+        monkeypatch.setattr(plans, "_MAX_VIEWS", 5)
+        monkeypatch.setattr(plans, "_MAX_KINDS", 2)
 
 
 def test_batches_come_to_the_same_whether_events_are_read_by_their_layouts() -> None:
@@ -238,7 +248,7 @@ def test_what_is_remembered_of_lines_keeps_its_bound_and_is_counted_honestly() -
             channel = f"{place % 3_000}" * random.choice([1, 1, 1, 8_000])
             found = events.read(f'{{"EventID":{place % 40},"Channel":"{channel}",{fields}}}'.encode())
             if found is not None:
-                said += rules.match_values(*found, b"") == ()
+                said += rules.match_by_layout(*found, b"") == ()
             if place % 1_500 == 0:
                 held.append(rules.memory.held)
                 real.append(tracemalloc.get_traced_memory()[0])
@@ -247,8 +257,60 @@ def test_what_is_remembered_of_lines_keeps_its_bound_and_is_counted_honestly() -
 
     assert said > 15_000
     assert rules.memory.limit // 2 < max(held) <= rules.memory.limit
+    assert rules.memory.held == sum(memo.held for memo in rules.memory._memos)
+    assert len(rules.memory._memos) < 2 * plans._MAX_VIEWS + len(names)
     # Layouts and kinds are bounded by number; what they take is there after a quarter.
     assert max(real) - real[5] < 2 * rules.memory.limit
+
+
+def one_rule(line: str, number: int = 1) -> str:
+    return MORE_RULES.format(number=number, product="windows", line=line, condition="s")
+
+
+@pytest.mark.parametrize(
+    "line", ["message: Security 4688", "socmon.peer: /f", "User|fieldref: Image", "'message|re': '8$'"]
+)
+def test_what_is_not_picked_of_an_event_tells_it_apart_as_well(line: str) -> None:
+    rules = parse_rules("rules.yml", one_rule(line).encode())
+    same = b'{"EventID":4688,"Channel":"Security","User":"a","Image":"a"}'
+    others = [same.replace(b'Image":"a"', b'Image":"b"'), same.replace(b"4688", b"4689")]
+
+    for seed in range(8):
+        came = compare(rules, Random(seed).choices([same, *others], k=200), Random(seed))
+        assert came["matched"] > 20
+
+
+def test_a_log_source_that_other_fields_tell_is_asked_for() -> None:
+    sources = LogSources([*shipped_log_sources().tables, Table(routes=(Route("windows", "Shop", {"shop": [1]}),))])
+    rule = one_rule("x: null").replace("product: windows", "service: shop")
+    rules = parse_rules("rules.yml", rule.encode(), sources=sources)
+    values = ["1", "true", "1.0", '"1"', "2"]
+    lines = [b'{"EventID":4688,"Channel":"Security","Shop":%s}' % value.encode() for value in values]
+
+    for seed in range(8):
+        came = compare(rules, Random(seed).choices(lines, k=60), Random(seed))
+        assert 0 < came["matched"] < 60
+
+
+def test_an_event_like_one_before_is_not_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though meanwhile other kinds of events were met, of which more is picked."""
+    monkeypatch.setattr(plans, "_MAX_KINDS", 4096)
+    stated = [one_rule("EventID: 4688, Image: x", 1), one_rule("EventID: 4689, User: x", 2)]
+    rules = parse_rules("rules.yml", "---".join(stated).encode())
+    line = '{"EventID":%d,"Channel":"Security","User":"%s","Image":"%s"}'
+    lines = [(line % (4688 + place % 2, place % 3, place % 5)).encode() for place in range(30)]
+    events = windows_layouts.Events()
+
+    def pass_over() -> None:
+        for data in lines:
+            found = events.read(data)
+            assert found is not None
+            assert rules.match_by_layout(*found, data) == ()
+
+    pass_over()
+    pass_over()
+    monkeypatch.setattr(Plan, "without_keywords", None)
+    pass_over()
 
 
 REFERRING = """

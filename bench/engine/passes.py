@@ -91,10 +91,10 @@ def raced(rules: RuleSet, lines: Lines) -> Round:
 
 def _as_the_daemon(rules: RuleSet) -> MatchLine:
     """From the line to the rules as `Matcher` goes: by the line's layout, or by its fields where that cannot tell."""
-    read, by_values, by_fields = windows_layouts.Events().read, rules.match_values, _by_fields(rules.match)
+    read, by_layout, by_fields = windows_layouts.Events().read, rules.match_by_layout, _by_fields(rules.match)
 
     def matched(line: bytes) -> Sequence[str]:
-        if (found := read(line)) is not None and (told := by_values(*found, line)) is not None:
+        if (found := read(line)) is not None and (told := by_layout(*found, line)) is not None:
             return told
         return by_fields(line)
 

@@ -28,7 +28,8 @@ _INT64 = 1 << 63
 # What stays as it is when objects are made flat: scalars and lists of them, whole numbers in 64 bits.
 _Scalar = str | Annotated[int, msgspec.Meta(ge=-_INT64, le=_INT64 - 1)] | float | bool | None
 FlatValue = _Scalar | list[_Scalar]
-_FLAT = msgspec.json.Decoder(dict[str, FlatValue])
+decode_flat = msgspec.json.Decoder(dict[str, FlatValue]).decode
+NOT_FLAT = (msgspec.DecodeError, UnicodeDecodeError)  # what it raises where any value would have to be changed
 # Names that stay as they are too, as objects have had them. Where somebody makes names up, they are learnt anew.
 _PLAIN_NAMES: set[str] = set()
 _MOST_PLAIN_NAMES = 4096
@@ -108,8 +109,8 @@ def as_decoded(data: bytes) -> dict[str, Any] | None:
     None for any other. It takes hardly longer than to decode, as nothing here looks at each member in turn.
     """
     try:
-        found = _FLAT.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        found = decode_flat(data)
+    except NOT_FLAT:
         return None
     if not _PLAIN_NAMES.issuperset(found):
         new = found.keys() - _PLAIN_NAMES

@@ -9,7 +9,7 @@ Which event log and category it is, rules/logsources.yml tells by `Channel` and 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -86,18 +86,20 @@ def parse(record: Record, *, year: int | None, undated: bool) -> Event:  # noqa:
     found = json.as_decoded(record.data)
     verbatim = found is not None and type(found.get("Channel")) in _SHOWN
     fields = fields_of(record.data) if found is None else completed(found, {}, record.data)
+    made = event(record, fields, undated=undated)
+    made.verbatim = verbatim
+    return made
+
+
+def event(record: Record, fields: dict[str, Any], *, undated: bool) -> Event:
+    """The event with these fields: its time, host and log source."""
     time_us = _time_us(fields, record.source.zone)
     time_known: TimeKnown = "stated"
     if time_us is None:
         time_us, time_known = (None, "unknown") if undated else (record.dated_by_us, "received")
-    return Event(
-        record, time_us, time_known, host(fields.get("Computer")), logsource(fields), fields, verbatim=verbatim
-    )
-
-
-def host(computer: Any) -> str:
-    """The host of an event, by its `Computer`; "" if that is none."""
-    return computer[:255] if type(computer) is str and computer != "-" else ""
+    computer = fields.get("Computer")
+    host = computer[:255] if type(computer) is str and computer != "-" else ""
+    return Event(record, time_us, time_known, host, logsource(fields), fields)
 
 
 def logsource(fields: Mapping[str, Any]) -> LogSource:
@@ -137,9 +139,7 @@ def flattened(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
 def completed(fields: dict[str, Any], said: dict[str, Any], data: bytes) -> dict[str, Any]:
     """`fields` with the names that rules have for them, what was `said`, and `message`."""
     get = fields.get
-    for name, others in OTHERWISE.items():
-        if type(get(name)) is not str and (stated := [get(other) for other in others if type(get(other)) is str]):
-            fields[name] = stated[0]
+    take_other_names(fields, OTHERWISE)
     if said:
         for name, value in said.items():
             if name not in _VOUCHED and len(fields) < json.MOST_FIELDS:
@@ -154,6 +154,14 @@ def completed(fields: dict[str, Any], said: dict[str, Any], data: bytes) -> dict
             told = f"{number}" if channel is None else f"{str(channel)[:255]} {number}"
         fields["message"] = told
     return fields
+
+
+def take_other_names(fields: dict[str, Any], otherwise: Mapping[str, Sequence[str]]) -> None:
+    """Give fields that are no text the first text that stands under one of their other names."""
+    get = fields.get
+    for name, others in otherwise.items():
+        if type(get(name)) is not str and (stated := [get(other) for other in others if type(get(other)) is str]):
+            fields[name] = stated[0]
 
 
 def is_number(value: Any) -> bool:

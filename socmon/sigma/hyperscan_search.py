@@ -63,12 +63,26 @@ def _compiled(pattern: str) -> tuple[hyperscan.Database, threading.Lock]:
     return database, threading.Lock()
 
 
-def literal_scanner(literals: Sequence[bytes], found: list[int]) -> Callable[[bytes], object]:
-    """What adds to `found` the places of the literals that stand in bytes, each once. For one thread."""
+def literal_scanner(
+    literals: Sequence[bytes], found: list[int], *, without_case: bool = False
+) -> Callable[[bytes], object]:
+    """What adds to `found` the places of the literals that stand in bytes, each once. For one thread.
+
+    Args:
+        without_case: letters of ASCII are found in either case.
+
+    Raises:
+        ValueError: Hyperscan refuses one of them.
+    """
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     count = len(literals)
-    flags = [hyperscan.HS_FLAG_SINGLEMATCH] * count
-    database.compile(expressions=list(literals), ids=list(range(count)), elements=count, flags=flags, literal=True)
+    flags = hyperscan.HS_FLAG_SINGLEMATCH | (hyperscan.HS_FLAG_CASELESS if without_case else 0)
+    try:
+        database.compile(
+            expressions=list(literals), ids=list(range(count)), elements=count, flags=[flags] * count, literal=True
+        )
+    except hyperscan.error as error:
+        raise ValueError(str(error).rstrip(".")) from error
     return _adding(database, found)
 
 

@@ -103,6 +103,16 @@ def atoms(node: Node) -> Iterator[Atom]:
             yield from atoms(part)
 
 
+def names_in(node: Node) -> tuple[str, ...]:
+    """Names of the fields that `node` reads, once each, in its order."""
+    names: dict[str, None] = {}
+    for atom in atoms(node):
+        names |= dict.fromkeys(atom.names)
+        if isinstance(atom.arg, FieldRef):
+            names |= dict.fromkeys(atom.arg.names)
+    return tuple(names)
+
+
 def renamed(node: Node, names_of: Callable[[str], tuple[str, ...]]) -> Node:
     """`node`, whose fields have one name each, with all names that `names_of` gives them."""
     if isinstance(node, Atom):

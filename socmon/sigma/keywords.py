@@ -16,12 +16,12 @@ _SAME_EVERYWHERE = re.compile(r"[!#-.0-\[\]-~]+")
 _ASCII = re.compile(r"[\x01-\x7f]+")
 # So that no number, which has several forms, holds it: `1e3` is 1000.
 _LETTER = re.compile("[a-df-z]")
-# Escapes of JSON for characters of ASCII, and for the two beyond it that fold to such, which are there as UTF-8 too.
-_ASCII_ESCAPED = rb"\\u(?:00[0-7]|0130|212[aA])"
+# The two characters beyond ASCII that fold to such; and escapes of JSON for these, and for characters of ASCII.
+_FOLD_TO_ASCII = ["\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}".encode(), "\N{KELVIN SIGN}".encode()]
+_ASCII_ESCAPED = [*(rb"\u00%d" % digit for digit in range(8)), rb"\u0130", rb"\u212a"]
 # The characters of real events, from frequent to seldom; a colon stands between quotes, and beside others seldom.
 _FREQUENT = '"eas0\\otcidrnw2mb,l-31ug4fyp5v 86.97hxqk'
 _LOOKED_AT = 3  # last characters of a literal, by which Hyperscan finds it first
-_FOLD_TO_ASCII = "\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}|\N{KELVIN SIGN}".encode()
 
 
 class Keywords:
@@ -39,7 +39,7 @@ class Keywords:
         self._memo = FieldMemo(Scanner(atoms.items()).true_of, (), memory)
         self._literals = [_literal(atom) for atom in atoms.values()]
         self.seen: list[Any] = []
-        self.look = self._looking(_part_in_json, [_ASCII_ESCAPED, _FOLD_TO_ASCII])
+        self.look = self._looking(_part_in_json, [*_ASCII_ESCAPED, *_FOLD_TO_ASCII])
 
     def may_stand_in(self, fields: Mapping[str, Any], raw: bytes | None) -> bool:
         """Whether an event may hold one, by its JSON, or by its fields where there is none."""
@@ -57,17 +57,16 @@ class Keywords:
 
     @cached_property
     def _look_in_text(self) -> Callable[[bytes], object]:
-        return self._looking(_part_in_ascii, [_FOLD_TO_ASCII])
+        return self._looking(_part_in_ascii, _FOLD_TO_ASCII)
 
     def _looking(self, part_of: Callable[[str], str], besides: list[bytes]) -> Callable[[bytes], object]:
         parts = {part_of(literal) for literal in self._literals}
         if "" in parts:  # a keyword may be in any bytes
             return self.seen.append
-        from socmon.sigma.hyperscan_search import scanner  # noqa: PLC0415  5 MB that only some rules need
+        from socmon.sigma.hyperscan_search import literal_scanner  # noqa: PLC0415  5 MB that only some rules need
 
-        expressions = [*besides, *(f"(?i){re.escape(part)}".encode() for part in parts)]
         try:
-            return scanner(dict(enumerate(expressions)), self.seen)
+            return literal_scanner([*besides, *map(str.encode, parts)], self.seen, without_case=True)
         except ValueError:
             return self.seen.append
 

@@ -62,11 +62,7 @@ class Standing(NamedTuple):
 
 
 class LogSources:
-    """The tables of all files, as one.
-
-    Attributes:
-        routed_by: names of the fields that say more of a log source, of any product.
-    """
+    """The tables of all files, as one."""
 
     def __init__(self, tables: Sequence[Table] = ()) -> None:
         self.tables = tuple(tables)
@@ -76,7 +72,6 @@ class LogSources:
         for route in (route for table in tables for route in table.routes):
             routes.setdefault(route.product.lower(), []).append(route)
         self._routings = {product: Routing(each) for product, each in routes.items()}
-        self.routed_by = (*dict.fromkeys(name for routing in self._routings.values() for name in routing.names),)
 
     def routing(self, event: LogSource) -> Routing | None:
         """What reads more of an event's log source from its fields; None where they cannot say more."""

@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from operator import getitem
 from typing import Any
 
-from socmon.sigma.ir import Atom, Op
+from socmon.sigma.ir import Op, names_in
 from socmon.sigma.keywords import Keywords
 from socmon.sigma.matcher import Compiler, Fields, Test, reader
 from socmon.sigma.numbered import Condition, Numbers, holds, numbers_in, triggers
@@ -68,17 +69,13 @@ class Plan:
         rules: in load order, each with its condition for such events.
 
     Attributes:
-        names: of each field that is looked at, as rules name it and its other names; `memos` are theirs.
-        asked: tests that look at more than one value, of the atoms `asked_atoms`.
+        reads: names of all fields that are looked at.
         keywords: those that rules look for, if any do.
         combinations: the rules that a combination of signatures comes to, as far as it was met.
         memory: which accounts for them.
     """
 
-    names: list[tuple[str, ...]]
-    memos: list[FieldMemo]
-    asked: list[tuple[Test, Signature]]
-    asked_atoms: list[Atom]
+    reads: frozenset[str]
     keywords: Keywords | None
 
     def __init__(self, rules: Sequence[tuple[str, Condition]], shared: Shared) -> None:
@@ -89,6 +86,7 @@ class Plan:
         self._rules = rules
         self._always: list[int] = []
         self._triggered: dict[int, list[int]] = defaultdict(list)
+        self._asked: list[tuple[Test, Signature]] = []
         numbers: set[int] = set()
         for place, (_, condition) in enumerate(rules):
             numbers |= numbers_in(condition)
@@ -102,34 +100,44 @@ class Plan:
     def _look_at(self, numbers: set[int], shared: Shared) -> None:
         """Choose what is read of an event: values of fields, keywords, and what asks for more than one value."""
         by_names: dict[tuple[str, ...], list[int]] = defaultdict(list)
-        self.asked, self.asked_atoms = [], []
+        asked = []
         for number in sorted(numbers):
             atom = shared.numbers.atoms[number]
             if atom.op in _ASKED:
-                self.asked.append(shared.asked(number))
-                self.asked_atoms.append(atom)
+                asked.append(atom)
+                self._asked.append(shared.asked(number))
             else:
                 by_names[atom.names].append(number)
         keywords = by_names.pop((), None)
         self.keywords = shared.keywords(keywords) if keywords else None
-        self.names = [*by_names]
+        self.reads = frozenset(chain(*by_names, *map(names_in, asked)))
         self._names = [names[0] for names in by_names]
-        self.memos = [shared.memo(each) for each in by_names.values()]
+        self._memos = [shared.memo(each) for each in by_names.values()]
         self._others = [(place, reader(names)) for place, names in enumerate(by_names) if len(names) > 1]
 
     def match(self, fields: Fields, raw: bytes | None) -> tuple[str, ...]:
         """Ids of the rules that an event matches, in load order; `raw` as in `RuleSet.match`."""
-        values = self._values(fields) if self._others else map(fields.get, self._names)
-        try:
-            signatures = (*map(getitem, self.memos, values),)
-        except TypeError:  # a list or an object
-            signatures = (*map(FieldMemo.of, self.memos, self._values(fields)),)
+        signatures = self._signatures(fields)
         if self.keywords is not None and self.keywords.may_stand_in(fields, raw):
             signatures = (*signatures, self.keywords.signature(fields))
-        if self.asked:
-            signatures = (*signatures, *(true if test(fields) else NOTHING for test, true in self.asked))
         matched = self.combinations.get(signatures)
-        return self.settled(signatures) if matched is None else matched
+        return self._settled(signatures) if matched is None else matched
+
+    def without_keywords(self, fields: Fields) -> tuple[str, ...]:
+        """As `match`, of an event that holds no keyword."""
+        signatures = self._signatures(fields)
+        matched = self.combinations.get(signatures)
+        return self._settled(signatures) if matched is None else matched
+
+    def _signatures(self, fields: Fields) -> tuple[Signature, ...]:
+        values = self._values(fields) if self._others else map(fields.get, self._names)
+        try:
+            signatures = (*map(getitem, self._memos, values),)
+        except TypeError:  # a list or an object
+            signatures = (*map(FieldMemo.of, self._memos, self._values(fields)),)
+        if self._asked:
+            signatures = (*signatures, *(true if test(fields) else NOTHING for test, true in self._asked))
+        return signatures
 
     def _values(self, fields: Fields) -> list[Any]:
         """Values of the fields, by another name of theirs where the event has not the first one."""
@@ -139,7 +147,7 @@ class Plan:
                 values[place] = read(fields)
         return values
 
-    def settled(self, signatures: tuple[Signature, ...]) -> tuple[str, ...]:
+    def _settled(self, signatures: tuple[Signature, ...]) -> tuple[str, ...]:
         """What a combination comes to that was not met before."""
         true = {number for signature in signatures for number in signature.atoms}
         places = set(self._always).union(*(self._triggered.get(number, ()) for number in true))

@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 from socmon.event import LogSource
 from socmon.sigma.ir import Node
 from socmon.sigma.logsources import PARTS, LogSources, Standing, log_source
+from socmon.sigma.matcher import BESIDES
 from socmon.sigma.numbered import ALWAYS, Condition, numbers_in, simplified
 from socmon.sigma.plan import Plan, Shared
 from socmon.sigma.routing import NOTHING, Routing, Told
 from socmon.sigma.signatures import Memory, is_one_key
 from socmon.sigma.values import fold, text_of
-from socmon.sigma.views import ASK_THE_FIELDS, Asking, Found, Layout, Mets, Values, View
+from socmon.sigma.views import ASK_THE_FIELDS, Found, Layout, Met, Values, View, picker
 
 _KeyT = TypeVar("_KeyT")
 _ValueT = TypeVar("_ValueT")
@@ -24,8 +25,11 @@ _MEMORY_BYTES = 128 << 20
 _MAX_SOURCES = 4096  # a log source holds text that the sender chose, such as a syslog tag
 _MAX_ROUTED = 4096  # and so do the fields that say more of it
 _MAX_CHARS = 256  # of a text that leads to a plan and is remembered
-_MAX_KINDS = 4096  # of events, in all layouts
+_MAX_LAYOUTS = 4096  # and what members an event has
+_MAX_VIEWS = 1024  # of them, which rules can tell apart
+_MAX_KINDS = 4096  # of events, in all views
 _SURE = frozenset({str, type(None)})  # values of these types are the same where they are equal
+Picking = tuple[Callable[[Values], Values], Met]
 _OTHER = object()  # stands for every text that no rule asks for
 
 Rules = list[tuple[str, Condition]]
@@ -103,14 +107,14 @@ class Plans:
 
     Attributes:
         routes: by log source, as far as they were met.
-        views: of events whose values are told by a layout.
+        picked: of events of a layout, what picks the values that rules read, and what such came to.
     """
 
     def __init__(
         self, sources: LogSources, rules: Iterable[tuple[LogSource, str, Node]], names: AbstractSet[str]
     ) -> None:
         self.routes: dict[LogSource, Route] = {}
-        self.views: dict[Layout, View] = {}
+        self.picked: dict[Layout, Picking] = {}
         self._sources = sources
         # By log source, of which there are few; each rule with its place in load order.
         self._rules: dict[LogSource, list[tuple[int, str, Node]]] = defaultdict(list)
@@ -121,7 +125,9 @@ class Plans:
         self._bases: dict[tuple[Standing, tuple[str, ...]], _Base] = {}
         stated = [frozenset(filter(None, (getattr(rule, part) for rule in self._rules))) for part in PARTS]
         self._stated = Standing(*stated)
-        self._mets = Mets(names, self.memory)
+        self._names = frozenset(names)
+        self._views: dict[frozenset[str], View] = {}
+        self._seen: dict[Layout, View] = {}
         self._kinds = 0
 
     @property
@@ -147,48 +153,69 @@ class Plans:
             _room(route.matches, _MAX_ROUTED)[route.read(fields)] = plan.match
         return plan
 
-    def view(self, layout: Layout) -> View:
-        """The view of a layout that was not met before."""
-        view = self.views[layout] = View(layout, self._sources.routed_by, self._mets)
+    def picking(self, layout: Layout) -> Picking:
+        """What picks the values that rules read of a layout's events, and what such came to."""
+        view = self._seen.get(layout) or self._view(layout)
+        picked = self.picked[layout] = picker(view.picked, layout), view.met
+        return picked
+
+    def _view(self, layout: Layout) -> View:
+        """The view of a layout that was not met before; of those that rules cannot tell apart, the same one."""
+        if len(self._seen) >= _MAX_LAYOUTS or len(self._views) >= _MAX_VIEWS:
+            self._forget_views()
+        names = self._names.union(layout.telling).intersection(layout.names)
+        view = self._views.get(names)
+        if view is None:
+            view = self._views[names] = View(names, layout.telling, Met(self.memory))
+        view.layouts.append(layout)
+        self._seen[layout] = view
         return view
 
-    def found(self, view: View, values: Values) -> Found:
+    def _forget_views(self) -> None:
+        for view in self._views.values():
+            self.memory.drop(view.met)
+        self._kinds = 0
+        self._views.clear()
+        self._seen.clear()
+        self.picked.clear()
+
+    def found(self, layout: Layout, values: Values) -> Found:
         """What an event comes to that was not met before."""
-        kind = view.kind(values)
-        if not view.is_exact:
-            kind = (*kind, *map(type, kind))
-        try:
-            asking = view.asking[kind]
-        except KeyError:
-            asking = self._asking(view, values)
-            self._kinds += 1
-            if self._kinds > _MAX_KINDS:
-                self._kinds = 1
-                for one in self.views.values():
-                    one.asking.clear()
-            view.asking[kind] = asking
-        besides = view.besides(values)
-        kinds = {*map(type, besides)}  # of some of them nobody knows yet that they are no lists: they are picked anew
-        found = ASK_THE_FIELDS if asking is None or list in kinds else asking.found(values)
-        # Whatever tells the log source is the same where it is equal.
-        if kinds <= _SURE or is_one_key(besides):
-            view.met.keep(view.pick(values), found)
+        fields = dict(zip(layout.names, values, strict=True))
+        view = self._seen[layout]
+        kind = (*map(fields.__getitem__, view.kind),)
+        if kind in view.plans:
+            plan = view.plans[kind]
+        else:
+            logsource = layout.logsource(fields)
+            if logsource is None:
+                return ASK_THE_FIELDS
+            plan = view.plans[kind] = self._plan(layout, logsource, fields)
+        found = (plan.without_keywords(fields), plan.keywords) if plan else ASK_THE_FIELDS
+        besides = [*map(fields.__getitem__, view.besides)]
+        # What tells the log source is the same where it is equal.
+        if _SURE.issuperset(map(type, besides)) or is_one_key(besides):
+            view.met.keep((*map(fields.__getitem__, view.picked),), found)
         return found
 
-    def _asking(self, view: View, values: Values) -> Asking | None:
-        layout = view.layout
-        logsource = layout.logsource(values)
-        if logsource is None:
-            return None
+    def _plan(self, layout: Layout, logsource: LogSource, fields: Mapping[str, Any]) -> Plan | None:
+        """The plan for events of a kind that was not met before; None if it reads what is not given of them."""
+        self._kinds += 1
+        if self._kinds > _MAX_KINDS:
+            self._kinds = 1
+            for one in self._views.values():
+                one.plans.clear()
         route = self.routes.get(logsource) or self.route(logsource)
-        if not layout.unplaced.isdisjoint(route.names):
+        if not {*layout.telling}.issuperset(route.names):
             return None
-        routing = {name: values[layout.places.get(name, layout.nothing)] for name in route.names}
-        asking = Asking(self.choose(route, routing), layout)
-        if not asking.is_said:
+        plan = self.choose(route, fields)
+        if not plan.reads.isdisjoint(layout.besides | BESIDES):
             return None
-        view.tell_apart(asking.names)
-        return asking
+        view = self._seen[layout]
+        if view.tell_apart(plan.reads):
+            for each in view.layouts:
+                self.picked.pop(each, None)
+        return plan
 
     def _base(self, route: Route, told: Told) -> _Base:
         """The rules for what an event is; one for all log sources that no rule tells apart."""

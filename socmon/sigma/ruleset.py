@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from socmon.event import LogSource
-from socmon.sigma.ir import FieldRef, Node, atoms
+from socmon.sigma.ir import names_in
 from socmon.sigma.loading import Loader, rule_files
 from socmon.sigma.logsources import LogSourcePart, LogSources, log_source, shipped_log_sources
 from socmon.sigma.matcher import Fields
@@ -46,14 +46,14 @@ class RuleSet:
         self.by_id = {rule.id: rule for rule in self.rules}
         self._sources = sources
         self._conditions = conditions
-        self._fields = {rule_id: _fields_of(piece.node) for rule_id, piece in conditions.items()}
+        self._fields = {rule_id: names_in(piece.node) for rule_id, piece in conditions.items()}
         for rule_id in by_depth(self.by_id):
             if correlation := self.by_id[rule_id].correlation:
                 self._fields[rule_id] = self._fields_below(correlation)
         single = ((rule.logsource, rule.id) for rule in self.rules if rule.correlation is None)
         nodes = ((source, rule_id, conditions[rule_id].node) for source, rule_id in single)
         self._plans = Plans(sources, nodes, frozenset().union(*self._fields.values()))
-        self._views = self._plans.views
+        self._picking = self._plans.picked
         self._routed: Mapping[str, str | None] | LogSource | None = None
 
     def match(
@@ -76,19 +76,19 @@ class RuleSet:
             match = self._plans.choose(self._route, fields).match
         return match(fields, raw)
 
-    def match_values(self, layout: Layout, values: Values, raw: bytes) -> tuple[str, ...] | None:
-        """As `match`, of an event of which there is no more than its values; None if `match` has to say it.
+    def match_by_layout(self, layout: Layout, values: Values, raw: bytes) -> tuple[str, ...] | None:
+        """As `match`, of an event that has just the fields that its layout names; None if `match` has to say it.
 
         Args:
-            values: the event's, at the places that `layout` tells.
+            values: of these fields, in the layout's order.
             raw: as for `match`.
         """
-        view = self._views.get(layout) or self._plans.view(layout)
+        pick, met = self._picking.get(layout) or self._plans.picking(layout)
         try:
-            found = view.met.get(view.pick(values))
+            found = met.get(pick(values))
         except TypeError:  # a list
             return None
-        matched, keywords = found or self._plans.found(view, values)
+        matched, keywords = found or self._plans.found(layout, values)
         if keywords is not None:
             keywords.look(raw)
             if keywords.seen:
@@ -157,15 +157,6 @@ class RuleSet:
             # The fields of results are the group-by fields of the correlations below, which are in the list already.
             names += [name for each in own for base in single for name in correlation.called(base, (each,))]
         return tuple(dict.fromkeys(names))
-
-
-def _fields_of(node: Node) -> tuple[str, ...]:
-    names: dict[str, None] = {}
-    for atom in atoms(node):
-        names |= dict.fromkeys(atom.names)
-        if isinstance(atom.arg, FieldRef):
-            names |= dict.fromkeys(atom.arg.names)
-    return tuple(names)
 
 
 def load_rules(

@@ -40,6 +40,17 @@ class Memory:
         """Let `memo` hold a part of it."""
         self._memos.append(memo)
 
+    def drop(self, memo: Memo) -> None:
+        """Let `memo` hold nothing any more."""
+        self.release(memo)
+        self._memos.remove(memo)
+
+    def release(self, memo: Memo) -> None:
+        """Let `memo` forget what it holds."""
+        self.held -= memo.held
+        memo.held = 0
+        memo.forget()
+
     def take(self, memo: Memo, size: int) -> None:
         """Account for `size` bytes more that `memo` is about to hold; make room for them."""
         if self.held + size > self.limit:
@@ -49,9 +60,7 @@ class Memory:
 
     def _make_room(self, size: int) -> None:
         for largest in sorted(self._memos, key=lambda one: one.held, reverse=True):
-            self.held -= largest.held
-            largest.held = 0
-            largest.forget()
+            self.release(largest)
             if self.held + size <= self.limit - self.limit // _SHARE:
                 return
 

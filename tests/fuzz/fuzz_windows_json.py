@@ -4,13 +4,13 @@ import msgspec
 
 from socmon.errors import ParseError
 from socmon.event import LogSource, Record, Source
-from socmon.parsers import detect, parse, windows_layouts
+from socmon.parsers import detect, parse, windows_json, windows_layouts
 from socmon.parsers.json import MOST_FIELDS, MOST_KEY
 from socmon.sigma.logsources import shipped_log_sources
 
 _HEAD = b'{"EventID":1,"Channel":"Microsoft-Windows-Sysmon/Operational","Computer":"pc1",'
 _SOURCES = shipped_log_sources()
-_UNTIL_LEARNT = 5  # lines
+_EVENTS = windows_layouts.Events()
 _OTHER_NAMES = 3  # under which a field may stand a second time
 
 
@@ -40,21 +40,19 @@ def _read(whole: bytes, chosen: str) -> None:
 
 
 def _read_by_layout(whole: bytes) -> None:
-    """What lines like it are read as, once there were some, is what the parser reads."""
-    events = windows_layouts.Events()
-    for _ in range(_UNTIL_LEARNT):
-        found = events.read(whole)
+    """What is read by its layout is what the parser reads, but for what the layout says that it lacks."""
+    found = _EVENTS.read(whole)
     if found is None:
         return
     layout, values = found
-    if layout.logsource(values) is None:
+    fields = dict(zip(layout.names, values, strict=True))
+    if layout.logsource(fields) is None:
         return
     record = Record(whole, Source("fuzz", "fuzz", "windows_json"), 1)
     event = parse(record)
-    read = layout.event(record, values, undated=False)
+    read = windows_json.event(record, fields, undated=False)
     assert (read.time_us, read.time_known, read.host) == (event.time_us, event.time_known, event.host)
     assert (read.logsource, event.verbatim) == (event.logsource, True)
-    assert repr({name: values[place] for name, place in layout.places.items()}) == repr(
-        {name: event.fields.get(name) for name in layout.places}
-    )
-    assert values[layout.nothing] is None
+    assert fields.keys() - layout.besides == event.fields.keys() - layout.besides
+    names = fields.keys() - layout.besides
+    assert repr([*map(fields.get, names)]) == repr([*map(event.fields.get, names)])

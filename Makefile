@@ -5,7 +5,7 @@ JOBS ?= 2
 
 FUZZ_S ?= 600
 
-.PHONY: demo test lint format bench conformance fuzz run venv docs locale clean
+.PHONY: demo test lint format bench conformance faults fuzz run venv docs locale clean
 
 venv: .venv/made
 
@@ -22,6 +22,11 @@ demo: venv
 test: venv lint
 	tests/needs
 	$(BIN)/pytest -n $(JOBS) --dist worksteal
+
+# The feed's acceptance list: a row a fault, with the processes, signals and mounts that its test used.
+faults: venv
+	tests/needs
+	SOCMON_FAULTS=1 $(BIN)/pytest -q -n $(JOBS) --dist worksteal tests/feed -k test_fault_
 
 lint: venv
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import fault_kit
 import pytest
 from command_kit import CHOOSING
 from hypothesis import HealthCheck, settings
@@ -70,3 +71,10 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Broker]":
         pytest.skip(kafka_kit.MISSING)
     with kafka_kit.broker_in(tmp_path_factory.mktemp("kafka") / "broker", scram=True, session_ms=60_000) as broker:
         yield broker
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the tests of faults did, where `make faults` asks for it."""
+    if os.environ.get("SOCMON_FAULTS"):
+        for line in fault_kit.rows(terminalreporter.stats):
+            terminalreporter.write_line(line)

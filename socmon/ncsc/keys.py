@@ -48,8 +48,8 @@ class ServerKeys:
             before = self._today
             await asyncio.to_thread(self._look)
             if self._today is not before:
+                await renewed()  # first, so that whoever reads the log knows that nobody goes on with the old ones
                 log.info("keys renewed", cert=self._cert, ca=self._ca)
-                await renewed()
 
     def _look(self) -> None:
         self._expiring.look({self._cert: expiry(self._cert), self._ca: authority_expiry(self._ca)})

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from certificate_kit import Stranger, expired, not_yet_valid
+from fault_kit import Used
 from field import ORG, Field, field_in, wait_for
 
 from socmon.feed.keys import Authority, Credentials, generate
@@ -138,35 +139,43 @@ def client_of_validity(change: Callable[[Path, Path], None]) -> Callable[[Link],
     return wrong
 
 
-FAULTS = {
-    "centre of an unknown authority": Fault(
-        lambda link: link.put("centre", Authority().server()), "server_untrusted", renews=True
-    ),
-    "centre of another name": Fault(
-        lambda link: link.put("centre", link.authority.server(["centre.example"])), "server_name", renews=True
-    ),
-    "client of an unknown authority": Fault(
-        lambda link: link.put("client", Authority().client(ORG)),
-        "refused_untrusted",
-        ("client refused at the handshake", "client_untrusted"),
-    ),
-    "client expired": Fault(client_of_validity(expired), "own_expired"),
-    "client not yet valid": Fault(client_of_validity(not_yet_valid), "own_not_yet_valid"),
-    "no client certificate": Fault(unlink("client.pem"), "own_unreadable"),
-    "no client key": Fault(unlink("client.key"), "own_unreadable"),
-    "client key that cannot be read": Fault(folder_in_place_of("client.key"), "own_unreadable"),
-    "key of another certificate": Fault(
-        lambda link: replace(link.keys / "client.key", Authority().client(ORG).key), "own_unusable"
-    ),
-    "client of another organisation": Fault(
-        lambda link: link.put("client", link.authority.client(OTHER)), "foreign_source", ("request refused", None)
-    ),
-    "client that is not enrolled": Fault(
-        lambda link: link.put("client", link.authority.client(NOBODY)), "not_enrolled", ("request refused", None)
-    ),
-    "authority replaced by garbage": Fault(
-        garbage("ca.pem"), "own_unusable", ("keys cannot be renewed, the last ones stay", None)
-    ),
+FAULTS: dict[int, dict[str, Fault]] = {
+    22: {
+        "expired": Fault(client_of_validity(expired), "own_expired"),
+        "not yet valid": Fault(client_of_validity(not_yet_valid), "own_not_yet_valid"),
+        "not enrolled": Fault(
+            lambda link: link.put("client", link.authority.client(NOBODY)), "not_enrolled", ("request refused", None)
+        ),
+        "without its key": Fault(unlink("client.key"), "own_unreadable"),
+        "with a key that cannot be read": Fault(folder_in_place_of("client.key"), "own_unreadable"),
+        "with another's key": Fault(
+            lambda link: replace(link.keys / "client.key", Authority().client(ORG).key), "own_unusable"
+        ),
+    },
+    23: {
+        "of another organisation": Fault(
+            lambda link: link.put("client", link.authority.client(OTHER)), "foreign_source", ("request refused", None)
+        ),
+    },
+    24: {
+        "of an unknown authority": Fault(
+            lambda link: link.put("client", Authority().client(ORG)),
+            "refused_untrusted",
+            ("client refused at the handshake", "client_untrusted"),
+        ),
+        "none": Fault(unlink("client.pem"), "own_unreadable"),
+        "of an authority that became garbage": Fault(
+            garbage("ca.pem"), "own_unusable", ("keys cannot be renewed, the last ones stay", None)
+        ),
+    },
+    25: {
+        "of an unknown authority": Fault(
+            lambda link: link.put("centre", Authority().server()), "server_untrusted", renews=True
+        ),
+        "of another name": Fault(
+            lambda link: link.put("centre", link.authority.server(["centre.example"])), "server_name", renews=True
+        ),
+    },
 }
 
 
@@ -180,9 +189,33 @@ def restore(link: Link, kept: dict[str, bytes]) -> None:
 
 
 @pytest.mark.timeout(480)
-@pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_holds_everything_back_and_its_cure_lets_everything_through_once(link: Link, name: str) -> None:
-    fault, place = FAULTS[name], link.place
+@pytest.mark.parametrize("name", FAULTS[22])
+def test_fault_22_client_certificate_that_cannot_be_used(link: Link, used: Used, name: str) -> None:
+    holds_everything_back_and_its_cure_lets_everything_through_once(link, FAULTS[22][name], used)
+
+
+@pytest.mark.timeout(480)
+@pytest.mark.parametrize("name", FAULTS[23])
+def test_fault_23_source_of_another_organisation(link: Link, used: Used, name: str) -> None:
+    holds_everything_back_and_its_cure_lets_everything_through_once(link, FAULTS[23][name], used)
+
+
+@pytest.mark.timeout(480)
+@pytest.mark.parametrize("name", FAULTS[24])
+def test_fault_24_certificate_that_nobody_trusts(link: Link, used: Used, name: str) -> None:
+    holds_everything_back_and_its_cure_lets_everything_through_once(link, FAULTS[24][name], used)
+
+
+@pytest.mark.timeout(480)
+@pytest.mark.parametrize("name", FAULTS[25])
+def test_fault_25_wrong_certificate_of_the_centre(link: Link, used: Used, name: str) -> None:
+    holds_everything_back_and_its_cure_lets_everything_through_once(link, FAULTS[25][name], used)
+
+
+def holds_everything_back_and_its_cure_lets_everything_through_once(link: Link, fault: Fault, used: Used) -> None:
+    place = link.place
+    for process in place.started:  # all faults share them
+        used.started([*map(str, cast("list[str]", process.args))])
     kept = {path.name: path.read_bytes() for path in link.keys.iterdir()}
     wait_for(place.settled, "all before it delivered")
     stored, answered = place.findings(), link.answered()
@@ -229,7 +262,7 @@ STRANGERS: dict[str, tuple[str, Callable[[Path, Path], None] | None]] = {
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("reason", STRANGERS)
-def test_a_server_with_a_wrong_certificate_is_told_nothing(tmp_path: Path, reason: str) -> None:
+def test_fault_25_server_with_a_wrong_certificate_is_told_nothing(tmp_path: Path, reason: str) -> None:
     whose, change = STRANGERS[reason]
     keys = generate(tmp_path / "keys", ORG)
     unknown = generate(tmp_path / "unknown", ORG)

@@ -151,6 +151,7 @@ class Delivering:
                 self._wake.clear()
                 batches = await self._due(routing)
                 if batches:
+                    failpoints.die("outbox.released")
                     await self._send_all(forwarder, batches)
                     continue
                 self._troubles.over()

@@ -12,6 +12,7 @@ import threading
 # journal.appended   a batch is in the journal, not yet matched
 # alerts.committed   alerts are stored, the checkpoint is not
 # centre.committed   the centre has stored a batch, the reply is not sent
+# outbox.released    alerts are released, not yet sent
 # outbox.replied     the centre's reply is here, the outbox is not marked
 # journal.write      inside a journal write (third part: bytes that get through)
 # file.position      collector `file` forgets where it was (a mutation: a test shows that the ledger notices)
@@ -29,6 +30,7 @@ NAMES = frozenset(
         "journal.appended",
         "alerts.committed",
         "centre.committed",
+        "outbox.released",
         "outbox.replied",
         "journal.write",
         "file.position",

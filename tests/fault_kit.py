@@ -66,11 +66,16 @@ class Used:
     processes: Counter[str] = field(default_factory=Counter)
     signals: Counter[str] = field(default_factory=Counter)
     mounts: int = 0
+    over: bool = False
 
     def heard(self, event: str, values: tuple[Any, ...]) -> None:
-        """Take note of an audit event of Python (PEP 578)."""
+        """Take note of an audit event of Python (PEP 578), until the test is over and cleans up."""
+        if self.over:
+            return
         if event == "subprocess.Popen":
             self.started([str(word) for word in values[1]] if isinstance(values[1], list | tuple) else [str(values[0])])
+            if "SOCMON_FAILPOINT" in (values[3] or {}):
+                self.signals["SIGKILL"] += 1  # to itself
         elif event == "os.kill" and values[1]:
             self.signals[signal.Signals(values[1]).name] += 1
 
@@ -123,12 +128,12 @@ def rows(reports: Mapping[str, Sequence[Any]]) -> list[str]:
     """The table, of pytest's reports by outcome."""
     failed = {report.nodeid for outcome in ("failed", "error") for report in reports.get(outcome, ())}
     lines: list[tuple[int, str]] = []
-    for report in (report for each in reports.values() for report in each if isinstance(report, pytest.TestReport)):
-        for name, value in report.user_properties if report.when == "teardown" else ():
-            if name == _PROPERTY:
-                number, did = value
-                end = "FAILED" if report.nodeid in failed else "ok"
-                lines.append((number, f"{number:2}  {FAULTS[number]:40} {did:68} {end}"))
+    for report in (each for group in reports.values() for each in group if isinstance(each, pytest.TestReport)):
+        carried: dict[str, Any] = dict(report.user_properties)
+        if report.when == "teardown" and _PROPERTY in carried:
+            number, did = carried[_PROPERTY]
+            end = "FAILED" if report.nodeid in failed else "ok"
+            lines.append((number, f"{number:2}  {FAULTS[number]:40} {did:68} {end}"))
     head = f"{'':2}  {'fault':40} {'processes':34} {'signals':26} {'mounts':6}"
     tested = len({number for number, _ in lines})
     return [head, *(line for _, line in sorted(lines)), f"{tested} of {len(FAULTS)} faults have a test"]

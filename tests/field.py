@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from manager_kit import launched
 from port_kit import keep
@@ -27,6 +27,7 @@ from socmon.store import Reading, read
 ORG = "000.00.00.H07"
 BASE_S = int(time.time()) - 7200
 _PAUSE_S = 0.02
+FieldT = TypeVar("FieldT", bound="Field")
 _STORE_S = 60.0
 
 
@@ -253,7 +254,13 @@ def _environment(failpoint: str) -> dict[str, str]:
 @contextmanager
 def field_in(root: Path) -> Iterator[Field]:
     """A field whose processes are ended, by id, whatever happens."""
-    place = Field(root)
+    with ended(Field(root)) as place:
+        yield place
+
+
+@contextmanager
+def ended(place: FieldT) -> Iterator[FieldT]:
+    """`place`, whose processes are ended, by id, whatever happens."""
     try:
         yield place
     finally:

@@ -15,3 +15,11 @@ def used(request: pytest.FixtureRequest) -> Iterator[fault_kit.Used]:
     if number is not None:
         request.node.user_properties.append(fault_kit.property_of(number, noted))
         assert noted.processes, "the test of a fault started no second process"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Processes that are ended to clean up are no part of a fault."""
+    noted = getattr(item, "funcargs", {}).get("used")
+    if isinstance(noted, fault_kit.Used):
+        noted.over = True

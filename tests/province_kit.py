@@ -35,10 +35,10 @@ class Province(Field):
         """A figure of the centre's, over all organisations."""
         return sum(each[name] for each in self.stats()["organisations"].values())
 
-    def waiting(self) -> bool:
-        """Whether alerts wait for the centre."""
-        backlog = self.reading().backlogs.get("ncsc")
-        return backlog is not None and backlog.pending + backlog.waiting > 0
+    def backlog(self) -> int:
+        """Alerts that wait for the centre."""
+        found = self.reading().backlogs.get("ncsc")
+        return found.pending + found.waiting if found else 0
 
     def dead(self) -> int:
         with closing(sqlite3.connect(f"file:{self.state}/socmon.db?mode=ro", uri=True)) as db:

@@ -3,11 +3,12 @@
 import errno
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from feed_kit import alert, altered, message, release
-from field import ORG, wait_for
+from field import ORG, failure_line, wait_for
 from port_kit import keep
 from province_kit import Province, post, post_raw, province_in
 
@@ -52,13 +53,13 @@ def test_fault_01_receiver_down_for_a_day(place: Province, tmp_path: Path) -> No
     clock = {"FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     place.more(120)
     started(place, LD_PRELOAD=str(FAKETIME), **clock)
-    wait_for(place.waiting, "alerts wait")
+    wait_for(place.backlog, "alerts wait")
     wait_for(lambda: place.events("daemon.log", "component failed, will restart"), "it is tried in vain")
 
     offset.write_text(f"+{DAY_S}")
     place.more(120)
     wait_for(lambda: place.account("auth").journalled >= place.lines, "more lines the day after")
-    assert place.waiting()
+    assert place.backlog()
     place.start_centre()
 
     place.wait_until_settled()
@@ -164,7 +165,7 @@ def test_fault_10_disk_of_the_receiver_full(place: Province) -> None:
         place.start_daemon()
 
         wait_for(lambda: place.events("centre.log", "batch not stored"), "the centre says that it cannot store")
-        wait_for(place.waiting, "nothing is acknowledged")
+        wait_for(place.backlog, "nothing is acknowledged")
         assert place.reading().acknowledged.get("ncsc", {}) == place.findings() == {}
         filler.unlink()
 
@@ -255,3 +256,65 @@ def test_fault_34_hostile_bodies_are_refused_and_others_are_served(place: Provin
         ("quarantined", "too_deep"),
         ("stored", ""),
     ]
+
+
+_ONE_ALERT_A_LINE = """
+title: A failure
+id: 00000000-0000-4000-8000-0000000000a1
+level: low
+logsource: {product: linux, service: sshd}
+detection: {s: {'|contains': Failed password}, condition: s}
+---
+title: Each address by itself
+id: 00000000-0000-4000-8000-0000000000a2
+level: medium
+correlation:
+  type: event_count
+  rules: [00000000-0000-4000-8000-0000000000a1]
+  group-by: [src_ip]
+  timespan: 1h
+  condition: {gte: 1}
+---
+title: Somebody is in
+id: 00000000-0000-4000-8000-0000000000a3
+level: critical
+logsource: {product: linux, service: sshd}
+detection: {s: {'|contains': Accepted password}, condition: s}
+"""
+
+
+def test_fault_16_critical_alert_during_a_backlog(place: Province) -> None:
+    rules = place.root / "rules.yml"
+    rules.write_text(_ONE_ALERT_A_LINE)
+    place.configure(["auth"], rules={"paths": [str(rules)], "shipped": False})
+    line = failure_line(0)
+    failures = [line.replace("203.0.113.1 ", f"198.18.{number // 250}.{number % 250 + 1} ") for number in range(3_000)]
+    success = line.replace("Failed password", "Accepted password")
+    (place.root / "auth").write_text("".join(f"{each}\n" for each in failures))
+    place.sent["auth"] = failures
+    started(place)
+    wait_for(lambda: place.backlog() >= len(failures), "a backlog", timeout_s=90)
+    with (place.root / "auth").open("a") as log:
+        log.write(f"{success}\n")
+    place.sent["auth"] = [*failures, success]
+    wait_for(lambda: place.backlog() > len(failures), "the critical one waits too")
+
+    place.start_centre()
+    place.wait_until_settled()
+
+    place.check_nothing_is_lost_or_doubled()
+    with closing(sqlite3.connect(place.root / "centre" / "centre.sqlite")) as db:
+        streams = [source.rpartition("/")[2] for (source,) in db.execute("select source from events order by n")]
+    # Nothing is before it but what was on its way when it came: one batch.
+    assert streams.index("urgent") <= 500
+
+
+def test_fault_17_update_arrives_before_its_create(place: Province) -> None:
+    place.start_centre()
+    late = [message(1, number=1, revision=5), message(2, number=1, revision=7)]
+
+    (after,) = post(place, [late[1]])[1]["results"]
+    (before,) = post(place, [late[0]])[1]["results"]
+
+    assert (after["status"], before["status"], before["socrev"]) == ("stored", "stale", 7)
+    assert set(place.findings().values()) == {7}

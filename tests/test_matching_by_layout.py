@@ -188,8 +188,9 @@ def _structs_are_made_soon(request: pytest.FixtureRequest, monkeypatch: pytest.M
         monkeypatch.setattr(windows_layouts, "_MISSED", 1)
         monkeypatch.setattr(windows_layouts, "_MOST_HINTS", 2)
         monkeypatch.setattr(windows_layouts, "_MOST_IN_ALL", 300)
-        monkeypatch.setattr(plans, "_MAX_LAYOUTS", 9)
-        monkeypatch.setattr(plans, "_MAX_VIEWS", 5)
+        monkeypatch.setattr(windows_layouts, "_STRUCT_NAMES", 2)
+        monkeypatch.setattr(plans, "_MAX_NAMES", 60)
+        monkeypatch.setattr(plans, "_MAX_METS", 5)
         monkeypatch.setattr(plans, "_MAX_KINDS", 2)
 
 
@@ -211,6 +212,20 @@ def test_batches_come_to_the_same_whether_events_are_read_by_their_layouts() -> 
     assert came["unparsed"] > 0
 
 
+@pytest.mark.parametrize(
+    "name", [b'a\\"b', b"a\\\\b", b"a\\u0000b", b"a\\tb", "\u1ec7".encode(), b"a b", b"", b"'", b"{"]
+)
+def test_a_name_that_cannot_be_one_of_a_struct_is_read_all_the_same(name: bytes) -> None:
+    rules = parse_rules(
+        "rules.yml", MORE_RULES.format(number=1, product="windows", line="x: a", condition="s").encode()
+    )
+    line = b'{"EventID":1,"Channel":"Security","x":"a","%s":1}' % name
+
+    came = compare(rules, [line] * 20, Random(1))
+
+    assert came["matched"] == 20
+
+
 def test_equal_values_that_are_not_the_same_are_told_apart_whichever_came_first() -> None:
     line = "x: {value}"
     stated = [
@@ -229,7 +244,10 @@ def test_equal_values_that_are_not_the_same_are_told_apart_whichever_came_first(
 
 
 @pytest.mark.timeout(300)
-def test_what_is_remembered_of_lines_keeps_its_bound_and_is_counted_honestly() -> None:
+def test_what_is_remembered_of_lines_keeps_its_bound_and_is_counted_honestly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows_layouts, "_MOST_IN_ALL", 6_000)
+    monkeypatch.setattr(plans, "_MAX_NAMES", 6_000)
+    monkeypatch.setattr(plans, "_MAX_KINDS", 500)
     names = [f"F{number}" for number in range(12)]
     rules = parse_rules(
         "rules.yml",
@@ -257,10 +275,10 @@ def test_what_is_remembered_of_lines_keeps_its_bound_and_is_counted_honestly() -
 
     assert said > 15_000
     assert rules.memory.limit // 2 < max(held) <= rules.memory.limit
-    assert rules.memory.held == sum(memo.held for memo in rules.memory._memos)
-    assert len(rules.memory._memos) < 2 * plans._MAX_VIEWS + len(names)
-    # Layouts and kinds are bounded by number; what they take is there after a quarter.
-    assert max(real) - real[5] < 2 * rules.memory.limit
+    assert rules.memory.held == sum(memo.held for memo in rules.memory._memos.values())
+    assert len(rules.memory._memos) < 2 * plans._MAX_METS + len(names)
+    # Layouts and kinds are bounded by number; what they take is there after half.
+    assert max(real[10:]) - max(real[:10]) < rules.memory.limit
 
 
 def one_rule(line: str, number: int = 1) -> str:

@@ -21,9 +21,12 @@ from socmon.parsers.json import NOT_FLAT, FlatValue, decode_flat
 
 Values = tuple[Any, ...]
 
-_NAME = re.compile(r"[^\s]{0,64}")  # that stays as it is, and is short: it is remembered
+# A name that stays as it is, that msgspec takes for one of a struct, and that is short: it is remembered.
+_NAME = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 _MOST_NAMES = 256  # of one layout
-_MOST_IN_ALL = 65_536  # names; each takes about a hundred bytes, or six hundred where a struct is made
+_MOST_OF_STRUCT = 96  # to make one of more takes milliseconds
+_MOST_IN_ALL = 131_072  # names; each takes up to 120 bytes
+_STRUCT_NAMES = 24  # as much as so many take a struct, and each name of it: up to 2 kB
 _MOST_CHARS = 256  # of what tells an event's log source: it is remembered too
 _NUMBERS = (int, str)  # types of an EventID, of which equal ones are the same: not so of 1, 1.0 and true
 _OFTEN = 256  # events: to make a struct takes as long as it spares of some four hundred
@@ -60,15 +63,23 @@ class Layout:
         self.is_often = False
         self._met = 0
 
-    def meet(self) -> None:
-        """Take note of one more such event."""
+    def meet(self) -> int:
+        """Take note of one more such event; how many names the struct takes as much as that is made then, or 0."""
         self._met += 1
-        if self._met == _OFTEN and not self.otherwise:
+        if self._met == _OFTEN and not self.otherwise and len(self.names) <= _MOST_OF_STRUCT:
             members = [(f"f{place}", _TYPES.get(name, _Flat)) for place, name in enumerate(self.names)]
             names = {f"f{place}": name for place, name in enumerate(self.names)}
             made = msgspec.defstruct("Event", members, rename=names, forbid_unknown_fields=True, gc=False)
             self.decode = msgspec.json.Decoder(made).decode
             self.is_often = True
+            return _STRUCT_NAMES * (1 + len(self.names))
+        return 0
+
+    def forget(self) -> None:
+        """Let go of the struct: rules may remember the layout for longer."""
+        if self.is_often:
+            self.is_often = False
+            del self.decode
 
     @staticmethod
     def logsource(fields: Mapping[str, Any]) -> LogSource | None:
@@ -123,7 +134,7 @@ class Events:
         layout = self._layouts.get((*fields,)) or self._learn((*fields,))
         if layout is None:
             return None
-        layout.meet()
+        self._take(layout.meet())
         if layout.is_often:
             self._guess(hint, layout)
         if layout.otherwise:
@@ -135,13 +146,19 @@ class Events:
     def _learn(self, members: tuple[str, ...]) -> Layout | None:
         if len(members) > _MOST_NAMES or not all(map(_NAME.fullmatch, members)):
             return None
-        if len(members) > self._left:
+        self._take(len(members))
+        layout = self._layouts[members] = Layout(members)
+        return layout
+
+    def _take(self, names: int) -> None:
+        """Account for so many names more; where there is no room for them, all is learnt anew."""
+        if names > self._left:
+            for layout in self._layouts.values():
+                layout.forget()
             self._layouts.clear()
             self._guesses.clear()
             self._left = _MOST_IN_ALL
-        self._left -= len(members)
-        layout = self._layouts[members] = Layout(members)
-        return layout
+        self._left -= names
 
     def _guess(self, hint: bytes, layout: Layout) -> None:
         if hint not in self._guesses:
@@ -151,7 +168,7 @@ class Events:
         elif guess := self._guesses[hint]:
             guess.layout = layout
             if guess.missed > _MISSED and guess.missed > guess.fitted:
-                self._guesses[hint] = None  # for as long as hints are remembered
+                self._guesses[hint] = None  # until hints are forgotten: all fits without, only slower
 
 
 def _is_told(value: Any) -> bool:

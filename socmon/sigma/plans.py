@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping
-from collections.abc import Set as AbstractSet
 from itertools import chain
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -11,12 +10,12 @@ from socmon.event import LogSource
 from socmon.sigma.ir import Node
 from socmon.sigma.logsources import PARTS, LogSources, Standing, log_source
 from socmon.sigma.matcher import BESIDES
+from socmon.sigma.met import Layout, Met, Values, picker
 from socmon.sigma.numbered import ALWAYS, Condition, numbers_in, simplified
 from socmon.sigma.plan import Plan, Shared
 from socmon.sigma.routing import NOTHING, Routing, Told
 from socmon.sigma.signatures import Memory, is_one_key
 from socmon.sigma.values import fold, text_of
-from socmon.sigma.views import ASK_THE_FIELDS, Found, Layout, Met, Values, View, picker
 
 _KeyT = TypeVar("_KeyT")
 _ValueT = TypeVar("_ValueT")
@@ -25,11 +24,15 @@ _MEMORY_BYTES = 128 << 20
 _MAX_SOURCES = 4096  # a log source holds text that the sender chose, such as a syslog tag
 _MAX_ROUTED = 4096  # and so do the fields that say more of it
 _MAX_CHARS = 256  # of a text that leads to a plan and is remembered
-_MAX_LAYOUTS = 4096  # and what members an event has
-_MAX_VIEWS = 1024  # of them, which rules can tell apart
-_MAX_KINDS = 4096  # of events, in all views
-_SURE = frozenset({str, type(None)})  # values of these types are the same where they are equal
-Picking = tuple[Callable[[Values], Values], Met]
+_MAX_NAMES = 131_072  # of all layouts that are remembered: what members an event has the sender chooses too
+_MAX_METS = 4096
+_MAX_KINDS = 4096  # of events, in all layouts
+
+# What picks the values that a plan reads, and what such came to; None where an event's fields have to be asked.
+Known = tuple[Callable[[Values], Values] | None, Met | None]
+# What picks the values that tell an event's log source, and what is known of events by these.
+Seen = tuple[Callable[[Values], Values], dict[Values, Known]]
+ASK_THE_FIELDS: Known = (None, None)
 _OTHER = object()  # stands for every text that no rule asks for
 
 Rules = list[tuple[str, Condition]]
@@ -102,19 +105,14 @@ def _differing(value: Any, texts: Container[str]) -> object:
 class Plans:
     """The plan of each event.
 
-    Args:
-        names: of all fields that the rules read.
-
     Attributes:
         routes: by log source, as far as they were met.
-        picked: of events of a layout, what picks the values that rules read, and what such came to.
+        seen: what is known of events, by their layouts.
     """
 
-    def __init__(
-        self, sources: LogSources, rules: Iterable[tuple[LogSource, str, Node]], names: AbstractSet[str]
-    ) -> None:
+    def __init__(self, sources: LogSources, rules: Iterable[tuple[LogSource, str, Node]]) -> None:
         self.routes: dict[LogSource, Route] = {}
-        self.picked: dict[Layout, Picking] = {}
+        self.seen: dict[Layout, Seen] = {}
         self._sources = sources
         # By log source, of which there are few; each rule with its place in load order.
         self._rules: dict[LogSource, list[tuple[int, str, Node]]] = defaultdict(list)
@@ -125,9 +123,8 @@ class Plans:
         self._bases: dict[tuple[Standing, tuple[str, ...]], _Base] = {}
         stated = [frozenset(filter(None, (getattr(rule, part) for rule in self._rules))) for part in PARTS]
         self._stated = Standing(*stated)
-        self._names = frozenset(names)
-        self._views: dict[frozenset[str], View] = {}
-        self._seen: dict[Layout, View] = {}
+        self._mets: dict[tuple[Plan, frozenset[str]], Met] = {}
+        self._left = _MAX_NAMES
         self._kinds = 0
 
     @property
@@ -153,69 +150,51 @@ class Plans:
             _room(route.matches, _MAX_ROUTED)[route.read(fields)] = plan.match
         return plan
 
-    def picking(self, layout: Layout) -> Picking:
-        """What picks the values that rules read of a layout's events, and what such came to."""
-        view = self._seen.get(layout) or self._view(layout)
-        picked = self.picked[layout] = picker(view.picked, layout), view.met
-        return picked
+    def see(self, layout: Layout) -> Seen:
+        """What is known of the events of a layout that was not met before, which is nothing yet."""
+        self._left -= len(layout.names)
+        if self._left < 0:
+            self.seen.clear()
+            self._left = _MAX_NAMES
+        telling = [name for name in layout.telling if name in layout.names]
+        seen = self.seen[layout] = picker(telling, layout), {}
+        return seen
 
-    def _view(self, layout: Layout) -> View:
-        """The view of a layout that was not met before; of those that rules cannot tell apart, the same one."""
-        if len(self._seen) >= _MAX_LAYOUTS or len(self._views) >= _MAX_VIEWS:
-            self._forget_views()
-        names = self._names.union(layout.telling).intersection(layout.names)
-        view = self._views.get(names)
-        if view is None:
-            view = self._views[names] = View(names, layout.telling, Met(self.memory))
-        view.layouts.append(layout)
-        self._seen[layout] = view
-        return view
-
-    def _forget_views(self) -> None:
-        for view in self._views.values():
-            self.memory.drop(view.met)
-        self._kinds = 0
-        self._views.clear()
-        self._seen.clear()
-        self.picked.clear()
-
-    def found(self, layout: Layout, values: Values) -> Found:
-        """What an event comes to that was not met before."""
+    def know(self, layout: Layout, values: Values) -> Known:
+        """What is to be known of an event, and of others whose log source is told by the same values."""
         fields = dict(zip(layout.names, values, strict=True))
-        view = self._seen[layout]
-        kind = (*map(fields.__getitem__, view.kind),)
-        if kind in view.plans:
-            plan = view.plans[kind]
-        else:
-            logsource = layout.logsource(fields)
-            if logsource is None:
-                return ASK_THE_FIELDS
-            plan = view.plans[kind] = self._plan(layout, logsource, fields)
-        found = (plan.without_keywords(fields), plan.keywords) if plan else ASK_THE_FIELDS
-        besides = [*map(fields.__getitem__, view.besides)]
-        # What tells the log source is the same where it is equal.
-        if _SURE.issuperset(map(type, besides)) or is_one_key(besides):
-            view.met.keep((*map(fields.__getitem__, view.picked),), found)
-        return found
-
-    def _plan(self, layout: Layout, logsource: LogSource, fields: Mapping[str, Any]) -> Plan | None:
-        """The plan for events of a kind that was not met before; None if it reads what is not given of them."""
-        self._kinds += 1
-        if self._kinds > _MAX_KINDS:
-            self._kinds = 1
-            for one in self._views.values():
-                one.plans.clear()
+        logsource = layout.logsource(fields)
+        if logsource is None:
+            return ASK_THE_FIELDS
         route = self.routes.get(logsource) or self.route(logsource)
-        if not {*layout.telling}.issuperset(route.names):
-            return None
-        plan = self.choose(route, fields)
-        if not plan.reads.isdisjoint(layout.besides | BESIDES):
-            return None
-        view = self._seen[layout]
-        if view.tell_apart(plan.reads):
-            for each in view.layouts:
-                self.picked.pop(each, None)
-        return plan
+        known = ASK_THE_FIELDS
+        if {*layout.telling}.issuperset(route.names):
+            plan = self.choose(route, fields)
+            if plan.reads.isdisjoint(layout.besides | BESIDES):
+                met = self._met(plan, layout)
+                known = picker(met.picked, layout), met
+        if self._kinds >= _MAX_KINDS:
+            for _, kinds in self.seen.values():
+                kinds.clear()
+            self._kinds = 0
+        self._kinds += 1
+        pick, kinds = self.seen.get(layout) or self.see(layout)
+        kinds[pick(values)] = known
+        return known
+
+    def _met(self, plan: Plan, layout: Layout) -> Met:
+        """Of all layouts that have the same of the fields that the plan reads, the same one."""
+        names = plan.reads.intersection(layout.names)
+        met = self._mets.get((plan, names))
+        if met is None:
+            if len(self._mets) >= _MAX_METS:
+                for one in self._mets.values():
+                    self.memory.drop(one)
+                self._mets.clear()
+                self.seen.clear()
+                self._kinds = 0
+            met = self._mets[plan, names] = Met(plan, names, layout.telling)
+        return met
 
     def _base(self, route: Route, told: Told) -> _Base:
         """The rules for what an event is; one for all log sources that no rule tells apart."""

@@ -9,13 +9,13 @@ from socmon.sigma.ir import names_in
 from socmon.sigma.loading import Loader, rule_files
 from socmon.sigma.logsources import LogSourcePart, LogSources, log_source, shipped_log_sources
 from socmon.sigma.matcher import Fields
+from socmon.sigma.met import Layout, Values
 from socmon.sigma.outline import Piece
 from socmon.sigma.plans import Plans
 from socmon.sigma.rule import Correlation, Rule, RuleError, by_depth
 from socmon.sigma.rule_cache import RuleCache
 from socmon.sigma.signatures import Memory
 from socmon.sigma.stated import NO_PLACEHOLDERS, Placeholders
-from socmon.sigma.views import Layout, Values
 
 
 class RuleSet:
@@ -52,8 +52,8 @@ class RuleSet:
                 self._fields[rule_id] = self._fields_below(correlation)
         single = ((rule.logsource, rule.id) for rule in self.rules if rule.correlation is None)
         nodes = ((source, rule_id, conditions[rule_id].node) for source, rule_id in single)
-        self._plans = Plans(sources, nodes, frozenset().union(*self._fields.values()))
-        self._picking = self._plans.picked
+        self._plans = Plans(sources, nodes)
+        self._seen = self._plans.seen
         self._routed: Mapping[str, str | None] | LogSource | None = None
 
     def match(
@@ -83,12 +83,21 @@ class RuleSet:
             values: of these fields, in the layout's order.
             raw: as for `match`.
         """
-        pick, met = self._picking.get(layout) or self._plans.picking(layout)
+        tell, kinds = self._seen.get(layout) or self._plans.see(layout)
         try:
-            found = met.get(pick(values))
+            known = kinds.get(tell(values))
         except TypeError:  # a list
             return None
-        matched, keywords = found or self._plans.found(layout, values)
+        pick, met = known or self._plans.know(layout, values)
+        if pick is None or met is None:
+            return None
+        try:
+            matched = met.get(pick(values))
+        except TypeError:
+            return None
+        if matched is None:
+            matched = met.found(dict(zip(layout.names, values, strict=True)))
+        keywords = met.keywords
         if keywords is not None:
             keywords.look(raw)
             if keywords.seen:

@@ -34,16 +34,16 @@ class Memory:
     def __init__(self, limit: int) -> None:
         self.held = 0
         self.limit = limit
-        self._memos: list[Memo] = []
+        self._memos: dict[int, Memo] = {}  # by identity: empty ones are equal
 
     def add(self, memo: Memo) -> None:
         """Let `memo` hold a part of it."""
-        self._memos.append(memo)
+        self._memos[id(memo)] = memo
 
     def drop(self, memo: Memo) -> None:
         """Let `memo` hold nothing any more."""
         self.release(memo)
-        self._memos.remove(memo)
+        del self._memos[id(memo)]
 
     def release(self, memo: Memo) -> None:
         """Let `memo` forget what it holds."""
@@ -59,7 +59,7 @@ class Memory:
         self.held += size
 
     def _make_room(self, size: int) -> None:
-        for largest in sorted(self._memos, key=lambda one: one.held, reverse=True):
+        for largest in sorted(self._memos.values(), key=lambda one: one.held, reverse=True):
             self.release(largest)
             if self.held + size <= self.limit - self.limit // _SHARE:
                 return

@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from hashlib import sha256
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
@@ -21,10 +23,13 @@ from forwarders._http import Resolver, bounded, wait_s
 from forwarders._own_thread import in_own_thread
 from forwarders._rendering import rendering
 from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, OutcomeStatus, Release, Released
-from socmon.errors import ComponentError, ConfigError, ParseError
-from socmon.event import Alert
+from socmon.errors import BlockedError, ComponentError, ConfigError, ParseError
+from socmon.event import SECOND_US, Alert
+from socmon.feed import receipt
 from socmon.feed.batch import BATCHES_PATH, Reply, Result, ResultStatus, pack, packed_size, read_reply
+from socmon.feed.keyring import KeyFile, KeyFileError, Signer, read_keys
 from socmon.feed.message import ORG_ID, Sender, event_id, render
+from socmon.feed.signing import SIGNATURE_CODES, Key, normal
 from socmon.feed.vocabulary import stream_of
 from socmon.secrets import SecretRef
 from socmon.text import printable
@@ -35,6 +40,8 @@ _TOO_LARGE = 413
 _BUSY = frozenset({429, 503})
 # A batch whose requests take more than so many times `timeout_s` in all is cut: what is answered must be written down.
 _SEND_TIMEOUTS = 3
+# The centre says so of damage on its side too; an algorithm that it does not take is no damage.
+_RESEND = SIGNATURE_CODES - {"bad_alg"}
 _KEYS_REMEDY = "check the disk or mount that holds them"
 
 _STATUS: dict[ResultStatus, OutcomeStatus] = {
@@ -55,6 +62,22 @@ class NcscSettings(ForwarderSettings):
     ca: Path = Field(description="Certificate of the authority that signed the centre's certificate, PEM.")
     cert: Path = Field(description="Our client certificate, PEM; its SAN URI is urn:vn:soc:ORG_ID.")
     key: SecretRef = Field(description="Private key of cert, PEM without password: file:PATH or credential:NAME.")
+    signing_key: SecretRef | None = Field(
+        default=None,
+        description="Private keys that messages are signed with, not that of cert: JWK Set, or PEM: file:PATH or "
+        "credential:NAME; null for none, which only a lab's centre takes.",
+    )
+    kid: str = Field(
+        default="",
+        max_length=128,
+        description="The key of signing_key to use, by its id at the centre; by default the one that is valid, and the "
+        "id of one in PEM is its RFC 7638 thumbprint.",
+    )
+    centre_key: Path | None = Field(
+        default=None,
+        description="The centre's public signing keys, JWK Set or PEM: then each answer must carry a receipt by one of "
+        "them; null to take answers without.",
+    )
     org_id: OrgId = Field(description="Our organisation, as the centre enrolled it: 000.00.00.H07.")
     org_path: tuple[OrgId, ...] = Field(default=(), description="Organisations from the top down to ours.")
     system_id: str = Field(default="", max_length=128, description="The monitored system, for alerts that name none.")
@@ -87,6 +110,20 @@ class NcscSettings(ForwarderSettings):
             raise ComponentError(str(error), retry=False) from error
         return client_context(self.ca, self.cert, key)
 
+    def signing_path(self) -> Path:
+        """The file of `signing_key`, which must be set.
+
+        Raises:
+            ConfigError: a credential is asked for, and systemd passed none.
+        """
+        if self.signing_key is None:
+            raise ConfigError(["signing_key is not set"])
+        return self.signing_key.path()
+
+    def signer(self) -> Signer | None:
+        """Signs messages; None where they are not signed."""
+        return Signer(self.signing_path, self.kid) if self.signing_key else None
+
     def own_files(self) -> list[Path]:
         """Certificate and key; without the key where `tls` has no place to look for it."""
         with suppress(ConfigError):
@@ -109,6 +146,7 @@ class NcscSettings(ForwarderSettings):
             self.tls()
         except ComponentError as error:
             yield str(error)
+        yield from self._signing_problems()
         ours = "urn:vn:soc:"
         with suppress(OSError, ValueError):  # said above
             named = [uri.removeprefix(ours) for uri in uris(self.cert) if uri.startswith(ours)]
@@ -116,6 +154,20 @@ class NcscSettings(ForwarderSettings):
                 stated = " and ".join(repr(name[:64]) for name in named) or "no organisation"
                 remedy = "set org_id to that of the certificate" if named else "ask the centre for one that names ours"
                 yield f"org_id is {self.org_id}, and {self.cert} names {stated}; {remedy}"
+
+    def _signing_problems(self) -> Iterator[str]:
+        """Of files that are there; without a key, or with it."""
+        signer = self.signer()
+        if signer is None:
+            yield "signing_key is not set, and only a lab's centre takes that; make one with `socmon keys rotate`"
+            return
+        try:
+            if self.signing_path().exists():
+                signer.at(int(time.time()))
+            if self.centre_key and self.centre_key.exists():
+                read_keys(self.centre_key)
+        except (ComponentError, ConfigError) as error:
+            yield str(error)
 
 
 class NcscForwarder(Forwarder[NcscSettings]):
@@ -135,6 +187,8 @@ class NcscForwarder(Forwarder[NcscSettings]):
         )
         self._advisor = Advisor(url=settings.url, ca=settings.ca, cert=settings.cert)
         self._keys = Renewed(settings.tls, settings.own_files(), [settings.ca])
+        self._signer = settings.signer()
+        self._centre = KeyFile(settings.centre_key) if settings.centre_key else None
         self._tls: SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -147,22 +201,39 @@ class NcscForwarder(Forwarder[NcscSettings]):
         timeout_s = self.settings.timeout_s
         try:
             async with asyncio.timeout(timeout_s):
+                name = f"read of the signing keys of {self.context.name}"
+                await in_own_thread(self._read_signing_keys, name=name, remedy=_KEYS_REMEDY)
                 await self._connected()
         except TimeoutError as error:
             raise ComponentError(f"the keys were not read within {timeout_s:g} s; {_KEYS_REMEDY}") from error
+
+    def _read_signing_keys(self) -> None:
+        if self._signer:
+            self._signer.at(int(time.time()))
+        if self._centre:
+            self._centre_keys(self._centre)
+
+    @staticmethod
+    def _centre_keys(file: KeyFile) -> Mapping[str, Key]:
+        try:
+            return file.current()
+        except KeyFileError as error:
+            raise error.blocked() from error
 
     def stream(self, alert: Alert) -> str:
         """`urgent` for high and critical alerts, which then wait behind no backlog; else `normal`."""
         return stream_of(alert.level)
 
     def render(self, alert: Alert, release: Release) -> bytes:
-        """The CloudEvents message, without raw log lines, user names, host names and internal addresses.
+        """The CloudEvents message, without raw log lines, user names, host names and internal addresses; signed.
 
         Raises:
             ValueError: the alert cannot be written as a message of the feed.
+            BlockedError: there is no key to sign with at the time of the release.
         """
+        key = self._signer.at(release.released_us // SECOND_US) if self._signer else None
         with rendering(alert):
-            return render(alert, release, self._sender)
+            return render(alert, release, self._sender, key)
 
     async def send(self, released: Sequence[Released]) -> Sequence[Outcome]:
         """Send one batch, as several requests where it is larger than `max_bytes` or than the centre takes.
@@ -177,6 +248,7 @@ class NcscForwarder(Forwarder[NcscSettings]):
         until_s = now_s() + _SEND_TIMEOUTS * self.settings.timeout_s
         outcomes: list[Outcome] = []
         parts = deque(self._parts(released))
+        resent: set[int] = set()
         while parts:
             if outcomes and now_s() >= until_s:
                 return outcomes + self._left(parts, "the link is too slow for the whole batch")
@@ -191,8 +263,20 @@ class NcscForwarder(Forwarder[NcscSettings]):
                 half = len(part) // 2
                 parts.extendleft((part[half:], part[:half]))
             else:
-                outcomes += answered
+                doubted = self._doubted(part, answered, resent)
+                if doubted:
+                    parts.appendleft(doubted)
+                    resent.update(item.id for item in doubted)
+                again = {item.id for item in doubted}
+                outcomes += [outcome for outcome in answered if outcome.id not in again]
         return outcomes
+
+    def _doubted(
+        self, part: Sequence[Released], answered: Sequence[Outcome], resent: Collection[int]
+    ) -> Sequence[Released]:
+        """What is sent once more, since the centre found its signature wrong, and what we hold is as it was signed."""
+        wrong = {outcome.id for outcome in answered if outcome.code in _RESEND}
+        return [item for item in part if item.id in wrong and item.id not in resent and not _damaged(item)]
 
     def _left(self, parts: deque[Sequence[Released]], reason: str, wait_s: float = 0.0) -> list[Outcome]:
         left = [Outcome(item.id, "retry", wait_s=wait_s) for item in chain(*parts)]
@@ -231,7 +315,8 @@ class NcscForwarder(Forwarder[NcscSettings]):
             raise ComponentError(text, wait_s=retry_after_s)
         if status != 200:
             raise self._advisor.on_refusal(status, body, retry_after_s)
-        return _outcomes(part, self._reply(body, batch_id, part))
+        reply, kept = await asyncio.to_thread(self._reply, body, batch_id, part)
+        return _outcomes(part, reply, kept)
 
     async def _post(self, batch_id: str, messages: Sequence[bytes]) -> tuple[int, bytes, float]:
         """HTTP status, body, and the wait that the centre asked for in seconds."""
@@ -250,12 +335,25 @@ class NcscForwarder(Forwarder[NcscSettings]):
         except (aiohttp.ClientError, OSError) as error:
             raise self._advisor.on_failure(error) from error
 
-    def _reply(self, body: bytes, batch_id: str, part: Sequence[Released]) -> Reply:
+    def _reply(self, body: bytes, batch_id: str, part: Sequence[Released]) -> tuple[Reply, str]:
+        """The answer, and what is kept of its receipt."""
         sent = {event_id(item.release): item.release.seq for item in part}
         try:
-            return read_reply(body, batch_id, sent)
+            reply = read_reply(body, batch_id, sent)
         except ParseError as error:
             raise ComponentError(f"{self.settings.url} answered what cannot be trusted: {shown(error)}") from error
+        if not (reply.receipt or self._centre):
+            return reply, ""
+        digests = [sha256(normal(item.body)).hexdigest() for item in part]
+        if self._centre:
+            keys = self._centre_keys(self._centre)
+            try:
+                receipt.check(reply, digests, keys)
+            except ParseError as error:
+                what = f"{self.settings.url} gave no receipt that can be trusted: {shown(error)}"
+                remedy = "ask the centre for its public signing keys, and name them in centre_key"
+                raise BlockedError(what, reason="receipt_untrusted", remedy=remedy) from error
+        return reply, receipt.kept(reply, digests)
 
     async def _connected(self) -> aiohttp.ClientSession:
         """The session; a new one, and so a new handshake, when keys were replaced or have run out since the last."""
@@ -274,7 +372,14 @@ class NcscForwarder(Forwarder[NcscSettings]):
         return self._session
 
 
-def _outcomes(part: Sequence[Released], reply: Reply) -> list[Outcome]:
+def _damaged(item: Released) -> bool:
+    """Whether the bytes are not those that were written down at the release."""
+    return bool(item.sha256) and sha256(item.body).hexdigest() != item.sha256
+
+
+def _outcomes(part: Sequence[Released], reply: Reply, kept: str) -> list[Outcome]:
     by_id: dict[str, Result] = {result.id: result for result in reply.results}
     results = ((item, by_id[event_id(item.release)]) for item in part)
-    return [Outcome(item.id, _STATUS[result.status], printable(result.code)[:64]) for item, result in results]
+    return [
+        Outcome(item.id, _STATUS[result.status], printable(result.code)[:64], receipt=kept) for item, result in results
+    ]

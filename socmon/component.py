@@ -176,12 +176,17 @@ class Release(Struct, frozen=True):
 
 
 class Released(Struct, frozen=True):
-    """An alert on its way: rendered once, immutable, sent until the destination has answered for it."""
+    """An alert on its way: rendered once, immutable, sent until the destination has answered for it.
+
+    Attributes:
+        sha256: of `body` when it was rendered, in hexadecimal; "" where nobody wrote it down.
+    """
 
     id: int
     alert_id: str
     release: Release
     body: bytes
+    sha256: str = ""
 
 
 OutcomeStatus = Literal["accepted", "duplicate", "stale", "retry", "rejected"]
@@ -196,12 +201,14 @@ class Outcome(Struct, frozen=True):
             rejected keeps it as a dead letter.
         code: the destination's own word for the reason; "" if none.
         wait_s: with retry, the least wait before the next try, in seconds, when the destination asked for one.
+        receipt: what the destination signed for it, kept with the release; "" if nothing.
     """
 
     id: int
     status: OutcomeStatus
     code: str = ""
     wait_s: float = 0.0
+    receipt: str = ""
 
 
 class Forwarder(Component[SettingsT]):

@@ -159,7 +159,7 @@ class Renewed:
         Raises:
             SocmonError: as `make`.
         """
-        stamps = [_stamp(path) for path in (*self._files, *self._authorities)]
+        stamps = [stamp(path) for path in (*self._files, *self._authorities)]
         if self._context is None or stamps != self._stamps or (self._until and datetime.now(UTC) > self._until):
             self._context = None
             self._context = self._make()
@@ -311,7 +311,7 @@ def _trust(context: ssl.SSLContext, ca: Path) -> None:
         raise _UnusableError(f"cannot use {ca} as authority: {_reason(error)}", "own_unusable", remedy) from error
 
 
-def _stamp(path: Path) -> tuple[int, ...] | None:
+def stamp(path: Path) -> tuple[int, ...] | None:
     """Differs after a file was replaced or written to; None if it is not there."""
     try:
         found = path.stat()

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import msgspec
 from socmon.component import Release, Released
 from socmon.event import SECOND_US, Alert, Evidence
 from socmon.feed.batch import BATCHES_PATH, pack
-from socmon.feed.keys import Authority, Credentials, KeyFiles, generate
+from socmon.feed.keyring import key_set, read_keys
+from socmon.feed.keys import Authority, Credentials, KeyFiles, generate, rotate, signing_key
 from socmon.feed.message import Sender, render
+from socmon.feed.signing import Key, sign_event
 from socmon.ncsc.centre import Centre, CentreSettings
 from socmon.tls import client_context
 
@@ -22,6 +25,7 @@ OTHER = "000.00.00.H61"
 SENDER = Sender(org_id=ORG)
 START_US = 1_795_366_682_000_000
 EPOCH = "019ab4c0d1e2"
+KEY = signing_key()
 
 
 def evidence(seq: int = 1, **fields: Any) -> Evidence:
@@ -63,20 +67,34 @@ def release(seq: int = 1, **changes: Any) -> Release:
 
 
 def message(seq: int = 1, *, org_id: str = ORG, revision: int = 5, number: int | None = None, **changes: Any) -> bytes:
-    """Alert `number` (default: `seq`) at `revision`, released as `seq`; `changes` are the release's."""
+    """Alert `number` (default: `seq`) at `revision`, released as `seq` and signed; `changes` are the release's."""
     place = release(seq, revision=revision, **changes)
-    return render(alert(number or seq, count=revision), place, Sender(org_id=org_id))
+    return render(alert(number or seq, count=revision), place, Sender(org_id=org_id), KEY)
 
 
 def altered(body: bytes, **members: Any) -> bytes:
-    """`body` with other members of the envelope; one that is None is left out."""
+    """`body` with other members of the envelope, signed anew; one that is None is left out."""
     event = msgspec.json.decode(body) | members
-    return msgspec.json.encode({name: value for name, value in event.items() if value is not None})
+    left = {name: value for name, value in event.items() if value is not None}
+    try:
+        return sign_event(left, KEY, START_US // SECOND_US)
+    except ValueError:  # what cannot be signed is sent with the signature of what it was
+        return msgspec.json.encode(left)
+
+
+def enrol(keys: KeyFiles, *org_ids: str, key: Key = KEY) -> None:
+    """Make the centre of `keys` know the key that `message` signs with, beside those it knows."""
+    keys.signers.mkdir(exist_ok=True)
+    for org_id in org_ids or (ORG, OTHER):
+        path = keys.signers / f"{org_id}.jwks"
+        known = list(read_keys(path).values()) if path.exists() else []
+        others = [each for each in known if each.kid != key.kid]
+        path.write_bytes(key_set([*others, key], private=False))
 
 
 def released(seq: int = 1, body: bytes | None = None, **changes: Any) -> Released:
     place = release(seq, **changes)
-    return Released(seq, alert(seq).id, place, render(alert(seq), place, SENDER) if body is None else body)
+    return Released(seq, alert(seq).id, place, render(alert(seq), place, SENDER, KEY) if body is None else body)
 
 
 def write(folder: Path, name: str, credentials: Credentials) -> tuple[Path, Path]:
@@ -90,6 +108,7 @@ def write(folder: Path, name: str, credentials: Credentials) -> tuple[Path, Path
 async def centre_running(folder: Path, keys: KeyFiles | None = None, **changes: Any) -> AsyncIterator[Centre]:
     """A centre with its state in `folder`, its keys in `folder/keys`."""
     files = keys or generate(folder / "keys", ORG)
+    enrol(files)
     settings = CentreSettings(
         state=folder / "centre",
         ca=files.ca,
@@ -162,4 +181,6 @@ def other_client(folder: Path) -> tuple[Authority, KeyFiles]:
     ca, ca_key = write(folder, "ca", authority.credentials)
     centre, centre_key = write(folder, "centre-cert", authority.server())
     client, client_key = write(folder, "client", authority.client(ORG))
-    return authority, KeyFiles(ca, ca_key, centre, centre_key, client, client_key)
+    files = KeyFiles(ca, ca_key, centre, centre_key, client, client_key)
+    rotate(files.centre_signing, datetime.now(UTC))
+    return authority, files

@@ -125,6 +125,8 @@ class Field:
                     "ca": str(keys / "ca.pem"),
                     "cert": str(keys / "client.pem"),
                     "key": f"file:{keys / 'client.key'}",
+                    "signing_key": f"file:{keys / 'client-signing.jwks'}",
+                    "centre_key": str(keys / "centre-signing.pub.jwks"),
                     "org_id": ORG,
                 }
             },

@@ -19,6 +19,7 @@ def settings_for(url: str, keys: KeyFiles, **changes: Any) -> NcscSettings:
         "ca": keys.ca,
         "cert": keys.client,
         "key": f"file:{keys.client_key}",
+        "signing_key": f"file:{keys.client_signing}",
         "org_id": ORG,
         "timeout_s": 10,
     }

@@ -11,7 +11,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from field import Field, ended, wait_for
+from feed_kit import enrol
+from field import ORG, Field, ended, wait_for
+from ncsc_kit import keys_of
 
 from socmon.feed.batch import BATCHES_PATH, pack
 
@@ -66,6 +68,7 @@ class Province(Field):
 def province_in(root: Path) -> Iterator[Province]:
     """A province whose daemon is configured and not started; its centre is neither."""
     with ended(Province(root / "province")) as place:
+        enrol(keys_of(root), ORG)
         place.keep_feed_port()
         place.configure(FILES)
         yield place

@@ -26,8 +26,22 @@ _FILE = click.Path(path_type=Path)
 @click.option("--cert", required=True, type=_FILE, help="Its certificate, PEM.")
 @click.option("--key", required=True, type=_FILE, help="Private key of --cert, PEM.")
 @click.option("--ca", required=True, type=_FILE, help="Certificate of the authority that signed the senders', PEM.")
+@click.option("--signers", type=_FILE, metavar="DIR", help="Senders' public keys (default: beside --cert).")
+@click.option("--signing-key", type=_FILE, help="Its keys for receipts (default: centre-signing.jwks there).")
+@click.option("--unsigned", is_flag=True, help="Take events without a signature too; for a lab.")
 @click.option("--organisation", "enrolled", multiple=True, required=True, metavar="ORG_ID[=NAME]", help="Who may send.")
-def command(listen: str, admin: str, state: Path, cert: Path, key: Path, ca: Path, enrolled: tuple[str, ...]) -> None:
+def command(
+    listen: str,
+    admin: str,
+    state: Path,
+    cert: Path,
+    key: Path,
+    ca: Path,
+    signers: Path | None,
+    signing_key: Path | None,
+    unsigned: bool,
+    enrolled: tuple[str, ...],
+) -> None:
     """Run the simulated national centre until SIGTERM or SIGINT.
 
     When it is ready it prints one line of JSON: where the feed is, and where its own pages are.
@@ -45,6 +59,9 @@ def command(listen: str, admin: str, state: Path, cert: Path, key: Path, ca: Pat
         organisations=_organisations(enrolled),
         listen=_address(listen, "--listen"),
         admin_port=admin_port,
+        signers=signers,
+        signing_key=signing_key,
+        unsigned=unsigned,
     )
     asyncio.run(_serve(settings))
 

@@ -123,6 +123,8 @@ class Scene(Struct, frozen=True):
             "ca": str(keys / "ca.pem"),
             "cert": str(keys / "client.pem"),
             "key": f"file:{keys / 'client.key'}",
+            "signing_key": f"file:{keys / 'client-signing.jwks'}",
+            "centre_key": str(keys / "centre-signing.pub.jwks"),
             "org_id": ORG_ID,
         }
         return {

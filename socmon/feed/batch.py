@@ -55,14 +55,19 @@ class Window(Struct, frozen=True):
     retry_after_ms: int
 
 
-class Reply(Struct, frozen=True):
-    """The answer to a batch: one result for each event, in its order."""
+class Reply(Struct, frozen=True, omit_defaults=True):
+    """The answer to a batch: one result for each event, in its order.
+
+    Attributes:
+        receipt: a JWS of the centre's (see `socmon.feed.receipt`); "" from a centre that signs nothing.
+    """
 
     batch_id: str
     committed: Committed | None
     results: list[Result]
     window: Window
     server_time: str
+    receipt: str = ""
 
 
 class RefusedError(ParseError):

@@ -1,6 +1,7 @@
 """The body of a batch → its events, each checked by itself: one bad event spoils no other."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -9,9 +10,11 @@ from typing import Any
 import jsonschema_rs
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from socmon.feed.batch import RefusedError
 from socmon.feed.message import FINDING_SCHEMA
+from socmon.feed.signing import SIGNATURE, Key, SignatureError, forms, verify
 
 SUPPORTED = (FINDING_SCHEMA,)
 _MAX_REASON = 300
@@ -55,6 +58,8 @@ class Item(Struct, frozen=True):
         body: canonical JSON where it is JSON, else its bytes.
         digest: sha256 of `body`.
         finding: None for an event that must be quarantined, and `code` and `reason` say why.
+        signed: what a signature would be over; empty if the event has no place, or no canonical form.
+        signature: `socsig`; None if there is none.
     """
 
     id: str
@@ -66,6 +71,8 @@ class Item(Struct, frozen=True):
     finding: Finding | None
     code: str = ""
     reason: str = ""
+    signed: bytes = b""
+    signature: str | None = None
 
 
 @cache
@@ -103,7 +110,7 @@ def check(raw: Raw, max_depth: int) -> Item:
     """
     try:
         event = msgspec.json.decode(raw)
-        body = msgspec.json.encode(event, order="sorted")
+        body, signed = _forms(event)
     except _DAMAGED as error:
         return _bad(bytes(raw), None, "json", str(error))
     if not isinstance(event, dict):
@@ -115,12 +122,42 @@ def check(raw: Raw, max_depth: int) -> Item:
     if event["dataschema"] not in SUPPORTED:
         raise RefusedError(415, "schema", f"data schema {event['dataschema'][:80]!r} is not known here")
     if reason := _first_error("finding.v1", event):
-        return _placed(event, body, None, "schema", reason)
-    return _placed(event, body, _finding(event))
+        return _placed(event, (body, signed), None, "schema", reason)
+    return _placed(event, (body, signed), _finding(event))
 
 
-def _placed(event: Mapping[str, Any], body: bytes, finding: Finding | None, code: str = "", reason: str = "") -> Item:
+def verified(item: Item, keys: Mapping[str, Key], *, demanded: bool) -> Item:
+    """`item`, or what is quarantined instead where its signature does not vouch for it.
+
+    That has no place in a stream: anyone could have sent it, so the sequence that it states is not taken.
+
+    Args:
+        keys: public keys of the organisation that sends, by `kid`.
+        demanded: an event without a signature is not good either. One that has a signature needs a good one always.
+    """
+    if not item.source or (item.signature is None and not demanded):
+        return item
+    try:
+        verify(item.signature, item.signed, keys)
+    except SignatureError as error:
+        reason = str(error)[:_MAX_REASON]
+        return replace(item, source="", epoch="", finding=None, code=error.code, reason=reason)
+    return item
+
+
+def _forms(event: object) -> tuple[bytes, bytes]:
+    """Canonical, whole and without the signature; sorted only and b"" for what has no canonical form."""
+    with suppress(ValueError):
+        if isinstance(event, dict):
+            return forms(event)
+    return msgspec.json.encode(event, order="sorted"), b""
+
+
+def _placed(
+    event: Mapping[str, Any], texts: tuple[bytes, bytes], finding: Finding | None, code: str = "", reason: str = ""
+) -> Item:
     """An event whose envelope is good: it takes its sequence even if the rest is bad."""
+    body, signed = texts
     return Item(
         id=event["id"],
         source=event["source"],
@@ -131,6 +168,8 @@ def _placed(event: Mapping[str, Any], body: bytes, finding: Finding | None, code
         finding=finding,
         code=code,
         reason=reason[:_MAX_REASON],
+        signed=signed,
+        signature=event.get(SIGNATURE),
     )
 
 

@@ -1,7 +1,7 @@
-"""Throw-away keys: an authority, a server certificate for the centre, a client certificate for a sender (RFC 5280)."""
+"""Keys that are made here: throw-away authorities and certificates (RFC 5280), requests for them, signing keys."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -10,12 +10,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 from msgspec import Struct
+from msgspec.structs import replace
 
+from socmon.feed.keyring import key_set, parse_keys, read_keys
 from socmon.feed.message import ORG_ID
+from socmon.feed.signing import Algorithm, Jwk, Key
 
 HOSTS = ("127.0.0.1", "localhost")
 _VALID = timedelta(days=90)
+_RSA_BITS = 3072
 _CLOCK_SKEW = timedelta(hours=1)
 
 
@@ -35,6 +40,21 @@ class KeyFiles(Struct, frozen=True):
     centre_key: Path
     client: Path
     client_key: Path
+
+    @property
+    def client_signing(self) -> Path:
+        """The sender's private signing keys; the public ones are in `public_file` of it, and among the `signers`."""
+        return self.client.with_name("client-signing.jwks")
+
+    @property
+    def centre_signing(self) -> Path:
+        """The same of the centre."""
+        return self.centre.with_name("centre-signing.jwks")
+
+    @property
+    def signers(self) -> Path:
+        """The directory in which the centre looks for the senders' public keys."""
+        return self.centre.with_name("signers")
 
 
 class Authority:
@@ -69,10 +89,7 @@ class Authority:
         Raises:
             ValueError: `org_id` is not 1 to 64 letters, digits, dots and dashes.
         """
-        if not ORG_ID.fullmatch(org_id):
-            raise ValueError(f"{org_id[:80]!r} is no organisation; write letters, digits, dots, dashes: 000.00.00.H07")
-        uri = x509.UniformResourceIdentifier(f"urn:vn:soc:{org_id}")
-        return self._issue(name or org_id, [uri], ExtendedKeyUsageOID.CLIENT_AUTH)
+        return self._issue(name or org_id, [_organisation(org_id)], ExtendedKeyUsageOID.CLIENT_AUTH)
 
     def _issue(self, name: str, names: Sequence[x509.GeneralName], use: x509.ObjectIdentifier) -> Credentials:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -90,7 +107,7 @@ class Authority:
 
 
 def generate(directory: Path, org_id: str, *, name: str = "", hosts: Sequence[str] = HOSTS) -> KeyFiles:
-    """Write an authority, a certificate for the centre and one for `org_id` into `directory`; keys are mode 0600.
+    """Write an authority, and a certificate and signing keys for the centre and for `org_id`; keys are mode 0600.
 
     Raises:
         FileExistsError: one of the files is there already; nothing is written.
@@ -101,24 +118,126 @@ def generate(directory: Path, org_id: str, *, name: str = "", hosts: Sequence[st
     files = KeyFiles(*(directory / f"{stem}.{kind}" for stem in ("ca", "centre", "client") for kind in ("pem", "key")))
     contents = [authority.credentials, centre, client]
     paths = [files.ca, files.ca_key, files.centre, files.centre_key, files.client, files.client_key]
-    for path in paths:
-        if path.exists():
-            raise FileExistsError(f"{path} is there already; choose another --dir, or move the old keys away")
+    _refuse_existing([*paths, *_signing_files(files, org_id)])
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     for credentials, cert, key in zip(contents, paths[::2], paths[1::2], strict=True):
         _write(cert, credentials.cert, 0o644)
         _write(key, credentials.key, 0o600)
+    generate_signing(files, org_id)
     return files
 
 
+def generate_signing(files: KeyFiles, org_id: str) -> None:
+    """Write signing keys for the centre and for `org_id`, whose public ones the centre is given.
+
+    Raises:
+        FileExistsError: one of the files is there already; nothing is written.
+    """
+    _refuse_existing(_signing_files(files, org_id))
+    for path in (files.client_signing, files.centre_signing):
+        rotate(path, datetime.now(UTC))
+    files.signers.mkdir(mode=0o755, exist_ok=True)
+    _write(files.signers / f"{org_id}.jwks", public_file(files.client_signing).read_bytes(), 0o644)
+
+
+def _signing_files(files: KeyFiles, org_id: str) -> list[Path]:
+    private = [files.client_signing, files.centre_signing]
+    return [*private, *map(public_file, private), files.signers / f"{org_id}.jwks"]
+
+
+def signing_key(algorithm: Algorithm = "Ed25519", *, begin: datetime | None = None) -> Key:
+    """A new private key to sign with, named by its thumbprint (RFC 7638)."""
+    jwk: Jwk
+    if algorithm == "Ed25519":
+        jwk = OKPKey.generate_key("Ed25519")
+    elif algorithm == "ES256":
+        jwk = ECKey.generate_key("P-256")
+    else:
+        jwk = RSAKey.generate_key(_RSA_BITS)
+    return Key(jwk.thumbprint(), algorithm, jwk, begin)
+
+
+def public_file(private: Path) -> Path:
+    """Where the public keys of a file of signing keys are: `x.pub.jwks` beside `x.jwks`."""
+    return private.with_name(f"{private.stem}.pub.jwks")
+
+
+def rotate(private: Path, begin: datetime, algorithm: Algorithm = "Ed25519") -> Key:
+    """Put a new signing key beside those in `private`, good from `begin` on, when theirs end; return it.
+
+    `begin` is rounded up to a second, for `iat` is rounded down: what is signed by now stays good.
+
+    The public file beside it keeps every key that ever was, so that old signatures can be verified; in `private`, keys
+    that have ended are left out. The first key has no beginning. Both files are replaced at once, with their old owner
+    and mode.
+
+    Raises:
+        KeyFileError: a file that is there cannot be used.
+        ValueError: `begin` is not after the beginning of the last key.
+        OSError: a file cannot be written.
+    """
+    begin += timedelta(microseconds=-begin.microsecond % 1_000_000)
+    public = public_file(private)
+    held = list(read_keys(private, private=True).values()) if private.exists() else []
+    known = list(read_keys(public).values()) if public.exists() else []
+    if any(key.begin and key.begin >= begin for key in held):
+        raise ValueError(f"a key in {private} begins at {begin:%Y-%m-%dT%H:%M:%SZ} or later; choose a later moment")
+    made = signing_key(algorithm, begin=begin if held else None)
+    ended = {key.kid: replace(key, end=begin) for key in held if key.end is None or key.end > begin}
+    now = datetime.now(UTC)
+    kept = [ended.get(key.kid, key) for key in held]
+    kids = {key.kid for key in known}
+    listed = [replace(key, end=begin) if key.kid in ended else key for key in known]
+    listed += [key for key in kept if key.kid not in kids]
+    # The public one first: a private key whose public half nobody has would be lost to all who verify.
+    _write_anew(public, key_set([*listed, made], private=False), 0o644)
+    _write_anew(
+        private, key_set([*(key for key in kept if key.end is None or key.end > now), made], private=True), 0o600
+    )
+    return made
+
+
+def request(directory: Path, org_id: str, *, name: str = "") -> tuple[Path, Path]:
+    """Write a new private key, mode 0600, and a request for a certificate for it (RFC 2986) that names `org_id`.
+
+    Returns:
+        The paths of key and request.
+
+    Raises:
+        FileExistsError: one of the files is there already; nothing is written.
+        ValueError: `org_id` or `name` cannot stand in a certificate.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject, names = _common_name(name or org_id), x509.SubjectAlternativeName([_organisation(org_id)])
+    csr = x509.CertificateSigningRequestBuilder().subject_name(subject).add_extension(names, critical=False)
+    content = csr.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    paths = directory / "client.key", directory / "client.csr"
+    _refuse_existing(paths)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write(paths[0], _key_pem(key), 0o600)
+    _write(paths[1], content, 0o644)
+    return paths
+
+
 def describe(path: Path) -> str:
-    """Subject, names and validity of every certificate in a PEM file, a line each.
+    """Subject, names and validity of every certificate in a PEM file, or of every signing key; a line each, no secret.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: there is no certificate in it.
+        ValueError: there is neither in it.
     """
-    return "\n".join(_described(cert) for cert in x509.load_pem_x509_certificates(path.read_bytes()))
+    content = path.read_bytes()
+    if b"-----BEGIN CERTIFICATE-----" in content:
+        return "\n".join(_described(cert) for cert in x509.load_pem_x509_certificates(content))
+    return "\n".join(_described_key(key) for key in parse_keys(content))
+
+
+def _described_key(key: Key) -> str:
+    begin = f"{key.begin:%Y-%m-%dT%H:%M:%SZ}" if key.begin else "ever"
+    end = f"{key.end:%Y-%m-%dT%H:%M:%SZ}" if key.end else "further notice"
+    kind = "private" if key.jwk.is_private else "public"
+    marked = "; compromised" if key.compromised else ""
+    return f"{kind} key {key.kid}; {key.algorithm}; valid from {begin} to {end}{marked}"
 
 
 def _described(cert: x509.Certificate) -> str:
@@ -129,6 +248,30 @@ def _described(cert: x509.Certificate) -> str:
         names = "none"
     validity = f"{cert.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ} to {cert.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
     return f"subject {cert.subject.rfc4514_string()}; names {names}; valid {validity}"
+
+
+def _refuse_existing(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if path.exists():
+            raise FileExistsError(f"{path} is there already; choose another --dir, or move the old keys away")
+
+
+def _write_anew(path: Path, content: bytes, mode: int) -> None:
+    """Put `content` in the place of `path` at once, with its owner and mode where there is one, else with `mode`."""
+    before = path.stat() if path.exists() else None
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), mode if before is None else before.st_mode & 0o777)
+            if before is not None and (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+                os.fchown(file.fileno(), before.st_uid, before.st_gid)
+            os.fsync(file.fileno())
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
@@ -163,6 +306,12 @@ def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
+
+
+def _organisation(org_id: str) -> x509.UniformResourceIdentifier:
+    if not ORG_ID.fullmatch(org_id):
+        raise ValueError(f"{org_id[:80]!r} is no organisation; write letters, digits, dots, dashes: 000.00.00.H07")
+    return x509.UniformResourceIdentifier(f"urn:vn:soc:{org_id}")
 
 
 def _common_name(name: str) -> x509.Name:

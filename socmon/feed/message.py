@@ -7,12 +7,12 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from msgspec import Struct
 
 from socmon import __version__
 from socmon.component import Release
 from socmon.event import SECOND_US, Alert, rfc3339
+from socmon.feed.signing import Key, canonical, sign_event
 from socmon.feed.vocabulary import TEST_TAG, rsit, severity, tactics, techniques
 
 FINDING_TYPE = "vn.soc.finding.v1"
@@ -81,24 +81,26 @@ def event_id(release: Release) -> str:
     return str(UUID(int=millisecond << 80 | version | rand_a << 64 | variant | rand_b))
 
 
-def render(alert: Alert, release: Release, sender: Sender) -> bytes:
-    """The message, as it is stored with the release and sent as often as needed. No raw log line is in it."""
-    return msgspec.json.encode(
-        {
-            "specversion": "1.0",
-            "id": event_id(release),
-            "source": source_of(sender.org_id, release.stream),
-            "type": FINDING_TYPE,
-            "subject": alert.id,
-            "time": rfc3339(release.released_us),
-            "datacontenttype": "application/json",
-            "dataschema": FINDING_SCHEMA,
-            "socepoch": release.epoch,
-            "socseq": f"{release.seq:020}",
-            "socrev": release.revision,
-            "data": _finding(alert, sender),
-        }
-    )
+def render(alert: Alert, release: Release, sender: Sender, key: Key | None = None) -> bytes:
+    """The message, as it is stored with the release and sent as often as needed. No raw log line is in it.
+
+    It is in canonical form, and signed once and for all by `key`, if there is one, at the time of the release.
+    """
+    event = {
+        "specversion": "1.0",
+        "id": event_id(release),
+        "source": source_of(sender.org_id, release.stream),
+        "type": FINDING_TYPE,
+        "subject": alert.id,
+        "time": rfc3339(release.released_us),
+        "datacontenttype": "application/json",
+        "dataschema": FINDING_SCHEMA,
+        "socepoch": release.epoch,
+        "socseq": f"{release.seq:020}",
+        "socrev": release.revision,
+        "data": _finding(alert, sender),
+    }
+    return canonical(event) if key is None else sign_event(event, key, release.released_us // SECOND_US)
 
 
 def external_ip(value: object) -> str | None:

@@ -4,17 +4,19 @@ import asyncio
 import re
 import ssl
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from msgspec import Struct
+from msgspec.structs import replace
 
 from socmon import failpoints
-from socmon.errors import StoreError
-from socmon.event import rfc3339
+from socmon.errors import BlockedError, ConfigError, StoreError
+from socmon.event import SECOND_US, rfc3339
+from socmon.feed import receipt
 from socmon.feed.batch import (
     BATCH_ID,
     BATCH_TYPE,
@@ -28,8 +30,10 @@ from socmon.feed.batch import (
     check_digest,
     unpack,
 )
-from socmon.feed.checking import SUPPORTED, Item, Limits, check, split
+from socmon.feed.checking import SUPPORTED, Item, Limits, check, split, verified
+from socmon.feed.keyring import Signer
 from socmon.feed.message import ORG_ID
+from socmon.feed.signing import Key
 from socmon.log import get
 
 _ORGANISATION = "urn:vn:soc:"
@@ -59,6 +63,20 @@ class Store(Protocol):
         """
 
 
+class Trust(Struct, frozen=True):
+    """What signatures stand on.
+
+    Attributes:
+        keys_of: public keys of an organisation by `kid`, as they are now; called in threads.
+        demanded: nothing is stored without a good signature.
+        signer: signs receipts; None where there are none.
+    """
+
+    keys_of: Callable[[str], Mapping[str, Key]] = lambda _org_id: {}
+    demanded: bool = True
+    signer: Signer | None = None
+
+
 class FeedServer:
     """Checks batches and hands them to a store.
 
@@ -66,9 +84,12 @@ class FeedServer:
         organisations: `org_id` of everyone who may send.
     """
 
-    def __init__(self, store: Store, organisations: Collection[str], limits: Limits | None = None) -> None:
+    def __init__(
+        self, store: Store, organisations: Collection[str], trust: Trust | None = None, limits: Limits | None = None
+    ) -> None:
         self.organisations = frozenset(organisations)
         self._store = store
+        self._trust = trust or Trust()
         self._limits = limits or Limits()
         self._room = asyncio.Semaphore(_MAX_AT_WORK)
 
@@ -90,8 +111,9 @@ class FeedServer:
             digest = request.headers.get(CONTENT_DIGEST)
             items = await asyncio.to_thread(self._check, content, encoding, digest, organisation)
             stored = await self._commit(organisation, items)
-        failpoints.die("centre.committed")
-        return _json(200, self._reply(batch_id, stored))
+            failpoints.die("centre.committed")
+            reply = await asyncio.to_thread(self._reply, batch_id, items, stored)
+        return _json(200, reply)
 
     def _organisation(self, request: web.Request) -> str:
         connection = request.get_extra_info("ssl_object")
@@ -116,7 +138,19 @@ class FeedServer:
                 raise RefusedError(403, "foreign_source", text)
         if len(sources) > 1:
             raise RefusedError(400, "mixed_streams", "a batch holds events of one stream; send one batch for each")
-        return items
+        return self._verified(items, organisation)
+
+    def _verified(self, items: Sequence[Item], organisation: str) -> list[Item]:
+        try:
+            keys = self._trust.keys_of(organisation)
+            if self._trust.signer:
+                # Before anything is stored: what is stored must be answered for.
+                self._trust.signer.at(int(time.time()))
+        except (ConfigError, BlockedError) as error:
+            log.error("batch refused, the centre cannot use its keys", organisation=organisation, error=str(error))  # noqa: TRY400  the text says it
+            text = "the centre cannot use its keys at the moment; nothing is stored"
+            raise RefusedError(503, "keys", text, retry_after_s=_STORE_RETRY_S) from error
+        return [verified(item, keys, demanded=self._trust.demanded) for item in items]
 
     async def _commit(self, organisation: str, items: Sequence[Item]) -> Stored:
         try:
@@ -126,14 +160,24 @@ class FeedServer:
             text = "the centre cannot store at the moment; nothing is stored"
             raise RefusedError(503, "store", text, retry_after_s=_STORE_RETRY_S) from error
 
-    def _reply(self, batch_id: str, stored: Stored) -> Reply:
-        return Reply(
+    def _reply(self, batch_id: str, items: Sequence[Item], stored: Stored) -> Reply:
+        now_us = time.time_ns() // 1000
+        reply = Reply(
             batch_id=batch_id,
             committed=stored.committed,
             results=stored.results,
             window=Window(self._limits.max_events, self._limits.max_bytes, retry_after_ms=0),
-            server_time=rfc3339(time.time_ns() // 1000),
+            server_time=rfc3339(now_us),
         )
+        if self._trust.signer is None:
+            return reply
+        now_s = now_us // SECOND_US
+        digests = [item.digest.hex() for item in items]
+        try:
+            return replace(reply, receipt=receipt.issue(reply, digests, self._trust.signer.at(now_s), now_s))
+        except BlockedError as error:
+            text = "the centre cannot sign its receipt at the moment; send again"
+            raise RefusedError(503, "keys", text, retry_after_s=_STORE_RETRY_S) from error
 
 
 def organisation_of(connection: ssl.SSLObject | None) -> str:

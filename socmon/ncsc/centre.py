@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import os
 import ssl
+import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -13,12 +14,14 @@ from typing import Self
 from aiohttp import web
 from msgspec import Struct
 
-from socmon.errors import ConfigError, SocmonError
-from socmon.feed.server import FeedServer
+from socmon.errors import BlockedError, ConfigError, SocmonError
+from socmon.feed.keyring import Rings, Signer
+from socmon.feed.server import FeedServer, Trust
 from socmon.log import get
 from socmon.ncsc.admin import Admin
 from socmon.ncsc.faults import Fault, Faults, FaultyInbox
 from socmon.ncsc.keys import ServerKeys
+from socmon.tls import stamp
 
 LOOPBACK = "127.0.0.1"
 _ANSWER_S = 10.0  # for requests that are being answered when keys are renewed
@@ -34,6 +37,10 @@ class CentreSettings(Struct, frozen=True):
         organisations: {org_id: name} of everyone who may send.
         listen: (address, port) of the feed; port 0 takes a free one.
         admin_port: on 127.0.0.1 always, for it is open to everyone who reaches it.
+        signers: directory of the senders' public keys (see `socmon.feed.keyring.Rings`); None for `signers` beside
+            `cert`.
+        signing_key: the private keys that receipts are signed with; None for `centre-signing.jwks` beside `cert`.
+        unsigned: events without a signature are taken too, and receipts are signed only if there is a key.
     """
 
     state: Path
@@ -43,6 +50,32 @@ class CentreSettings(Struct, frozen=True):
     organisations: Mapping[str, str]
     listen: tuple[str, int] = (LOOPBACK, 0)
     admin_port: int = 0
+    signers: Path | None = None
+    signing_key: Path | None = None
+    unsigned: bool = False
+
+    def trust(self) -> Trust:
+        """What signatures stand on; reads every file of it, so that one that cannot be used shows at the start.
+
+        Raises:
+            ConfigError: a file cannot be used.
+        """
+        signers = self.signers or self.cert.with_name("signers")
+        signing_key = self.signing_key or self.cert.with_name("centre-signing.jwks")
+        rings = Rings(signers)
+        for org_id in self.organisations:
+            if not rings.of(org_id) and not self.unsigned:
+                log.warning(
+                    "organisation has no signing key, nothing of it is stored", organisation=org_id, signers=signers
+                )
+        signer = None
+        if not (self.unsigned and stamp(signing_key) is None):
+            signer = Signer(lambda: signing_key)
+            try:
+                signer.at(int(time.time()))
+            except BlockedError as error:
+                raise ConfigError([str(error)]) from error
+        return Trust(rings.of, demanded=not self.unsigned, signer=signer)
 
 
 class Centre:
@@ -63,6 +96,7 @@ class Centre:
     def __init__(self, settings: CentreSettings) -> None:
         self._settings = settings
         self._keys = ServerKeys(settings.ca, settings.cert, settings.key)
+        self._trust = Trust()
         self._faults = Faults()
         self._inbox = FaultyInbox(settings.state / "centre.sqlite")
         self._inbox.faults = self._faults
@@ -75,6 +109,7 @@ class Centre:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as opened:
+            self._trust = await asyncio.to_thread(self._settings.trust)
             opened.callback(os.close, await asyncio.to_thread(_claim, self._settings.state))
             await self._inbox.open()
             opened.push_async_callback(self._inbox.close)
@@ -118,7 +153,7 @@ class Centre:
             await self._open_feed()
 
     async def _open_feed(self) -> None:
-        server = FeedServer(self._inbox, self._settings.organisations)
+        server = FeedServer(self._inbox, self._settings.organisations, self._trust)
         self._feed = server.runner(self._faults.middleware)
         self._address = await _listen(self._feed, self._address, self._keys.context)
 

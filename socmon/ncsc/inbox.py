@@ -13,6 +13,7 @@ from socmon.errors import StoreError
 from socmon.feed.batch import Committed, Result, ResultStatus
 from socmon.feed.checking import Finding, Item
 from socmon.feed.server import Stored
+from socmon.feed.signing import SIGNATURE_CODES
 
 _VERSION = 1
 _WAIT_S = 10.0
@@ -150,8 +151,9 @@ class Inbox:
     def _take(self, organisation: str, item: Item) -> Result:
         """Put one event where it belongs. Whatever was answered once is answered again, and changes nothing."""
         before = self._one("SELECT code FROM quarantine WHERE org = ? AND digest = ?", organisation, item.digest)
-        if before:
-            return _result(item, "quarantined", before["code"])
+        # A signature may be good now that was not: a key was made known, or a mistake in its dates mended.
+        if before and not (before["code"] in SIGNATURE_CODES and item.finding):
+            return _result(item, *_quarantined(before["code"]))
         if item.finding is None:
             return self._quarantine(organisation, item, item.code, item.reason)
         known = self._one("SELECT status, digest FROM events WHERE source = ? AND id = ?", item.source, item.id)
@@ -204,11 +206,11 @@ class Inbox:
         # An event without a place in a stream states a sequence perhaps, but holds none.
         seq = item.seq if item.source else 0
         self._db.execute(
-            "INSERT INTO quarantine (org, source, epoch, seq, id, code, reason, digest, body, received_us)"
+            "REPLACE INTO quarantine (org, source, epoch, seq, id, code, reason, digest, body, received_us)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (organisation, item.source, item.epoch, seq, item.id, code, reason, item.digest, item.body, _now_us()),
         )
-        return _result(item, "quarantined", code)
+        return _result(item, *_quarantined(code))
 
     def _advance(self, organisation: str, items: Sequence[Item]) -> Committed | None:
         """Move the cursors of the items' epochs over what is now without a gap; return that of the newest epoch."""
@@ -277,6 +279,11 @@ def _organisation_stats(org: str, answers: Row, kept: dict[tuple[str, str], int]
 
 def _result(item: Item, status: ResultStatus, code: str = "", socrev: int | None = None) -> Result:
     return Result(id=item.id, seq=item.seq, status=status, code=code, socrev=socrev)
+
+
+def _quarantined(code: str) -> tuple[ResultStatus, str]:
+    """How the sender is told. An algorithm that is not the key's is no damage on the way: it is kept, and rejected."""
+    return "rejected" if code == "bad_alg" else "quarantined", code
 
 
 def _now_us() -> int:

@@ -193,6 +193,13 @@ def _add_sources(db: sqlite_utils.Database) -> None:
     )  # when a source is heard again, the alert of its silence is looked for
 
 
+def _add_receipt(db: sqlite_utils.Database) -> None:
+    """What the centre signed: one receipt for a batch, so for many rows."""
+    _table(db, "receipt").create({"id": int, "content": str}, pk="id", not_null={"content"})
+    _table(db, "released").add_column("receipt_id", int)
+    _table(db, "released").create_index(["receipt_id"])
+
+
 MIGRATIONS: tuple[Callable[[sqlite_utils.Database], None], ...] = (
     _first,
     _retried,
@@ -201,4 +208,5 @@ MIGRATIONS: tuple[Callable[[sqlite_utils.Database], None], ...] = (
     _add_triage,
     _add_received,
     _add_sources,
+    _add_receipt,
 )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from socmon.component import Outcome, Release, Released
+from socmon.errors import ComponentError
 from socmon.event import LEVELS, Alert
 from socmon.store.rows import read_alert
 
@@ -40,7 +41,7 @@ select stream from released where destination = ? and state = 'waiting'
 group by stream order by max(urgency) desc, min(id)
 """
 _WAITING = """
-select id, alert_id, stream, epoch, seq, revision, released_us, body from released
+select id, alert_id, stream, epoch, seq, revision, released_us, body, sha256 from released
 where destination = ? and stream = ? and state = 'waiting' order by id limit ?
 """
 _FIRST_ACCEPTED = """
@@ -48,6 +49,9 @@ select alert.id, alert.received_us from released join alert on alert.id = releas
 where released.id = ? and released.state = 'waiting' and alert.received_us is not null
   and not exists (select 1 from released as before where before.destination = released.destination
                   and before.alert_id = released.alert_id and before.state = 'acknowledged')
+"""
+_SETTLE = """
+update released set state = ?, code = ?, settled_us = ?, receipt_id = ? where id = ? and state = 'waiting'
 """
 # A newer revision says all that the older ones said: their bytes are not needed for sending anything again.
 _DROP_BODIES = """
@@ -79,6 +83,8 @@ class Undelivered(Struct, frozen=True):
 def release(db: sqlite3.Connection, routing: Routing, *, limit: int, now_us: int, before_us: int) -> list[str]:
     """Give pending alerts their sequence and body; return what could not be rendered, one line each.
 
+    A ComponentError of the forwarder's goes through: nothing can be rendered, so the caller undoes it all.
+
     A stream in which something waits for an answer gets nothing new; any other gets up to `limit`, the most urgent
     alerts first. So an urgent alert never waits behind a backlog that was released before it.
 
@@ -91,6 +97,8 @@ def release(db: sqlite3.Connection, routing: Routing, *, limit: int, now_us: int
     for (alert_id,) in db.execute(_DUE, parameters).fetchall():
         try:
             _release_one(db, routing, alert_id, room, limit, now_us)
+        except ComponentError:
+            raise  # it is not about this alert: the destination has no key to sign with
         except Exception as error:  # noqa: BLE001  a forwarder's own code: one alert must not hold back the rest
             problems.append(f"alert {alert_id}: {error!r}")
             db.execute(
@@ -140,8 +148,8 @@ def waiting(db: sqlite3.Connection, destination: str, limit: int) -> list[list[R
     """
     return [
         [
-            Released(number, alert_id, Release(destination, stream, epoch, seq, revision, released_us), body)
-            for number, alert_id, stream, epoch, seq, revision, released_us, body in db.execute(
+            Released(number, alert_id, Release(destination, stream, epoch, seq, revision, released_us), body, digest)
+            for number, alert_id, stream, epoch, seq, revision, released_us, body, digest in db.execute(
                 _WAITING, (destination, name, limit)
             )
         ]
@@ -150,7 +158,7 @@ def waiting(db: sqlite3.Connection, destination: str, limit: int) -> list[list[R
 
 
 def settle(db: sqlite3.Connection, outcomes: Sequence[Outcome], now_us: int) -> list[int]:
-    """Write down what the destination said; `retry` leaves a row waiting.
+    """Write down what the destination said, with its receipts; `retry` leaves a row waiting.
 
     Returns:
         Of each alert that the destination has now accepted for the first time: when the event that opened it was
@@ -158,14 +166,23 @@ def settle(db: sqlite3.Connection, outcomes: Sequence[Outcome], now_us: int) -> 
     """
     accepted = [(outcome.id,) for outcome in outcomes if outcome.status in SETTLED]
     received_us = dict(row for number in accepted for row in db.execute(_FIRST_ACCEPTED, number))
+    settled = [outcome for outcome in outcomes if outcome.status != "retry"]
+    # One for a batch, however many alerts it is for.
+    receipts = {text: _keep_receipt(db, text) for text in {outcome.receipt for outcome in settled}}
     rows = [
-        ("acknowledged" if outcome.status in SETTLED else "dead", outcome.code or outcome.status, now_us, outcome.id)
-        for outcome in outcomes
-        if outcome.status != "retry"
+        (
+            *("acknowledged" if outcome.status in SETTLED else "dead", outcome.code or outcome.status, now_us),
+            *(receipts[outcome.receipt], outcome.id),
+        )
+        for outcome in settled
     ]
-    db.executemany("update released set state = ?, code = ?, settled_us = ? where id = ? and state = 'waiting'", rows)
+    db.executemany(_SETTLE, rows)
     db.executemany(_DROP_BODIES, [(number,) for *_, number in rows])
     return list(received_us.values())
+
+
+def _keep_receipt(db: sqlite3.Connection, content: str) -> int | None:
+    return db.execute("insert into receipt (content) values (?)", (content,)).lastrowid if content else None
 
 
 def backlog(db: sqlite3.Connection, destination: str) -> Undelivered:
@@ -202,8 +219,11 @@ def acknowledged(db: sqlite3.Connection, destination: str) -> dict[str, int]:
 
 
 def prune(db: sqlite3.Connection, before_us: int) -> int:
-    """Delete rows acknowledged, or refused and retried, before `before_us`, but for each alert's last; say how many."""
-    return db.execute(
+    """Delete rows acknowledged, or refused and retried, before `before_us`, but for each alert's last; say how many.
+
+    Receipts go with the last row that they are for.
+    """
+    deleted = db.execute(
         """
         delete from released where state in ('acknowledged', 'retried') and settled_us < ?
         and id < (select max(id) from released as newer
@@ -211,3 +231,5 @@ def prune(db: sqlite3.Connection, before_us: int) -> int:
         """,
         (before_us,),
     ).rowcount
+    db.execute("delete from receipt where not exists (select 1 from released where receipt_id = receipt.id)")
+    return deleted

@@ -16,7 +16,7 @@ from certificate_kit import Stranger, expired, not_yet_valid
 from fault_kit import Used
 from field import ORG, Field, field_in, wait_for
 
-from socmon.feed.keys import Authority, Credentials, generate
+from socmon.feed.keys import Authority, Credentials, KeyFiles, generate, generate_signing
 
 OTHER = "000.00.00.H61"
 NOBODY = "000.00.00.H99"
@@ -83,6 +83,8 @@ def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Link]:
         made.put("ca", authority.credentials)
         made.put("centre", authority.server())
         made.put("client", authority.client(ORG))
+        names = ("ca.pem", "ca.key", "centre.pem", "centre.key", "client.pem", "client.key")
+        generate_signing(KeyFiles(*(made.keys / name for name in names)), ORG)
         place.start_centre(organisations=[ORG, OTHER])
         place.configure(["auth"])
         made.more()
@@ -216,7 +218,7 @@ def holds_everything_back_and_its_cure_lets_everything_through_once(link: Link, 
     place = link.place
     for process in place.started:  # all faults share them
         used.started([*map(str, cast("list[str]", process.args))])
-    kept = {path.name: path.read_bytes() for path in link.keys.iterdir()}
+    kept = {path.name: path.read_bytes() for path in link.keys.iterdir() if path.is_file()}
     wait_for(place.settled, "all before it delivered")
     stored, answered = place.findings(), link.answered()
     link.mark()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from feed_kit import alert, altered, message, release
+from feed_kit import KEY, alert, altered, message, release
 from field import ORG, failure_line, wait_for
 from port_kit import keep
 from province_kit import Province, post, post_raw, province_in
@@ -220,7 +220,7 @@ def test_fault_18_same_id_with_other_content(place: Province) -> None:
     place.start_centre()
     (first,) = rows(1)
     assert post(place, [first])[1]["results"][0]["status"] == "stored"
-    other = render(alert(1, count=6, title="Something else"), release(1, revision=5), Sender(org_id=ORG))
+    other = render(alert(1, count=6, title="Something else"), release(1, revision=5), Sender(org_id=ORG), KEY)
 
     (result,) = post(place, [other])[1]["results"]
 

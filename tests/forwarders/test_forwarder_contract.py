@@ -19,7 +19,7 @@ from forwarders.ncsc import NcscForwarder, NcscSettings
 from forwarders.syslog import SyslogForwarder, SyslogSettings
 from forwarders.webhook import WebhookForwarder
 from socmon.component import Forwarder, Released
-from socmon.feed.keys import generate
+from socmon.feed.keys import generate, public_file
 
 Opened = Callable[[Path], AbstractAsyncContextManager[Callable[[], Forwarder[Any]]]]
 
@@ -34,8 +34,9 @@ async def ncsc_forwarder(folder: Path) -> AsyncIterator[Callable[[], Forwarder[A
     keys = generate(folder / "keys", ORG)
     async with centre_running(folder, keys) as centre:
         key = f"file:{keys.client_key}"
+        signing = {"signing_key": f"file:{keys.client_signing}", "centre_key": public_file(keys.centre_signing)}
         settings = NcscSettings.model_validate(
-            {"url": centre.feed_url, "ca": keys.ca, "cert": keys.client, "key": key, "org_id": ORG}
+            {"url": centre.feed_url, "ca": keys.ca, "cert": keys.client, "key": key, "org_id": ORG, **signing}
         )
         yield lambda: NcscForwarder(FakeContext(settings))
 

@@ -24,6 +24,7 @@ URL = "https://127.0.0.1:1"
 def settings_for(keys: KeyFiles, **changes: Any) -> NcscSettings:
     key = f"file:{keys.client_key}"
     values = {"url": URL, "ca": keys.ca, "cert": keys.client, "key": key, "org_id": ORG}
+    values["signing_key"] = f"file:{keys.client_signing}"
     return NcscSettings.model_validate(values | changes)
 
 

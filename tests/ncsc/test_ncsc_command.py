@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from click.testing import CliRunner
-from feed_kit import ORG, message
+from feed_kit import ORG, enrol, message
 
 from socmon.cli.ncsc import command
 from socmon.feed.batch import BATCHES_PATH, pack
@@ -27,6 +27,12 @@ def options(folder: Path, keys: KeyFiles) -> list[str]:
     files = ["--cert", str(keys.centre), "--key", str(keys.centre_key), "--ca", str(keys.ca)]
     places = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--state", str(folder / "state")]
     return [*files, *places, "--organisation", f"{ORG}=Province"]
+
+
+def made(folder: Path) -> KeyFiles:
+    keys = generate(folder, ORG)
+    enrol(keys)
+    return keys
 
 
 @contextmanager
@@ -52,7 +58,7 @@ async def post(feed: str, keys: KeyFiles) -> list[str]:
 
 
 async def test_a_terminated_centre_stops_cleanly(tmp_path: Path) -> None:
-    keys = generate(tmp_path, ORG)
+    keys = made(tmp_path)
     with ncsc(tmp_path, keys) as (process, ready):
         assert sorted(ready) == ["admin", "feed"]
         assert await post(ready["feed"], keys) == ["stored"]
@@ -63,7 +69,7 @@ async def test_a_terminated_centre_stops_cleanly(tmp_path: Path) -> None:
 
 
 async def test_a_centre_killed_between_commit_and_reply_has_the_batch(tmp_path: Path) -> None:
-    keys = generate(tmp_path, ORG)
+    keys = made(tmp_path)
     with ncsc(tmp_path, keys, "centre.committed") as (process, ready):
         with pytest.raises((aiohttp.ClientError, OSError)):
             await post(ready["feed"], keys)

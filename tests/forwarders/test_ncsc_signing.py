@@ -1,0 +1,157 @@
+"""Forwarder `ncsc` and its keys: what it signs, what it sends again, and which receipts it takes."""
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+import pytest
+from feed_kit import ORG, START_US, alert, altered, centre_and_client, release, released
+from harness import FakeContext
+from ncsc_kit import forwarding, keys_of, said, settings_for
+
+from forwarders.ncsc import NcscForwarder
+from socmon.component import Released
+from socmon.errors import BlockedError
+from socmon.feed.keyring import key_set, read_keys
+from socmon.feed.keys import generate, public_file, rotate, signing_key
+from socmon.feed.signing import forms, opened, verify
+
+
+def wrong(seq: int = 1) -> Released:
+    """A released alert whose signature is another message's; what was written down of it is as it is."""
+    body = released(seq).body
+    event = msgspec.json.decode(body)
+    event["socsig"] = msgspec.json.decode(altered(body, socrev=99))["socsig"]
+    changed = msgspec.json.encode(event)
+    return msgspec.structs.replace(released(seq), body=changed, sha256=sha256(changed).hexdigest())
+
+
+async def test_what_it_signs_is_stored_and_what_it_keeps_is_the_receipt(tmp_path: Path) -> None:
+    async with centre_and_client(tmp_path) as (centre, client):
+        keys = keys_of(tmp_path)
+        centre_key = public_file(keys.centre_signing)
+        async with forwarding(centre.feed_url, keys, centre_key=centre_key) as made:
+            await made.open()
+            body = made.render(alert(1), release(1))
+
+            (outcome,) = await made.send([released(1, body)])
+
+        assert (outcome.status, await client.statuses([body])) == ("accepted", ["duplicate"])
+    kept = json.loads(outcome.receipt)
+    receipt = json.loads(opened(kept["receipt"], read_keys(centre_key)))
+    assert receipt["results_sha256"]
+    assert kept["results"] == [[msgspec.json.decode(body)["id"], 1, "stored", "", sha256(body).hexdigest()]]
+
+
+async def test_a_receipt_by_another_key_is_refused_and_the_batch_is_a_duplicate_later(tmp_path: Path) -> None:
+    stranger = tmp_path / "stranger.jwks"
+    stranger.write_bytes(key_set([signing_key()], private=False))
+    async with centre_and_client(tmp_path) as (centre, _):
+        keys = keys_of(tmp_path)
+        async with forwarding(centre.feed_url, keys, centre_key=stranger) as made:
+            with pytest.raises(BlockedError, match="no receipt that can be trusted") as refused:
+                await made.send([released(1)])
+            stranger.write_bytes(public_file(keys.centre_signing).read_bytes())
+            assert said(await made.send([released(1)])) == [(1, "duplicate", "")]
+
+    assert refused.value.reason == "receipt_untrusted"
+
+
+async def test_a_centre_without_receipts_is_refused_where_they_are_wanted(tmp_path: Path) -> None:
+    keys = generate(tmp_path / "keys", ORG)
+    public = public_file(keys.centre_signing)
+    keys.centre_signing.unlink()
+    async with centre_and_client(tmp_path / "lab", unsigned=True) as (centre, _):
+        lab = keys_of(tmp_path / "lab")
+        lab.centre_signing.unlink()
+        async with forwarding(centre.feed_url, lab, centre_key=public) as made:
+            with pytest.raises(BlockedError, match="no receipt"):
+                await made.send([released(1)])
+
+
+async def test_a_signature_that_the_centre_finds_wrong_is_sent_once_more_and_then_a_dead_letter(tmp_path: Path) -> None:
+    async with centre_and_client(tmp_path) as (centre, client), forwarding(centre.feed_url, keys_of(tmp_path)) as made:
+        outcomes = await made.send([released(1), wrong(2), released(3)])
+
+        assert sorted(said(outcomes)) == [(1, "accepted", ""), (2, "rejected", "bad_sig"), (3, "accepted", "")]
+        assert (await client.stats())["events_received"] == 4
+
+
+async def test_a_row_that_is_damaged_here_is_not_sent_once_more(tmp_path: Path) -> None:
+    damaged = msgspec.structs.replace(wrong(), sha256=sha256(released(1).body).hexdigest())
+    async with centre_and_client(tmp_path) as (centre, client), forwarding(centre.feed_url, keys_of(tmp_path)) as made:
+        assert said(await made.send([damaged])) == [(1, "rejected", "bad_sig")]
+        assert (await client.stats())["events_received"] == 1
+
+
+def test_each_release_is_signed_by_the_key_of_its_time(tmp_path: Path) -> None:
+    keys = generate(tmp_path, ORG)
+    made = NcscForwarder(FakeContext(settings_for("https://127.0.0.1:1", keys)))
+    before = made.render(alert(1), release(1))
+    moment = datetime.fromtimestamp(START_US / 1e6 + 100, UTC).replace(microsecond=0)
+    (first,) = read_keys(keys.client_signing)
+
+    second = rotate(keys.client_signing, moment + timedelta(days=400))
+    held = read_keys(keys.client_signing, private=True)
+    keys.client_signing.write_bytes(
+        key_set(
+            [
+                msgspec.structs.replace(held[first], end=moment),
+                msgspec.structs.replace(held[second.kid], begin=moment),
+            ],
+            private=True,
+        )
+    )
+    after = made.render(alert(2), release(2, released_us=START_US + 200_000_000))
+    backdated = made.render(alert(3), release(3))
+
+    signers = []
+    for body in (before, after, backdated):
+        event = msgspec.json.decode(body)
+        signers.append(verify(event["socsig"], forms(event)[1], read_keys(keys.client_signing)).kid)
+    assert signers == [first, second.kid, first]
+
+
+def test_without_a_valid_key_nothing_is_rendered(tmp_path: Path) -> None:
+    keys = generate(tmp_path, ORG)
+    late = datetime.now(UTC) + timedelta(days=1)
+    keys.client_signing.write_bytes(key_set([signing_key(begin=late)], private=True))
+    made = NcscForwarder(FakeContext(settings_for("https://127.0.0.1:1", keys)))
+
+    with pytest.raises(BlockedError, match=r"no key in .* may sign now") as refused:
+        made.render(alert(1), release(1, released_us=time.time_ns() // 1000))
+
+    assert refused.value.reason == "signing_key_expired"
+
+
+@pytest.mark.parametrize("kind", ["file that is not there", "public keys only"])
+async def test_a_signing_key_that_cannot_be_used_shows_before_there_is_an_alert(tmp_path: Path, kind: str) -> None:
+    keys = generate(tmp_path, ORG)
+    path = tmp_path / "absent.jwks" if kind == "file that is not there" else public_file(keys.client_signing)
+    made = NcscForwarder(FakeContext(settings_for("https://127.0.0.1:1", keys, signing_key=f"file:{path}")))
+
+    with pytest.raises(BlockedError, match=str(path)):
+        await made.open()
+
+
+def test_a_kid_of_ones_own_names_a_key_in_pem(tmp_path: Path) -> None:
+    keys = generate(tmp_path, ORG)
+    pem = tmp_path / "own.pem"
+    pem.write_bytes(next(iter(read_keys(keys.client_signing, private=True).values())).jwk.as_pem(private=True))
+    settings = settings_for("https://127.0.0.1:1", keys, signing_key=f"file:{pem}", kid="h07-2026")
+
+    event = msgspec.json.decode(NcscForwarder(FakeContext(settings)).render(alert(1), release(1)))
+
+    (known,) = read_keys(public_file(keys.client_signing)).values()
+    assert verify(event["socsig"], forms(event)[1], {"h07-2026": msgspec.structs.replace(known, kid="h07-2026")})
+
+
+def test_no_signing_key_is_a_problem(tmp_path: Path) -> None:
+    keys = generate(tmp_path, ORG)
+
+    (problem,) = settings_for("https://127.0.0.1:1", keys, signing_key=None).problems()
+
+    assert problem.startswith("signing_key is not set")

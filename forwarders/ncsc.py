@@ -10,21 +10,25 @@ from io import BytesIO
 from itertools import chain
 from pathlib import Path
 from ssl import SSLContext
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import uuid4
 
 import aiohttp
+from msgspec import structs
 from pydantic import Field, StringConstraints, field_validator
 
 from forwarders._advice import Advisor, shown
 from forwarders._http import Resolver, bounded, wait_s
+from forwarders._ncsc_detail import PrivacySettings, ShareSettings
 from forwarders._own_thread import in_own_thread
 from forwarders._rendering import rendering
 from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, OutcomeStatus, Release, Released
-from socmon.errors import ComponentError, ConfigError, ParseError
+from socmon.errors import BlockedError, ComponentError, ConfigError, ParseError
 from socmon.event import Alert
 from socmon.feed.batch import BATCHES_PATH, Reply, Result, ResultStatus, pack, packed_size, read_reply
 from socmon.feed.message import ORG_ID, Sender, event_id, render
+from socmon.feed.privacy import Policy
+from socmon.feed.sharing import Tlp
 from socmon.feed.vocabulary import stream_of
 from socmon.secrets import SecretRef
 from socmon.text import printable
@@ -59,9 +63,13 @@ class NcscSettings(ForwarderSettings):
     org_path: tuple[OrgId, ...] = Field(default=(), description="Organisations from the top down to ours.")
     system_id: str = Field(default="", max_length=128, description="The monitored system, for alerts that name none.")
     system_level: int | None = Field(default=None, ge=1, le=5, description="Its security level, 1 to 5; 4 and 5 weigh.")
-    tlp: Literal["CLEAR", "GREEN", "AMBER", "AMBER+STRICT"] = Field(
-        default="AMBER", description="Traffic light protocol of what is sent; RED never leaves."
+    tlp: Tlp = Field(
+        default="AMBER",
+        description="Traffic light protocol of alerts whose rule has no tag tlp.clear, tlp.green, tlp.amber or"
+        " tlp.amber-strict; tlp.red never leaves.",
     )
+    privacy: PrivacySettings = Field(default=PrivacySettings(), description="What leaves of an alert's detail.")
+    share: ShareSettings = Field(default=ShareSettings(), description="Which alerts leave at all.")
     max_bytes: int = Field(
         default=1_000_000, ge=10_000, le=8_000_000, description="Bytes of one batch before compression, at most."
     )
@@ -99,10 +107,20 @@ class NcscSettings(ForwarderSettings):
 
     def problems(self) -> list[str]:
         """What keeps the keys from working, a line each; reads them, asks nobody. Keys that are not there are none."""
+        problems = []
+        with suppress(BlockedError):  # a key that is not there is none
+            try:
+                self.privacy.policy(self.org_id)
+            except ConfigError as error:
+                problems += error.problems
         with suppress(ConfigError):
             if all(os.access(path, os.R_OK) for path in (self.ca, self.cert, self.key.path())):
-                return list(self._problems())
-        return []
+                problems += self._problems()
+        return problems
+
+    def warnings(self) -> list[str]:
+        """What is not done as it is set, a line each."""
+        return list(self.privacy.warnings())
 
     def _problems(self) -> Iterator[str]:
         try:
@@ -132,6 +150,7 @@ class NcscForwarder(Forwarder[NcscSettings]):
             system_id=settings.system_id,
             system_level=settings.system_level,
             tlp=settings.tlp,
+            share=settings.share.share(),
         )
         self._advisor = Advisor(url=settings.url, ca=settings.ca, cert=settings.cert)
         self._keys = Renewed(settings.tls, settings.own_files(), [settings.ca])
@@ -148,17 +167,28 @@ class NcscForwarder(Forwarder[NcscSettings]):
         try:
             async with asyncio.timeout(timeout_s):
                 await self._connected()
+                self._sender = structs.replace(self._sender, privacy=await self._policy())
         except TimeoutError as error:
             raise ComponentError(f"the keys were not read within {timeout_s:g} s; {_KEYS_REMEDY}") from error
+
+    async def _policy(self) -> Policy:
+        """What leaves of detail; reads the key of pseudonyms."""
+        settings = self.settings
+        name = f"read of the pseudonym key of {self.context.name}"
+        try:
+            return await in_own_thread(lambda: settings.privacy.policy(settings.org_id), name=name, remedy=_KEYS_REMEDY)
+        except ConfigError as error:
+            raise ComponentError(str(error), retry=False) from error
 
     def stream(self, alert: Alert) -> str:
         """`urgent` for high and critical alerts, which then wait behind no backlog; else `normal`."""
         return stream_of(alert.level)
 
     def render(self, alert: Alert, release: Release) -> bytes:
-        """The CloudEvents message, without raw log lines, user names, host names and internal addresses.
+        """The CloudEvents message, with the detail that `privacy` lets leave; without pseudonyms before `open`.
 
         Raises:
+            HeldError: the alert is not to leave.
             ValueError: the alert cannot be written as a message of the feed.
         """
         with rendering(alert):

@@ -40,6 +40,8 @@ _LABEL = re.compile(
     r"identity)[^0-9\n]*\Z"
 )
 _CARD = re.compile(r"[2-69][0-9]{12,18}")
+# Of Vietnamese banks (NAPAS); not all that were issued have a check digit.
+_DOMESTIC_CARD = re.compile(r"9704[0-9]{12}(?:[0-9]{3})?")
 
 
 class Found(Struct, frozen=True):
@@ -121,7 +123,8 @@ def _kind(digits: str, text: str, begin: int) -> str:
         return CITIZEN_ID
     if len(digits) in {9, 12} and _LABEL.search(text[max(0, begin - _LABEL_REACH) : begin]):
         return CITIZEN_ID
-    return BANK_CARD if _CARD.fullmatch(digits) and _luhn(digits) else ""
+    is_card = _DOMESTIC_CARD.fullmatch(digits) or (_CARD.fullmatch(digits) and _luhn(digits))
+    return BANK_CARD if is_card else ""
 
 
 def _luhn(digits: str) -> bool:

@@ -197,6 +197,7 @@ def test_what_names_nobody_stays(text: str) -> None:
         ("CCCD 001 099 012 345", "CCCD [citizen_id]"),
         ("số CMND: 123456789", "số CMND: [citizen_id]"),
         ("Chứng minh nhân dân số 123 456 789", "Chứng minh nhân dân số [citizen_id]"),
+        ("thẻ 9704 1234 5678 9017 Napas", "thẻ [bank_card] Napas"),
         ("thẻ 4111-1111-1111-1111.", "thẻ [bank_card]."),
         ("GET /x?to=an%40tinh.gov.vn&p=1", "GET /x?to=[email]&p=1"),
         ("mail an @ tinh.gov.vn", "mail [email]"),

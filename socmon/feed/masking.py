@@ -3,13 +3,14 @@
 By RE2, in a time that grows with the line's length alone: lines are written by attackers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import re2
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from socmon.event import Alert
 from socmon.feed.personal import replaced
 
 MASK = "[secret]"
@@ -83,6 +84,31 @@ def masked(text: str) -> tuple[str, int]:
         if end > start
     )
     return (replaced(text, [(*place, MASK) for place in places]), len(places)) if places else (text, 0)
+
+
+def masked_alert(alert: Alert) -> Alert:
+    """A copy of `alert` for eyes that are not to see secrets: its group, entities and evidence are masked.
+
+    `sha256` stays that of the record, so a line can still be found by it.
+    """
+    evidence = [
+        structs.replace(each, raw=masked(each.raw)[0], fields=_masked_values(each.fields)) for each in alert.evidence
+    ]
+    entities = {kind: [masked(name)[0] for name in names] for kind, names in alert.entities.items()}
+    return structs.replace(alert, group=_masked_values(alert.group), entities=entities, evidence=evidence)
+
+
+def _masked_values(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _masked_value(name, value) for name, value in fields.items()}
+
+
+def _masked_value(name: str, value: Any) -> Any:
+    """A field's value, text or a list; one that is a secret by its name alone is masked whole."""
+    if isinstance(value, list):
+        return [_masked_value(name, held) for held in value]
+    if not isinstance(value, str):
+        return value
+    return MASK if masked(f"{name}=x")[1] else masked(value)[0]
 
 
 @cache

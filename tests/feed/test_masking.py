@@ -1,11 +1,13 @@
 """Secrets in log lines are masked, whichever tool's form they have; what only looks like one costs no long time."""
 
+import msgspec
 import pytest
+from feed_kit import alert, evidence
 from hypothesis import given
 from hypothesis import strategies as st
 from watchdog import watchdog
 
-from socmon.feed.masking import MASK, SECRETS, masked
+from socmon.feed.masking import MASK, SECRETS, masked, masked_alert
 
 SECRET = "S3cr3t+hunter2"
 JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbiJ9.c2lnbmF0dXJl"
@@ -139,3 +141,16 @@ def test_the_longest_line_of_one_piece_takes_no_long_time(piece: str) -> None:
 def test_each_kind_has_one_group() -> None:
     assert [secret.name for secret in SECRETS if secret.pattern.count("(") == secret.pattern.count(r"\(")] == []
     assert len({secret.name for secret in SECRETS}) == len(SECRETS)
+
+
+def test_an_alert_is_masked_in_all_that_shows_what_a_line_said() -> None:
+    line = f"net user bao {SECRET} /add"
+    held = msgspec.structs.replace(evidence(CommandLine=line, password=SECRET, Args=[line], n=7), raw=line)
+
+    shown = masked_alert(alert(group={"CommandLine": line}, entities={"user": [line]}, evidence=[held]))
+
+    assert SECRET not in repr(shown)
+    (one,) = shown.evidence
+    assert one.raw == f"net user bao {MASK} /add"
+    assert (one.sha256, one.fields["n"], one.fields["user"]) == (held.sha256, 7, "root")
+    assert one.fields["password"] == MASK

@@ -168,7 +168,7 @@ class Account:
             return None
         if treatment == "keep":
             self._kept[word] = None
-            return self.text(name)[:_MOST_NAME]
+            return self.text(self._masked(name))[:_MOST_NAME]
         if treatment == "pseudonymise" and self._policy.key:
             self._pseudonymised[word] = None
             return self._policy.key.pseudonym(kind, same)
@@ -176,9 +176,16 @@ class Account:
         return None
 
     def text(self, text: str) -> str:
-        """Any text, without personal data and secrets."""
-        text, removed = _remembered(text) if len(text) <= _REMEMBERED_LENGTH else _cleaned(text)
+        """Any text, without personal data. Secrets are not looked for: titles of rules speak of passwords."""
+        text, removed = _remembered(text) if len(text) <= _REMEMBERED_LENGTH else without(text)
         self._removed |= dict.fromkeys(removed)
+        return text
+
+    def _masked(self, text: str) -> str:
+        """What others wrote, without secrets."""
+        text, secrets = masked(text)
+        if secrets:
+            self._removed[SECRET] = None
         return text
 
     def raw(self, evidence: Evidence, alert: Alert) -> str | None:
@@ -186,9 +193,7 @@ class Account:
         if self._policy.raw == "drop":
             self._removed[RAW] = None
             return None
-        line, secrets = masked(evidence.raw[:-_CUT_OFF] if evidence.cut else evidence.raw)
-        if secrets:
-            self._removed[SECRET] = None
+        line = self._masked(evidence.raw[:-_CUT_OFF] if evidence.cut else evidence.raw)
         for names, treat, instead in (
             (_names(alert, evidence, "user"), self.user, "[user]"),
             (_names(alert, evidence, "host"), self.host, "[host]"),
@@ -226,15 +231,8 @@ class Account:
         return account
 
 
-def _cleaned(text: str) -> tuple[str, Sequence[str]]:
-    """`text` without personal data and secrets, and what there was of them."""
-    text, secrets = masked(text)
-    text, kinds = without(text)
-    return text, [*([SECRET] if secrets else []), *kinds]
-
-
 # The words of titles, rules and standards come again in each message.
-_remembered = lru_cache(maxsize=4096)(_cleaned)
+_remembered = lru_cache(maxsize=4096)(without)
 
 
 def user_of(evidence: Evidence) -> str | None:

@@ -37,7 +37,7 @@ NAMES = (USER, HOST, INSIDE)
 KEEPING = {"users": "keep", "hosts": "keep", "internal_ips": "keep", "raw": "masked"}
 SWITCHED_OFF = """
 from socmon.feed import message, privacy
-privacy.without = lambda text: (text, [])
+privacy.without = privacy._remembered = lambda text: (text, [])
 privacy.masked = lambda text: (text, 0)
 message.tlp_of = lambda tags, default: default
 """

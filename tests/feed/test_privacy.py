@@ -1,10 +1,13 @@
 """What of an alert's detail leaves, by each setting; and that the message says truly what was done."""
 
 import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import yaml
 from feed_kit import ORG, OTHER, alert, evidence, release
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 from socmon.feed.checking import validator
 from socmon.feed.message import Sender, render
 from socmon.feed.privacy import Policy, PseudonymKey
+from socmon.resources import shipped
 
 KEY = PseudonymKey(b"k" * 32, ORG)
 INSIDE = "10.1.2.3"
@@ -154,3 +158,25 @@ def test_ids_of_ours_stay_though_they_look_like_a_number_of_a_person() -> None:
 
     assert data["finding_info"]["uid"] == made.id
     assert data["finding_info"]["analytic"]["uid"] == "sigma:001099012345"
+
+
+def test_the_titles_of_rules_leave_as_they_are() -> None:
+    titles = [document["title"] for path in shipped("rules").rglob("*.yml") for document in documents(path)]
+    spoken = ["Net User Account Creation", "Mysql client with -p option", "Password: guessed", "echo root | sudo"]
+
+    assert len(titles) > 70
+    for title in [*titles, *spoken]:
+        assert sent(Policy(), detailed(title=title))[0]["finding_info"]["title"] == title
+
+
+def documents(path: Path) -> Iterator[dict[str, Any]]:
+    yield from (each for each in yaml.safe_load_all(path.read_text("utf-8")) if each and "title" in each)
+
+
+def test_a_secret_in_a_name_that_is_kept_does_not_leave() -> None:
+    made = detailed(entities={"user": ["--password=S3cret+hunter2"]}, evidence=[], host="")
+
+    data, body = sent(Policy(users="keep"), made)
+
+    assert "S3cret" not in body
+    assert pii(data)["removed"] == ["secret"]

@@ -234,10 +234,8 @@ STORE_SIZE = gauge("socmon_store_size_bytes", "Disk space that the store takes."
 STATE_FREE = gauge("socmon_state_free_bytes", "Free space on the disk of state_dir, for a user that is not root.")
 STATE_DISK = gauge("socmon_state_disk_bytes", "Size of the disk of state_dir.")
 
-OUTBOX_PENDING = Kept(
-    gauge("socmon_outbox_pending_alerts", "Alerts that wait for release to a forwarder.", "forwarder")
-)
-OUTBOX_HELD = Kept(gauge("socmon_outbox_held_alerts", "Alerts that are not for a forwarder, as TLP:RED.", "forwarder"))
+OUTBOX_PENDING = Kept(gauge("socmon_outbox_pending_alerts", "Alerts waiting for release to a forwarder.", "forwarder"))
+OUTBOX_HELD = Kept(gauge("socmon_outbox_held_alerts", "Alerts not for a forwarder, as TLP:RED.", "forwarder"))
 OUTBOX_UNACKNOWLEDGED = Kept(
     gauge("socmon_outbox_unacknowledged_alerts", "Alerts released and not yet answered for.", "forwarder")
 )

@@ -154,17 +154,28 @@ def _described(page: str, model: type[Settings], common: type[Settings]) -> str:
 
 
 def _table(model: type[Settings], only: list[str] | None = None) -> str:
+    return _TABLE + "".join(_rows(model, only))
+
+
+def _rows(model: type[Settings], only: list[str] | None = None, prefix: str = "") -> Iterator[str]:
+    """A row an option; below a block those of its own, as `BLOCK.OPTION`."""
     schema = model.model_json_schema()
     required = schema.get("required", [])
-    rows = []
     for name, option in schema["properties"].items():
         if only is not None and name not in only:
             continue
-        secret = model.model_fields[name].annotation is SecretRef
-        value = "reference to a secret" if secret else _value(option)
+        annotation = model.model_fields[name].annotation
         default = "required" if name in required else _default(option["default"])
-        rows.append(f"| `{name}` | {value} | {default} | {option['description']} |\n")
-    return _TABLE + "".join(rows)
+        if isinstance(annotation, type) and issubclass(annotation, Settings):
+            yield f"| `{prefix}{name}` | options | as below | {option['description']} |\n"
+            yield from _rows(annotation, prefix=f"{prefix}{name}.")
+            continue
+        value = _value(option)
+        if annotation == SecretRef:
+            value = "reference to a secret"
+        elif annotation == SecretRef | None:
+            value = "reference to a secret; or `null`"
+        yield f"| `{prefix}{name}` | {value} | {default} | {option['description']} |\n"
 
 
 def _value(option: Mapping[str, Any]) -> str:

@@ -1,39 +1,35 @@
 """Delivers alerts to the national centre: batches over mutual TLS 1.3, each event answered for by the centre."""
 
 import asyncio
-import os
 import time
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
-from datetime import datetime
 from hashlib import sha256
 from io import BytesIO
 from itertools import chain
-from pathlib import Path
 from ssl import SSLContext
-from typing import Annotated, Literal
 from uuid import uuid4
 
 import aiohttp
-from pydantic import Field, StringConstraints, field_validator
+from msgspec import structs
 
 from forwarders._advice import Advisor, shown
 from forwarders._http import Resolver, bounded, wait_s
+from forwarders._ncsc_settings import NcscSettings
 from forwarders._own_thread import in_own_thread
 from forwarders._rendering import rendering
-from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, OutcomeStatus, Release, Released
+from socmon.component import Context, Forwarder, Outcome, OutcomeStatus, Release, Released
 from socmon.errors import BlockedError, ComponentError, ConfigError, ParseError
 from socmon.event import SECOND_US, Alert
 from socmon.feed import receipt
 from socmon.feed.batch import BATCHES_PATH, Reply, Result, ResultStatus, pack, packed_size, read_reply
-from socmon.feed.keyring import KeyFile, KeyFileError, Signer, read_keys
-from socmon.feed.message import ORG_ID, Sender, event_id, render
+from socmon.feed.keyring import KeyFile, KeyFileError
+from socmon.feed.message import Sender, event_id, render
+from socmon.feed.privacy import Policy
 from socmon.feed.signing import SIGNATURE_CODES, Key, normal
 from socmon.feed.vocabulary import stream_of
-from socmon.secrets import SecretRef
 from socmon.text import printable
-from socmon.tls import Renewed, authority_expiry, client_context, expiry, uris
+from socmon.tls import Renewed
 
 _MAX_REPLY_BYTES = 4 * 1024 * 1024
 _TOO_LARGE = 413
@@ -52,123 +48,6 @@ _STATUS: dict[ResultStatus, OutcomeStatus] = {
     "rejected": "rejected",
 }
 
-OrgId = Annotated[str, StringConstraints(pattern=f"^{ORG_ID.pattern}$")]
-
-
-class NcscSettings(ForwarderSettings):
-    """Where the centre is, who we are to it, and what is said of alerts until more is known."""
-
-    url: str = Field(description="The centre's address, https://HOST:PORT.")
-    ca: Path = Field(description="Certificate of the authority that signed the centre's certificate, PEM.")
-    cert: Path = Field(description="Our client certificate, PEM; its SAN URI is urn:vn:soc:ORG_ID.")
-    key: SecretRef = Field(description="Private key of cert, PEM without password: file:PATH or credential:NAME.")
-    signing_key: SecretRef | None = Field(
-        default=None,
-        description="Private keys that messages are signed with, not that of cert: JWK Set, or PEM: file:PATH or "
-        "credential:NAME; null for none, which only a lab's centre takes.",
-    )
-    kid: str = Field(
-        default="",
-        max_length=128,
-        description="The key of signing_key to use, by its id at the centre; by default the one that is valid, and the "
-        "id of one in PEM is its RFC 7638 thumbprint.",
-    )
-    centre_key: Path | None = Field(
-        default=None,
-        description="The centre's public signing keys, JWK Set or PEM: then each answer must carry a receipt by one of "
-        "them; null to take answers without.",
-    )
-    org_id: OrgId = Field(description="Our organisation, as the centre enrolled it: 000.00.00.H07.")
-    org_path: tuple[OrgId, ...] = Field(default=(), description="Organisations from the top down to ours.")
-    system_id: str = Field(default="", max_length=128, description="The monitored system, for alerts that name none.")
-    system_level: int | None = Field(default=None, ge=1, le=5, description="Its security level, 1 to 5; 4 and 5 weigh.")
-    tlp: Literal["CLEAR", "GREEN", "AMBER", "AMBER+STRICT"] = Field(
-        default="AMBER", description="Traffic light protocol of what is sent; RED never leaves."
-    )
-    max_bytes: int = Field(
-        default=1_000_000, ge=10_000, le=8_000_000, description="Bytes of one batch before compression, at most."
-    )
-
-    @field_validator("url")
-    @classmethod
-    def _https_without_path(cls, url: str) -> str:
-        scheme, _, rest = url.rstrip("/").partition("://")
-        if scheme != "https" or not rest or any(char in rest for char in "/?#@ "):
-            # Not repeated: what is too much in it may be a password.
-            raise ValueError("not the centre's address; write https://HOST:PORT and nothing after it")
-        return url.rstrip("/")
-
-    def tls(self) -> SSLContext:
-        """For the connection; reads the three files.
-
-        Raises:
-            ComponentError: one of them cannot be used.
-        """
-        try:
-            key = self.key.path()
-        except ConfigError as error:
-            raise ComponentError(str(error), retry=False) from error
-        return client_context(self.ca, self.cert, key)
-
-    def signing_path(self) -> Path:
-        """The file of `signing_key`, which must be set.
-
-        Raises:
-            ConfigError: a credential is asked for, and systemd passed none.
-        """
-        if self.signing_key is None:
-            raise ConfigError(["signing_key is not set"])
-        return self.signing_key.path()
-
-    def signer(self) -> Signer | None:
-        """Signs messages; None where they are not signed."""
-        return Signer(self.signing_path, self.kid) if self.signing_key else None
-
-    def own_files(self) -> list[Path]:
-        """Certificate and key; without the key where `tls` has no place to look for it."""
-        with suppress(ConfigError):
-            return [self.cert, self.key.path()]
-        return [self.cert]
-
-    def expiries(self) -> Mapping[Path, datetime | None]:
-        """When each of our certificates ends; reads them."""
-        return {self.cert: expiry(self.cert), self.ca: authority_expiry(self.ca)}
-
-    def problems(self) -> list[str]:
-        """What keeps the keys from working, a line each; reads them, asks nobody. Keys that are not there are none."""
-        with suppress(ConfigError):
-            if all(os.access(path, os.R_OK) for path in (self.ca, self.cert, self.key.path())):
-                return list(self._problems())
-        return []
-
-    def _problems(self) -> Iterator[str]:
-        try:
-            self.tls()
-        except ComponentError as error:
-            yield str(error)
-        yield from self._signing_problems()
-        ours = "urn:vn:soc:"
-        with suppress(OSError, ValueError):  # said above
-            named = [uri.removeprefix(ours) for uri in uris(self.cert) if uri.startswith(ours)]
-            if named != [self.org_id]:
-                stated = " and ".join(repr(name[:64]) for name in named) or "no organisation"
-                remedy = "set org_id to that of the certificate" if named else "ask the centre for one that names ours"
-                yield f"org_id is {self.org_id}, and {self.cert} names {stated}; {remedy}"
-
-    def _signing_problems(self) -> Iterator[str]:
-        """Of files that are there; without a key, or with it."""
-        signer = self.signer()
-        if signer is None:
-            yield "signing_key is not set, and only a lab's centre takes that; make one with `socmon keys rotate`"
-            return
-        try:
-            if self.signing_path().exists():
-                signer.at(int(time.time()))
-            if self.centre_key and self.centre_key.exists():
-                read_keys(self.centre_key)
-        except (ComponentError, ConfigError) as error:
-            yield str(error)
-
 
 class NcscForwarder(Forwarder[NcscSettings]):
     """Sends to the national centre. One connection, kept open between batches."""
@@ -184,6 +63,7 @@ class NcscForwarder(Forwarder[NcscSettings]):
             system_id=settings.system_id,
             system_level=settings.system_level,
             tlp=settings.tlp,
+            share=settings.share.share(),
         )
         self._advisor = Advisor(url=settings.url, ca=settings.ca, cert=settings.cert)
         self._keys = Renewed(settings.tls, settings.own_files(), [settings.ca])
@@ -204,6 +84,7 @@ class NcscForwarder(Forwarder[NcscSettings]):
                 name = f"read of the signing keys of {self.context.name}"
                 await in_own_thread(self._read_signing_keys, name=name, remedy=_KEYS_REMEDY)
                 await self._connected()
+                self._sender = structs.replace(self._sender, privacy=await self._policy())
         except TimeoutError as error:
             raise ComponentError(f"the keys were not read within {timeout_s:g} s; {_KEYS_REMEDY}") from error
 
@@ -220,14 +101,24 @@ class NcscForwarder(Forwarder[NcscSettings]):
         except KeyFileError as error:
             raise error.blocked() from error
 
+    async def _policy(self) -> Policy:
+        """What leaves of detail; reads the key of pseudonyms."""
+        settings = self.settings
+        name = f"read of the pseudonym key of {self.context.name}"
+        try:
+            return await in_own_thread(lambda: settings.privacy.policy(settings.org_id), name=name, remedy=_KEYS_REMEDY)
+        except ConfigError as error:
+            raise ComponentError(str(error), retry=False) from error
+
     def stream(self, alert: Alert) -> str:
         """`urgent` for high and critical alerts, which then wait behind no backlog; else `normal`."""
         return stream_of(alert.level)
 
     def render(self, alert: Alert, release: Release) -> bytes:
-        """The CloudEvents message, without raw log lines, user names, host names and internal addresses; signed.
+        """The CloudEvents message, signed, with the detail that `privacy` lets leave; no pseudonyms before `open`.
 
         Raises:
+            HeldError: the alert is not to leave.
             ValueError: the alert cannot be written as a message of the feed.
             BlockedError: there is no key to sign with at the time of the release.
         """

@@ -147,6 +147,7 @@ class Delivering:
         try:
             await self.measure()
             await forwarder.open()
+            await self._store.reconsider(self.name)
             while True:
                 self._wake.clear()
                 batches = await self._due(routing)
@@ -214,7 +215,7 @@ class Delivering:
     async def measure(self) -> None:
         """Show the backlog in the metrics; for when nothing is tried any more too."""
         backlog = await self._store.backlog(self.name)
-        metrics.backlog(self.name, backlog.pending, backlog.waiting, backlog.oldest_us)
+        metrics.backlog(self.name, backlog.pending, backlog.waiting, backlog.oldest_us, held=backlog.held)
 
     async def _rest(self) -> None:
         if time.monotonic() >= self._next_prune_s:

@@ -4,6 +4,7 @@ SocmonError
 ├── ConfigError       the operator must edit a file; holds every problem found; exit status 78
 ├── ComponentError    a collector or forwarder cannot go on; `retry` says whether to restart it
 │   └── BlockedError  it is tried again, and fails until a person acts, here or at the other side
+├── HeldError         an alert must not go to a destination: it is kept, and shown with the reason
 ├── ParseError        one record is malformed: count it and go on
 ├── JournalError      the journal cannot be opened or written
 ├── StoreError        the store cannot be opened or written
@@ -60,6 +61,10 @@ class BlockedError(ComponentError):
         self.reason = reason
         self.remedy = remedy
         super().__init__(f"{what}; {remedy}", wait_s=wait_s, refused=True)
+
+
+class HeldError(SocmonError):
+    """An alert is not for this destination; the text says why, without a remedy, for mostly none is needed."""
 
 
 class ParseError(SocmonError):

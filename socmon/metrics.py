@@ -234,9 +234,8 @@ STORE_SIZE = gauge("socmon_store_size_bytes", "Disk space that the store takes."
 STATE_FREE = gauge("socmon_state_free_bytes", "Free space on the disk of state_dir, for a user that is not root.")
 STATE_DISK = gauge("socmon_state_disk_bytes", "Size of the disk of state_dir.")
 
-OUTBOX_PENDING = Kept(
-    gauge("socmon_outbox_pending_alerts", "Alerts that wait for release to a forwarder.", "forwarder")
-)
+OUTBOX_PENDING = Kept(gauge("socmon_outbox_pending_alerts", "Alerts waiting for release to a forwarder.", "forwarder"))
+OUTBOX_HELD = Kept(gauge("socmon_outbox_held_alerts", "Alerts not for a forwarder, as TLP:RED.", "forwarder"))
 OUTBOX_UNACKNOWLEDGED = Kept(
     gauge("socmon_outbox_unacknowledged_alerts", "Alerts released and not yet answered for.", "forwarder")
 )
@@ -341,9 +340,10 @@ def answered(forwarder: str, status: str) -> None:
     _ANSWERED[status][forwarder].inc()
 
 
-def backlog(forwarder: str, pending: int, unacknowledged: int, oldest_us: int | None) -> None:
+def backlog(forwarder: str, pending: int, unacknowledged: int, oldest_us: int | None, *, held: int = 0) -> None:
     """Show what a forwarder has not delivered yet; `oldest_us` is when the oldest of it came in."""
     OUTBOX_PENDING[forwarder].set(pending)
+    OUTBOX_HELD[forwarder].set(held)
     OUTBOX_UNACKNOWLEDGED[forwarder].set(unacknowledged)
     OUTBOX_OLDEST_SECONDS[forwarder].set(0 if oldest_us is None else max(0.0, time.time() - oldest_us / 1e6))
 

@@ -8,7 +8,8 @@ from typing import Any
 from feed_kit import ORG
 from harness import FakeContext
 
-from forwarders.ncsc import NcscForwarder, NcscSettings
+from forwarders._ncsc_settings import NcscSettings
+from forwarders.ncsc import NcscForwarder
 from socmon.component import Outcome
 from socmon.feed.keys import KeyFiles
 

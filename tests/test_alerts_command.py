@@ -264,6 +264,18 @@ def test_show_tells_why_it_fired_what_it_saw_and_whom_it_was_told(place: Place) 
     assert "Một địa chỉ" not in english
 
 
+def test_masked_shows_no_secret_in_any_form(place: Place) -> None:
+    line = "net user bao S3cret+hunter2 /add"
+    held = Evidence(1, 1, "h", "auth", "p", line, "ab" * 32, {"CommandLine": line})
+    place.put(alert(1, evidence=[held]))
+
+    shown = [place.socmon("-o", form, "alerts", "show", "00000001", "--masked").stdout for form in ("human", "json")]
+    whole = place.socmon("alerts", "show", "00000001").stdout
+
+    assert all("net user bao [secret] /add" in text and "S3cret" not in text for text in shown)
+    assert line in whole
+
+
 def test_a_rule_that_is_gone_is_said_to_be(place: Place) -> None:
     place.put(alert(1, rule_id="11111111-0000-4000-8000-000000000000", title="Gone"))
 

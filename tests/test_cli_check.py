@@ -143,6 +143,7 @@ def test_check_warns_of_what_is_not_there_yet(tmp_path: Path) -> None:
         "collectors.auth.paths: /none/*.log does not exist (yet)",
         f"forwarders.out.cert: {tmp_path}/c.pem does not exist (yet)",
         "forwarders.out.key: credential:k: this process has no $CREDENTIALS_DIRECTORY",
+        "forwarders.out: privacy: users and hosts cannot be pseudonymised without a key, and are left out",
     ]
 
 

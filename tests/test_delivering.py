@@ -9,10 +9,11 @@ from typing import ClassVar, cast
 from harness import FakeContext
 from harness import until as until_true
 
+from socmon import metrics
 from socmon.component import Forwarder, ForwarderSettings, Outcome, OutcomeStatus, Release, Released, Settings
 from socmon.config import Wiring
 from socmon.delivering import Delivering
-from socmon.errors import BlockedError, ComponentError
+from socmon.errors import BlockedError, ComponentError, HeldError
 from socmon.event import Alert, Level
 from socmon.sections import DeliverySettings
 from socmon.store import Store
@@ -25,6 +26,7 @@ class Scripted(Forwarder[ForwarderSettings]):
     answers: ClassVar[list[str]] = []
     sent: ClassVar[list[list[str]]] = []
     hang: ClassVar[asyncio.Event | None] = None
+    shares_red: ClassVar[bool] = False
     closed_doors: ClassVar[int] = 0  # times that `open` fails
 
     async def open(self) -> None:
@@ -36,6 +38,8 @@ class Scripted(Forwarder[ForwarderSettings]):
         return "urgent" if alert.level == "critical" else "normal"
 
     def render(self, alert: Alert, release: Release) -> bytes:
+        if "tlp.red" in alert.tags and not Scripted.shares_red:
+            raise HeldError("TLP:RED never leaves")
         return f"{alert.id}/{release.revision}".encode()
 
     async def send(self, released: Sequence[Released]) -> list[Outcome]:
@@ -213,3 +217,33 @@ async def test_a_dead_letter_is_released_again_at_the_alert_of_today(tmp_path: P
             (2, 4, "retried"),
             (3, 4, "acknowledged"),
         ]
+
+
+def red(name: str) -> Alert:
+    return Alert(name, "rule", "Rule", "critical", ["tlp.red"], {}, 1, 2, 1, 1, opened_seq=1)
+
+
+async def test_what_is_held_is_not_sent_keeps_nobody_waiting_and_is_shown_with_its_reason(tmp_path: Path) -> None:
+    async with delivering(tmp_path) as (one, store):
+        await put(one, store, red("secret"), alert("a"))
+        await asyncio.wait_for(one.drain(), 30)
+
+        assert Scripted.sent == [["a/1"]]
+        backlog = await store.backlog("up")
+        assert (backlog.held, backlog.pending, backlog.oldest_us) == (1, 0, None)
+        (row,) = await store.deliveries("up", "secret")
+        assert (row.state, row.code) == ("held", "TLP:RED never leaves")
+        assert metrics.OUTBOX_HELD["up"]._value.get() == 1
+
+
+async def test_what_was_held_is_looked_at_again_when_the_destination_is_started(tmp_path: Path) -> None:
+    async with delivering(tmp_path) as (one, store):
+        await put(one, store, red("secret"))
+        await asyncio.wait_for(one.drain(), 30)
+    Scripted.shares_red = True
+    try:
+        async with delivering(tmp_path) as (one, _):
+            await asyncio.wait_for(one.drain(), 30)
+            assert Scripted.sent == [["secret/1"]]
+    finally:
+        Scripted.shares_red = False

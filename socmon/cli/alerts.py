@@ -88,8 +88,9 @@ def _write_list(options: Options, alerts: list[Alert], total: int) -> None:
 
 @command.command("show")
 @click.argument("alert_id", metavar="ID")
+@click.option("--masked", "is_masked", is_flag=True, help="Mask passwords, tokens and keys in its evidence.")
 @click.pass_obj
-def show(options: Options, alert_id: str) -> int | None:
+def show(options: Options, alert_id: str, *, is_masked: bool) -> int | None:
     """Show all about one alert: ID is its id, or as much of its beginning as tells it from others.
 
     Exits with 5 where there is no such alert, with 2 where several begin so.
@@ -111,6 +112,10 @@ def show(options: Options, alert_id: str) -> int | None:
     if len(alerts) > 1:
         return tell_candidates(options, alert_id, alerts)
     (alert,) = alerts
+    if is_masked:
+        from socmon.feed.masking import masked_alert
+
+        alert = masked_alert(alert)
     match options.output:
         case "json":
             page = alert_object(alert, found.rules, deliveries, entries)

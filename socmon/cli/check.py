@@ -95,6 +95,7 @@ def inspect(path: Path) -> Findings:
             where = f"{role}.{wiring.name}"
             _check_files(where, wiring.settings, found)
             found.problems += (f"{where}: {problem}" for problem in _problems(wiring.settings, config.state_dir))
+            found.warnings += (f"{where}: {warning}" for warning in _warnings(wiring.settings))
     return found
 
 
@@ -106,6 +107,12 @@ def _problems(settings: BaseModel, state_dir: Path) -> list[str]:
         return []
     problems: Callable[[], list[str]] = getattr(settings, "problems", list)
     return problems()
+
+
+def _warnings(settings: BaseModel) -> list[str]:
+    """What the component itself finds doubtful in its settings, if their class has a method `warnings`: a line each."""
+    warnings: Callable[[], list[str]] = getattr(settings, "warnings", list)
+    return warnings()
 
 
 def _state_dir_problems(state_dir: Path) -> Iterator[str]:
@@ -150,9 +157,14 @@ def _named(value: object) -> Iterator[str]:
     Raises:
         ConfigError: it names a credential, and this process was given none.
     """
+    from pydantic import BaseModel
+
     from socmon.secrets import SecretRef
 
-    if isinstance(value, SecretRef | Path):
+    if isinstance(value, BaseModel):
+        for key in type(value).model_fields:
+            yield from _named(getattr(value, key))
+    elif isinstance(value, SecretRef | Path):
         yield escape(str(value.path() if isinstance(value, SecretRef) else value))
     elif isinstance(value, str) and value.startswith("/"):
         yield value

@@ -27,7 +27,10 @@ def configuration_schema() -> dict[str, Any]:
             properties[section] = _nullable(_object(type(getattr(defaults, section))))
             continue
         kinds = {kind: _component(_GROUPS[section], kind) for kind in registry.kinds(_GROUPS[section])}
-        definitions |= {f"{section}.{kind}": each for kind, each in kinds.items()}
+        for kind, each in kinds.items():
+            # Blocks within a component's: references to them count from the root of the whole.
+            definitions |= each.pop("$defs", {})
+            definitions[f"{section}.{kind}"] = each
         choices = [{"$ref": f"#/$defs/{section}.{kind}"} for kind in kinds]
         properties[section] = _named({"oneOf": choices})
     return {

@@ -48,8 +48,9 @@ def command() -> None:
 def queue(options: Options, destination: str | None, states: tuple[State, ...]) -> None:
     """Show the outbox, of DESTINATION or of all; needs no daemon.
 
-    `pending` waits for its release, `waiting` for an answer; `dead` was refused and is sent no more, `retried` was
-    refused and then released again under another id. What is `acknowledged` or `retried` is shown when asked for.
+    `pending` waits for its release, `waiting` for an answer; `held` is not for the destination, such as TLP:RED;
+    `dead` was refused and is sent no more, `retried` was refused and then released again under another id. What is
+    `acknowledged` or `retried` is shown when asked for.
     """
     from socmon.config import load
 

@@ -217,6 +217,7 @@ def _store_object(figures: Figures) -> dict[str, Any]:
                 "name": backlog.destination,
                 "pending": backlog.pending,
                 "unrendered": backlog.unrendered,
+                "held": backlog.held,
                 "waiting": backlog.waiting,
                 "acknowledged": backlog.acknowledged,
                 "dead": backlog.dead,

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from hashlib import sha256
-from ipaddress import ip_address, ip_network
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +11,8 @@ from msgspec import Struct
 from socmon import __version__
 from socmon.component import Release
 from socmon.event import SECOND_US, Alert, rfc3339
+from socmon.feed.privacy import Account, Policy, external_ip, user_of
+from socmon.feed.sharing import Share, Tlp, must_be_shared, tlp_of
 from socmon.feed.signing import Key, canonical, sign_event
 from socmon.feed.vocabulary import TEST_TAG, rsit, severity, tactics, techniques
 
@@ -24,29 +25,12 @@ _CREATE, _CLOSE = 1, 3
 _STATUS_ID: Mapping[str, int] = {"open": 1, "closed": 4}
 _IN_PROGRESS = 2
 _RULE = 1
-_IP_ADDRESS = 2
+_HOSTNAME, _IP_ADDRESS, _USER_NAME, _ENDPOINT_UID = 1, 2, 4, 48  # OCSF 1.8, observable.type_id
+_UNKNOWN = 0
 # What the schema allows; the store keeps more.
 _MAX_ITEMS = 60
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,250}[A-Za-z0-9])?")  # as OCSF's hostname_t, or nearly so
 _MAX_TITLE = 1000
-
-# Addresses that say how an agency's own network is built. Not `is_private`: it would hide documentation ranges too.
-_INTERNAL = tuple(
-    ip_network(text)
-    for text in (
-        "0.0.0.0/8",
-        "10.0.0.0/8",
-        "100.64.0.0/10",
-        "127.0.0.0/8",
-        "169.254.0.0/16",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "224.0.0.0/3",
-        "::/127",
-        "fc00::/7",
-        "fe80::/10",
-        "ff00::/8",
-    )
-)
 
 
 class Sender(Struct, frozen=True):
@@ -56,14 +40,18 @@ class Sender(Struct, frozen=True):
         org_id: the organisation of the sender's certificate.
         org_path: organisations from the top down to the sender.
         system_level: security level of the monitored system, 1 to 5; None where nobody stated it.
-        tlp: traffic light protocol 2.0, without its prefix.
+        tlp: traffic light protocol 2.0, without its prefix, of alerts whose rule has no tag `tlp.…`.
+        privacy: what leaves of detail.
+        share: which alerts leave.
     """
 
     org_id: str
     org_path: tuple[str, ...] = ()
     system_id: str = ""
     system_level: int | None = None
-    tlp: str = "AMBER"
+    tlp: Tlp = "AMBER"
+    privacy: Policy = Policy()
+    share: Share = Share()
 
 
 def source_of(org_id: str, stream: str) -> str:
@@ -82,9 +70,12 @@ def event_id(release: Release) -> str:
 
 
 def render(alert: Alert, release: Release, sender: Sender, key: Key | None = None) -> bytes:
-    """The message, as it is stored with the release and sent as often as needed. No raw log line is in it.
+    """The message, as it is stored with the release and sent as often as needed, with the detail that may leave.
 
     It is in canonical form, and signed once and for all by `key`, if there is one, at the time of the release.
+
+    Raises:
+        HeldError: the alert is not to leave.
     """
     event = {
         "specversion": "1.0",
@@ -103,23 +94,20 @@ def render(alert: Alert, release: Release, sender: Sender, key: Key | None = Non
     return canonical(event) if key is None else sign_event(event, key, release.released_us // SECOND_US)
 
 
-def external_ip(value: object) -> str | None:
-    """The address in its shortest form, or None if it is no address, or one that must not leave."""
-    try:
-        address = ip_address(str(value))
-    except ValueError:
-        return None
-    address = getattr(address, "ipv4_mapped", None) or address
-    inside = any(address in network for network in _INTERNAL if network.version == address.version)
-    return None if inside else str(address)
-
-
 def _finding(alert: Alert, sender: Sender) -> dict[str, Any]:
-    """The OCSF part: a function of the alert and not of its release, so that equal revisions have equal bytes."""
+    """The OCSF part: a function of the alert and not of its release, so that equal revisions have equal bytes.
+
+    Raises:
+        HeldError: the alert is not to leave.
+    """
+    tlp = tlp_of(alert.tags, sender.tlp)
+    must_be_shared(alert, sender.share)
+    account = Account(sender.privacy)
     # Whether the centre knows the alert already cannot be said here: it orders by socrev, so "create" does no harm.
     activity = _CLOSE if alert.status == "closed" else _CREATE
     first_ms, last_ms = alert.first_us // 1000, alert.last_us // 1000
     span_s = (alert.last_us - alert.first_us) // SECOND_US
+    message = f"{account.text(alert.title[:_MAX_TITLE])}: {alert.count} events in {span_s} s"
     finding = {
         "activity_id": activity,
         "category_uid": _DETECTION_FINDING // 1000,
@@ -132,18 +120,39 @@ def _finding(alert: Alert, sender: Sender) -> dict[str, Any]:
         "end_time": last_ms,
         "count": alert.count,
         "is_alert": True,
-        "message": f"{alert.title[:_MAX_TITLE]}: {alert.count} events in {span_s} s",
+        "message": message,
         "metadata": {
             "version": "1.8.0",
             "product": {"name": "socmon", "vendor_name": "socmon", "version": __version__},
             "profiles": [],
         },
         "finding_info": _finding_info(alert, first_ms, last_ms),
-        "evidences": _evidences(alert),
-        "observables": _observables(alert),
-        "unmapped": {"vn_soc": _vn_soc(alert, sender)},
+        "evidences": _evidences(alert, account),
+        "observables": _observables(alert, account),
+        "unmapped": {"vn_soc": _vn_soc(alert, sender, tlp)},
     }
-    return {name: value for name, value in finding.items() if value != []}
+    held = {name: value for name, value in finding.items() if value != []}
+    cleaned: dict[str, Any] = _cleaned(held, account, _ours(alert, sender) | {message})
+    # The last word: what was done to all that stands above it.
+    cleaned["unmapped"]["vn_soc"]["pii"] = account.told()
+    return cleaned
+
+
+def _ours(alert: Alert, sender: Sender) -> frozenset[str]:
+    """Texts that name things of ours, and no persons, though they may look like a number of one."""
+    named = (alert.id, f"sigma:{alert.rule_id}", alert.agency, alert.system, sender.org_id, sender.system_id)
+    return frozenset((*named, *sender.org_path))
+
+
+def _cleaned(value: Any, account: Account, ours: frozenset[str]) -> Any:
+    """`value` with each text in it as `Account.text` lets it leave, but for names of ours and addresses."""
+    if isinstance(value, dict):
+        return {name: _cleaned(held, account, ours) for name, held in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(held, account, ours) for held in value]
+    if isinstance(value, str) and value not in ours and external_ip(value) != value:
+        return account.text(value)
+    return value
 
 
 def _finding_info(alert: Alert, first_ms: int, last_ms: int) -> dict[str, Any]:
@@ -178,16 +187,22 @@ def _attacks(alert: Alert) -> list[dict[str, Any]]:
     return attacks[:_MAX_ITEMS] or ([shared] if shared else [])
 
 
-def _evidences(alert: Alert) -> list[dict[str, Any]]:
-    """Each distinct pair of endpoints, addresses and ports only."""
+def _evidences(alert: Alert, account: Account) -> list[dict[str, Any]]:
+    """Each distinct set of endpoints, user, host and line, as far as they leave."""
     found: list[dict[str, Any]] = []
     for evidence in alert.evidence:
-        pair: dict[str, Any] = {}
+        one: dict[str, Any] = {}
         for side in ("src", "dst"):
-            if address := external_ip(evidence.fields.get(f"{side}_ip")):
-                pair[f"{side}_endpoint"] = {"ip": address} | _port(evidence.fields.get(f"{side}_port"))
-        if pair and pair not in found:
-            found.append(pair)
+            if address := account.address(evidence.fields.get(f"{side}_ip")):
+                one[f"{side}_endpoint"] = {address[0]: address[1]} | _port(evidence.fields.get(f"{side}_port"))
+        if (user := user_of(evidence)) and (shown := account.user(user)):
+            one["user"] = {"name": shown}
+        if evidence.host and (shown := account.host(evidence.host)):
+            one["device"] = {"type_id": _UNKNOWN, "hostname" if _HOST.fullmatch(shown) else "name": shown}
+        if line := account.raw(evidence, alert):
+            one["data"] = {"raw": line}
+        if one and one not in found:
+            found.append(one)
     return found[:_MAX_ITEMS]
 
 
@@ -197,26 +212,34 @@ def _port(value: object) -> dict[str, int]:
     return {"port": int(text)} if is_port else {}
 
 
-def _observables(alert: Alert) -> list[dict[str, Any]]:
-    addresses = (external_ip(value) for value in alert.entities.get("ip", []))
+def _observables(alert: Alert, account: Account) -> list[dict[str, Any]]:
+    addresses = [account.address(value) for value in alert.entities.get("ip", [])]
+    users = [account.user(value) for value in alert.entities.get("user", [])]
+    hosts = [account.host(value) for value in (*alert.entities.get("host", []), *([alert.host] if alert.host else []))]
+    kinds = (
+        (_IP_ADDRESS, "IP Address", "src_endpoint.ip", [found[1] for found in addresses if found and found[0] == "ip"]),
+        (_ENDPOINT_UID, "Network Endpoint Object: uid", "src_endpoint.uid",
+         [found[1] for found in addresses if found and found[0] == "uid"]),
+        (_USER_NAME, "User Name", "user.name", users),
+        (_HOSTNAME, "Hostname", "device.hostname", hosts),
+    )  # fmt: skip
     return [
-        {"type_id": _IP_ADDRESS, "type": "IP Address", "name": "evidences[].src_endpoint.ip", "value": address}
-        for address in dict.fromkeys(addresses)
-        if address
-    ][:_MAX_ITEMS]
+        {"type_id": type_id, "type": caption, "name": f"evidences[].{name}", "value": value}
+        for type_id, caption, name, values in kinds
+        for value in [value for value in dict.fromkeys(values) if value][:_MAX_ITEMS]
+    ]
 
 
-def _vn_soc(alert: Alert, sender: Sender) -> dict[str, Any]:
+def _vn_soc(alert: Alert, sender: Sender, tlp: Tlp) -> dict[str, Any]:
     agency = alert.agency or sender.org_id
     path = sender.org_path or (sender.org_id,)
     block: dict[str, Any] = {
         "profile": "vn-soc-feed/1",
-        "tlp": sender.tlp,
+        "tlp": tlp,
         "org_id": agency,
         "org_path": [*path, *((agency,) if agency != path[-1] else ())],
         "level": alert.level,
         "rsit": rsit(alert.tags),
-        "pii": {"policy": "p1", "removed": _removed(alert), "pseudonymised": [], "internal_ip": "dropped"},
         "aggregation": {"raw_events": alert.count, "approximate": alert.approximate},
         "lang": "en",
     }
@@ -235,13 +258,3 @@ def _vn_soc(alert: Alert, sender: Sender) -> dict[str, Any]:
 def _system(alert: Alert, sender: Sender) -> tuple[str, int | None]:
     """Id and level of the alert's system; the sender's, both of them, where it names none."""
     return (alert.system, alert.system_level) if alert.system else (sender.system_id, sender.system_level)
-
-
-def _removed(alert: Alert) -> list[str]:
-    """Which kinds of detail the alert holds and the message does not."""
-    held = (
-        ("raw_data", bool(alert.evidence)),
-        ("user.name", "user" in alert.entities),
-        ("device.hostname", bool(alert.host) or "host" in alert.entities),
-    )
-    return [name for name, is_held in held if is_held]

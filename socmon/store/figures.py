@@ -11,7 +11,12 @@ from socmon.ledger import Account, Ledger
 from socmon.seen import Seen, Silence
 from socmon.store.sources import read_seen, read_silences
 
-_PENDING = "select destination, count(*), count(error), min(since_us) from pending group by destination"
+# What is held (`outbox.HELD`) is not for its destination, and waits for nothing.
+_PENDING = """
+select destination, count(*), count(error), min(since_us) from pending
+where error is null or error not glob 'held: *' group by destination
+"""
+_HELD = "select destination, count(*) from pending where error glob 'held: *' group by destination"
 # A dead letter that was released again is counted as what became of that.
 _RELEASED = "select destination, state, count(*) from released where state <> 'retried' group by destination, state"
 _WAITING = "select destination, min(released_us) from released where state = 'waiting' group by destination"
@@ -26,6 +31,7 @@ class Backlog(Struct):
 
     Attributes:
         pending: alerts that wait for their release; `unrendered` of them cannot be rendered.
+        held: alerts that are not for this destination, such as TLP:RED.
         waiting: released, without an answer.
         dead: refused for good; `code` is the reason of the last one, `refused_us` when it came.
         oldest_us: when the oldest of pending and waiting came in; None if there is none.
@@ -34,6 +40,7 @@ class Backlog(Struct):
     destination: str
     pending: int = 0
     unrendered: int = 0
+    held: int = 0
     waiting: int = 0
     acknowledged: int = 0
     dead: int = 0
@@ -106,6 +113,8 @@ def _backlogs(db: sqlite3.Connection, destinations: Iterable[str]) -> list[Backl
 
     for name, pending, unrendered, since_us in db.execute(_PENDING):
         of(name).pending, of(name).unrendered, of(name).oldest_us = pending, unrendered, since_us
+    for name, held in db.execute(_HELD):
+        of(name).held = held
     for name, state, number in db.execute(_RELEASED):
         setattr(of(name), state, number)
     for name, released_us in db.execute(_WAITING):

@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from socmon.component import Outcome, Release, Released
-from socmon.errors import ComponentError
+from socmon.errors import ComponentError, HeldError
 from socmon.event import LEVELS, Alert
 from socmon.store.rows import read_alert
 
 SETTLED = ("accepted", "duplicate", "stale")
+# Begins `pending.error` of an alert that is not for its destination; the reason follows.
+HELD = "held: "
 
 # The most urgent first. Again only after the interval, unless level or status changed; a release in the future is of a
 # clock that was set back since, and holds up nothing (docs/semantics.md, "Release and delivery"). Neither does a dead
@@ -35,6 +37,10 @@ _RELEASE = """
 insert into released
     (destination, stream, epoch, seq, alert_id, revision, level, urgency, status, released_us, body, sha256, state)
 values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting')
+"""
+_PENDING = """
+select count(*) filter (where not is_held), min(since_us) filter (where not is_held), count(*) filter (where is_held)
+from (select since_us, coalesce(error glob ?, 0) as is_held from pending where destination = ?)
 """
 _STREAMS_WAITING = """
 select stream from released where destination = ? and state = 'waiting'
@@ -71,13 +77,17 @@ class Routing(Struct, frozen=True):
 
 
 class Undelivered(Struct, frozen=True):
-    """A destination's backlog. `oldest_us` is when its oldest row came in; None if there is none."""
+    """A destination's backlog. `oldest_us` is when its oldest row came in; None if there is none.
+
+    What is `held` is not for the destination: it waits for nothing, and is not in `pending`.
+    """
 
     pending: int
     waiting: int
     dead: int
     acknowledged: int
     oldest_us: int | None
+    held: int = 0
 
 
 def release(db: sqlite3.Connection, routing: Routing, *, limit: int, now_us: int, before_us: int) -> list[str]:
@@ -99,13 +109,23 @@ def release(db: sqlite3.Connection, routing: Routing, *, limit: int, now_us: int
             _release_one(db, routing, alert_id, room, limit, now_us)
         except ComponentError:
             raise  # it is not about this alert: the destination has no key to sign with
+        except HeldError as held:
+            _note(db, routing.destination, alert_id, f"{HELD}{held}")
         except Exception as error:  # noqa: BLE001  a forwarder's own code: one alert must not hold back the rest
             problems.append(f"alert {alert_id}: {error!r}")
-            db.execute(
-                "update pending set error = ? where destination = ? and alert_id = ?",
-                (repr(error), routing.destination, alert_id),
-            )
+            _note(db, routing.destination, alert_id, repr(error))
     return problems
+
+
+def _note(db: sqlite3.Connection, destination: str, alert_id: str, error: str) -> None:
+    """Keep a pending alert from being released, until its next revision."""
+    statement = "update pending set error = ? where destination = ? and alert_id = ?"
+    db.execute(statement, (error, destination, alert_id))
+
+
+def reconsider(db: sqlite3.Connection, destination: str) -> None:
+    """Let what is held be looked at again: what is shared may have changed."""
+    db.execute("update pending set error = null where destination = ? and error glob ?", (destination, f"{HELD}*"))
 
 
 def _release_one(
@@ -118,7 +138,6 @@ def _release_one(
     stream = routing.stream(alert)
     if room.setdefault(stream, limit) <= 0:
         return
-    room[stream] -= 1
     place = db.execute(
         "select epoch, next_seq from stream where destination = ? and stream = ?", (routing.destination, stream)
     ).fetchone()
@@ -134,6 +153,7 @@ def _release_one(
     content = (alert.level, LEVELS.index(alert.level), alert.status, now_us, body, digest)
     db.execute(_RELEASE, (routing.destination, stream, epoch, seq, alert.id, revision, *content))
     db.execute("delete from pending where destination = ? and alert_id = ?", (routing.destination, alert.id))
+    room[stream] -= 1  # not for one that was held or not rendered: it keeps nobody else waiting
 
 
 def streams_waiting(db: sqlite3.Connection, destination: str) -> list[str]:
@@ -187,9 +207,7 @@ def _keep_receipt(db: sqlite3.Connection, content: str) -> int | None:
 
 def backlog(db: sqlite3.Connection, destination: str) -> Undelivered:
     """How much of the destination's outbox is not delivered yet."""
-    pending, since_us = db.execute(
-        "select count(*), min(since_us) from pending where destination = ?", (destination,)
-    ).fetchone()
+    pending, since_us, held = db.execute(_PENDING, (f"{HELD}*", destination)).fetchone()
     states = dict(
         db.execute(
             "select state, count(*) from released where destination = ? group by state", (destination,)
@@ -205,6 +223,7 @@ def backlog(db: sqlite3.Connection, destination: str) -> Undelivered:
         dead=states.get("dead", 0),
         acknowledged=states.get("acknowledged", 0),
         oldest_us=min(known, default=None),
+        held=held,
     )
 
 

@@ -11,11 +11,12 @@ from msgspec import Struct, json
 from socmon.errors import StoreError
 from socmon.event import LEVELS
 
-State = Literal["pending", "waiting", "dead", "acknowledged", "retried"]
-STATES: tuple[State, ...] = ("pending", "waiting", "dead", "acknowledged", "retried")
-UNDELIVERED: tuple[State, ...] = ("pending", "waiting", "dead")
+State = Literal["pending", "held", "waiting", "dead", "acknowledged", "retried"]
+STATES: tuple[State, ...] = ("pending", "held", "waiting", "dead", "acknowledged", "retried")
+UNDELIVERED: tuple[State, ...] = ("pending", "held", "waiting", "dead")
 
-# Deliveries in the order in which they happened or will happen: what is pending comes last.
+# Deliveries in the order in which they happened or will happen: what is pending comes last. What is
+# held begins so in `pending.error`, see `outbox.HELD`.
 _ROWS = """
 select id, destination, alert_id, title, level, stream, epoch, seq, revision, state, released_us, settled_us, code,
        size_bytes
@@ -26,7 +27,8 @@ from (
     from released left join alert on alert.id = released.alert_id
     union all
     select null, pending.destination, pending.alert_id, alert.title, alert.level, null, null, null,
-           alert.revision + alert.analyst_revision, 'pending', null, null, coalesce(pending.error, ''), null, since_us
+           alert.revision + alert.analyst_revision, iif(pending.error glob 'held: *', 'held', 'pending'), null, null,
+           replace(coalesce(pending.error, ''), 'held: ', ''), null, since_us
     from pending join alert on alert.id = pending.alert_id
 )
 """
@@ -49,7 +51,7 @@ class Row(Struct, frozen=True):
     Attributes:
         id: names the release; None while there is none (`pending`).
         title: of the alert; None for one that is gone.
-        code: the destination's word for its answer, or why a pending alert cannot be rendered.
+        code: the destination's word for its answer, why a pending alert cannot be rendered, or why one is held.
         size_bytes: of the message; 0 once a later one of its alert was acknowledged, None before its release.
     """
 

@@ -139,6 +139,15 @@ class Store:
 
         return await self._in_thread(work)
 
+    async def reconsider(self, destination: str) -> None:
+        """See `outbox.reconsider`."""
+
+        def work() -> None:
+            with self._transaction() as db:
+                outbox.reconsider(db, destination)
+
+        await self._in_thread(work)
+
     async def waiting(self, destination: str, limit: int) -> list[list[Released]]:
         """See `outbox.waiting`."""
         return await self._in_thread(lambda: outbox.waiting(self._db, destination, limit))

@@ -1,6 +1,7 @@
 """docs/configuration.md and docs/metrics.md are what the code says."""
 
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,15 @@ def test_page_of_options_has_each_option_of_each_component_and_section() -> None
     for heading, settings in parts.items():
         table = page.split(f"{heading}\n", 1)[1].split("\n#", 1)[0]
         shown = [line.split("`")[1] for line in table.splitlines() if line.startswith("| `")]
-        assert shown == list(type(settings).model_fields), heading
+        assert shown == list(options_of(type(settings))), heading
+
+
+def options_of(model: type[Settings], prefix: str = "") -> Iterator[str]:
+    """Each option, and below a block its own."""
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+            yield from options_of(field.annotation, f"{prefix}{name}.")
 
 
 def vars_of(config: object) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from socmon.event import LEVELS, Level
 from socmon.feed.checking import Limits, check, split, validator
-from socmon.feed.message import Sender, event_id, external_ip, render
+from socmon.feed.message import Sender, event_id, render
+from socmon.feed.privacy import external_ip
 from socmon.feed.vocabulary import rsit, severity, stream_of
 
 
@@ -58,7 +59,7 @@ def test_no_raw_line_user_host_or_internal_address_is_sent() -> None:
         assert private not in body
     assert b"203.0.113.77" in body
     block = msgspec.json.decode(body)["data"]["unmapped"]["vn_soc"]
-    assert block["pii"]["removed"] == ["raw_data", "user.name", "device.hostname"]
+    assert block["pii"]["removed"] == ["device.hostname", "internal_ip", "raw_data", "user.name"]
 
 
 def test_equal_endpoints_are_listed_once() -> None:

@@ -12,10 +12,11 @@ from mqtt_kit import broker_in, needs_mosquitto
 from syslog_kit import receiver
 from webhook_kit import Receiver
 
+from forwarders._ncsc_settings import NcscSettings
 from forwarders.file import FileForwarder, FileSettings
 from forwarders.kafka import KafkaForwarder, KafkaSettings
 from forwarders.mqtt import MqttForwarder, MqttSettings
-from forwarders.ncsc import NcscForwarder, NcscSettings
+from forwarders.ncsc import NcscForwarder
 from forwarders.syslog import SyslogForwarder, SyslogSettings
 from forwarders.webhook import WebhookForwarder
 from socmon.component import Forwarder, Released

@@ -12,8 +12,9 @@ from feed_kit import ORG, OTHER, centre_running, released
 from harness import FakeContext, until
 from port_kit import kept_port
 
+from forwarders._ncsc_settings import NcscSettings
 from forwarders._own_thread import workers
-from forwarders.ncsc import NcscForwarder, NcscSettings
+from forwarders.ncsc import NcscForwarder
 from socmon.errors import BlockedError, ComponentError, ConfigError
 from socmon.feed.keys import KeyFiles, generate
 from socmon.tls import client_context, server_context

@@ -1,0 +1,78 @@
+"""What the settings of a destination say of the detail that leaves, and of the alerts that leave at all."""
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from socmon.component import Settings
+from socmon.errors import ConfigError
+from socmon.event import Level
+from socmon.feed.privacy import Policy, PseudonymKey, RawTreatment, Treatment
+from socmon.feed.sharing import Share
+from socmon.secrets import SecretRef, unreadable
+
+
+class PrivacySettings(Settings):
+    """What leaves of an alert's detail. E-mail addresses, telephone, citizen and card numbers never do."""
+
+    internal_ips: Treatment = Field(
+        default="drop",
+        description="Addresses of internal networks: leave them out, replace each by a pseudonym, or send.",
+    )
+    users: Treatment = Field(
+        default="pseudonymise", description="User names: likewise. Without pseudonym_key they are left out."
+    )
+    hosts: Treatment = Field(
+        default="pseudonymise", description="Host names: likewise. Without pseudonym_key they are left out."
+    )
+    raw: RawTreatment = Field(
+        default="drop", description="Log lines: leave them out, or send them with secrets, names and numbers masked."
+    )
+    pseudonym_key: SecretRef | None = Field(
+        default=None,
+        description="The province's key for pseudonyms, 16 random bytes or more: file: or credential:.",
+    )
+
+    def policy(self, organisation: str) -> Policy:
+        """The policy for messages of `organisation`; reads the key.
+
+        Raises:
+            BlockedError: the key cannot be read.
+            ConfigError: it is too short.
+        """
+        key = None
+        if self.pseudonym_key:
+            try:
+                content = self.pseudonym_key.read()
+            except ConfigError as error:
+                raise unreadable(error) from error
+            try:
+                key = PseudonymKey(content, organisation)
+            except ValueError as error:
+                raise ConfigError([f"{self.pseudonym_key}: {error}"]) from error
+        return Policy(self.internal_ips, self.users, self.hosts, self.raw, key)
+
+    def warnings(self) -> Iterator[str]:
+        """What is not done as it is set, for want of a key."""
+        treated = {"internal_ips": self.internal_ips, "users": self.users, "hosts": self.hosts}
+        names = [name for name, treatment in treated.items() if treatment == "pseudonymise"]
+        if names and self.pseudonym_key is None:
+            yield (
+                f"privacy: {' and '.join(names)} cannot be pseudonymised without a key, and are left out; "
+                "set pseudonym_key, or drop"
+            )
+
+
+class ShareSettings(Settings):
+    """Which alerts leave; what is tagged tlp.red never does."""
+
+    min_level: Level = Field(default="informational", description="The lowest level that is sent.")
+    agencies: tuple[str, ...] | None = Field(
+        default=None, description="Ids of the agencies whose alerts are sent; `null` for all, and for alerts of none."
+    )
+    exclude_rules: tuple[str, ...] = Field(default=(), description="Ids of rules whose alerts are not sent.")
+
+    def share(self) -> Share:
+        """As the feed takes it."""
+        agencies = None if self.agencies is None else frozenset(self.agencies)
+        return Share(self.min_level, agencies, frozenset(self.exclude_rules))

@@ -17,7 +17,8 @@ from socmon.errors import StoreError
 from socmon.event import Alert
 from socmon.ledger import Ledger
 from socmon.seen import Clock, Seen, Silence
-from socmon.store import outbox, queue, sources, triage
+from socmon.store import outbox, pruning, queue, restoring, sources, triage
+from socmon.store.checking import check, damage, is_damage
 from socmon.store.outbox import Routing, Undelivered
 from socmon.store.rows import read_alerts, write_alert
 from socmon.store.schema import prepare
@@ -56,22 +57,28 @@ class Store:
     ) -> None:
         """Open or create the store.
 
+        A restore that was cut is finished first.
+
         Args:
             destinations: names that every stored alert is queued for.
             durable: makes the journal safe up to a frame; called before each write that refers to one.
 
         Raises:
-            StoreError: the file cannot be opened, or is from a newer version.
+            StoreError: the file cannot be opened, is damaged, or is from a newer version.
         """
         self.path = path
         self._destinations = list(destinations)
         self._durable = durable or (lambda _number: None)
         self._thread = ThreadPoolExecutor(1, "store")
         try:
+            restoring.finish(path)
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self.checked = check(self._db, path)
             prepare(self._db, str(path))
             path.chmod(0o640)
         except (sqlite3.Error, OSError) as error:
+            if is_damage(error):
+                raise damage(path, error) from error
             raise StoreError(f"cannot open {path}: {error}; is the disk full, or the folder not ours?") from error
 
     async def load(self) -> Checkpoint | None:
@@ -192,6 +199,15 @@ class Store:
 
         return await self._in_thread(work)
 
+    async def retire(self, bounds: pruning.Bounds) -> pruning.Pruned:
+        """See `pruning.prune`: one step."""
+
+        def work() -> pruning.Pruned:
+            with self._transaction() as db:
+                return pruning.prune(db, bounds, pruning.STEP)
+
+        return await self._in_thread(work)
+
     async def close(self) -> None:
         """Finish what is queued and close the file."""
         await self._in_thread(self._db.close)
@@ -201,6 +217,8 @@ class Store:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except sqlite3.Error as error:
+            if is_damage(error):
+                raise damage(self.path, error) from error
             raise StoreError(f"cannot use {self.path}: {error}; is the disk full?") from error
 
     @contextmanager

@@ -9,6 +9,8 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import msgspec
+
 from socmon import activation, log, metrics
 from socmon.component import Collector
 from socmon.config import Config, Wiring
@@ -99,6 +101,10 @@ class Daemon:
             destinations=[wiring.name for wiring in config.forwarders],
             durable=self._intake.durable,
         )
+        if salvaged := self._store.salvaged:
+            _log.error("the outbox was damaged, what could be read of it was kept", **msgspec.structs.asdict(salvaged))
+        if not self._store.checked:
+            _log.info("the store is too large to be looked through at a start", remedy="run `socmon db verify`")
         expected = [Expected(name, **dict(each)) for name, each in config.sources.items()]
         self._correlating = Correlating(
             journal=self._journal,
@@ -130,7 +136,7 @@ class Daemon:
             keep_bytes=config.store.keep_bytes,
             young_us=young_us(config.detection.max_alert_h, config.detection.max_skew_h),
         )
-        own = Own(self._intake, self._journal)
+        self._own = own = Own(self._intake, self._journal)
         self._reloading = Reloading(config, detection, correlating=self._correlating, manager=self._manager, own=own)
         verbs = Verbs(
             own=own,
@@ -192,6 +198,7 @@ class Daemon:
                 task("journal sync", self._intake.sync()),
                 task("journal tidy", self._tidy()),
                 task("old alerts", self._retiring.run()),
+                task("salvage", self._tell_salvaged()),
                 task("measuring", Measuring(self._config.state_dir, self._deliverings).run()),
                 task("loop turns", self._watchdog.turn()),
                 task("unknown hosts", tell_unknown(lambda: self._correlating.detection.assets)),
@@ -263,6 +270,13 @@ class Daemon:
 
         await supervise(wiring.name, run, backoff=Backoff(), log=door.log, told=told)
         self._given_up.append(wiring.name)
+
+    async def _tell_salvaged(self) -> None:
+        """Let rules/socmon/outbox_salvaged.yml make an alert of it."""
+        if found := self._store.salvaged:
+            told = {"kept": str(found.kept), "lost": str(found.lost), "queued": str(found.queued)}
+            message = f"the outbox was damaged: {found.lost} releases lost, {found.queued} alerts queued anew"
+            await self._own.insist("store", message, {"state": "salvaged", "aside": str(found.aside), **told})
 
     async def _tidy(self) -> None:
         """Compress and trim the journal, never past the last durable checkpoint."""

@@ -12,25 +12,18 @@ WITHIN_S = 5.0
 _EVERY = 10_000  # steps of SQLite's machine between two looks at the clock
 
 
-def check(db: sqlite3.Connection, path: Path, *, within_s: float = WITHIN_S) -> bool:
-    """Have SQLite look through the file; say whether it came to its end in time.
-
-    Raises:
-        StoreError: it is damaged.
-    """
+def check(db: sqlite3.Connection, *, within_s: float = WITHIN_S) -> tuple[bool, str]:
+    """Have SQLite look through the file: whether it came to its end in time, and what is damaged ("": nothing)."""
     until_s = time.monotonic() + within_s
     db.set_progress_handler(lambda: time.monotonic() > until_s, _EVERY)
     try:
-        damaged = quick_check(db)
+        return True, quick_check(db)
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
-            return False
+            return False, ""
         raise
     finally:
         db.set_progress_handler(None, 0)
-    if damaged:
-        raise damage(path, damaged)
-    return True
 
 
 def is_damage(error: Exception) -> bool:

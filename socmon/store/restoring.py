@@ -60,25 +60,36 @@ def restore(backup: Path, store: Path) -> Restored:
         raise StoreError(Message(text, path=backup, count=verified.count))
     part = store.with_name(f"{store.name}.restoring")
     try:
+        restored = _copied(backup, store, part)
+        return Restored(decide(part, store), *restored)
+    finally:
+        discard(part)
+
+
+def _copied(backup: Path, store: Path, part: Path) -> tuple[int, int, int | None, int]:
+    """Write `part`, complete and on disk; say what `_marked` says."""
+    try:
         discard(part)  # of a restore that was killed
         copy(backup, part)
         restored = _marked(part, _streams_of(store))
         part.chmod(0o640)
         give(part)
         sync(part)
-        failpoints.die("restore.copied")
-        part.replace(_decided(store))
-        sync(store.parent)
     except PermissionError:
         raise
     except (sqlite3.Error, OSError) as error:
         text = mark("cannot copy {path} to {target}: {error}; nothing was written there; see that its disk has room")
         raise StoreError(Message(text, path=backup, target=store, error=error)) from error
-    finally:
-        discard(part)
+    failpoints.die("restore.copied")
+    return restored
+
+
+def decide(part: Path, store: Path) -> Path | None:
+    """Let `part`, which is complete and on disk, be the store from now on; see `finish`."""
+    part.replace(_decided(store))
+    sync(store.parent)
     failpoints.die("restore.decided")
-    aside = finish(store)
-    return Restored(aside, *restored)
+    return finish(store)
 
 
 def finish(store: Path) -> Path | None:

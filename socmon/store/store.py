@@ -21,6 +21,7 @@ from socmon.store import outbox, pruning, queue, restoring, sources, triage
 from socmon.store.checking import check, damage, is_damage
 from socmon.store.outbox import Routing, Undelivered
 from socmon.store.rows import read_alerts, write_alert
+from socmon.store.salvaging import Salvaged, salvage
 from socmon.store.schema import prepare
 
 T = TypeVar("T")
@@ -50,7 +51,12 @@ class Checkpoint(Struct):
 
 
 class Store:
-    """One SQLite file. Methods named `…_now` run in the caller's thread; the others return to the event loop."""
+    """One SQLite file. Methods named `…_now` run in the caller's thread; the others return to the event loop.
+
+    Attributes:
+        checked: whether the file was looked through at its opening; False where there was too much of it.
+        salvaged: what became of the outbox, if it was damaged and nothing else was.
+    """
 
     def __init__(
         self, path: Path, *, destinations: Sequence[str] = (), durable: Callable[[int], None] | None = None
@@ -70,10 +76,15 @@ class Store:
         self._destinations = list(destinations)
         self._durable = durable or (lambda _number: None)
         self._thread = ThreadPoolExecutor(1, "store")
+        self.salvaged: Salvaged | None = None
         try:
             restoring.finish(path)
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self.checked = check(self._db, path)
+            self.checked, damaged = check(self._db)
+            if damaged:
+                self._db.close()
+                self.salvaged = salvage(path, damaged)
+                self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             prepare(self._db, str(path))
             path.chmod(0o640)
         except (sqlite3.Error, OSError) as error:

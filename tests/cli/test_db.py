@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from control_kit import command, listening, socmon
+from damage_kit import page_of, zero
 from field import ORG, Field, field_in, wait_for
 from store_kit import START_US, Place, alert, in_use, valid
 
@@ -236,3 +237,31 @@ def test_the_daemon_prunes_when_it_is_asked_and_says_what_a_damaged_store_needs(
         assert refused.returncode == 1
         assert "socmon db verify" in refused.stderr
         assert "socmon db restore" in refused.stderr
+
+
+@pytest.mark.timeout(120)
+def test_a_daemon_whose_outbox_is_damaged_starts_raises_an_alert_and_delivers_all(tmp_path: Path) -> None:
+    with field_in(tmp_path / "p") as field:
+        field.start_centre()
+        field.configure(["auth"])
+        listening(field)
+        field.write("auth", 0, 600)
+        wait_for(field.settled, "all delivered")
+        before = field.findings()
+        field.stop_daemon()
+        zero(field.state / "socmon.db", page_of(field.state / "socmon.db", "released", 13))
+
+        listening(field)
+        wait_for(lambda: [each for each in field.reading().alerts if each.title == "Outbox damaged"], "the alert")
+        field.write("auth", 600, 60)
+        wait_for(field.settled, "all delivered")
+
+        (told,) = field.events("daemon.log", "the outbox was damaged, what could be read of it was kept")
+        assert told["lost"] > 0
+        after = field.findings()
+        assert before.keys() < after.keys()
+        assert after == {each.id: each.revision for each in field.reading().alerts}
+        stats = field.stats()["organisations"][ORG]
+        assert (stats["quarantined"], stats["rows_stored_twice"]) == (0, 0)
+        field.stop_daemon()
+        assert verify(field.state / "socmon.db").count == 0

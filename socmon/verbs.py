@@ -199,9 +199,9 @@ class Verbs:
                 self._deliverings[name].hurry()
         return {"count": len(letters), "letters": letters[:_SHOWN_LETTERS]}
 
-    async def _prune(self, _actor: Actor, asked: PruneArguments) -> object:
+    async def _prune(self, actor: Actor, asked: PruneArguments) -> object:
         """One step; whoever asks goes on asking while there is more."""
-        return await self._retiring.step(asked.age_us, asked.max_bytes)
+        return await self._retiring.step(asked.age_us, asked.max_bytes, by=actor.name)
 
     def _known(self, names: Sequence[str]) -> None:
         """Refuse names that are no destination of this daemon."""

@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from socmon.errors import ConfigError
@@ -44,4 +44,5 @@ def give(path: Path) -> None:
     """Let a file of ours belong to the owner of its folder: what root makes, the daemon must be able to use."""
     if os.geteuid() == 0:
         folder = path.parent.stat()
-        os.chown(path, folder.st_uid, folder.st_gid)
+        with suppress(PermissionError):  # root without that right, as in a container: then the daemon is root there too
+            os.chown(path, folder.st_uid, folder.st_gid)

@@ -32,28 +32,29 @@ class Retiring:
     async def run(self) -> None:
         """Look now and then, until cancelled."""
         while True:
-            wait_s = _LOOK_S
             try:
-                step = await self.step(self._keep_us, self._keep_bytes)
+                step = await self.step(self._keep_us, self._keep_bytes, by="socmon")
             except StoreError as error:
                 _log.warning("old alerts cannot be removed from the store, will try again", error=str(error))
+                wait_s = _LOOK_S
             else:
-                if step.alerts:
-                    _log.info("old alerts removed from the store", alerts=step.alerts, used_bytes=step.used_bytes)
-                if step.more:
-                    wait_s = _PAUSE_S
+                wait_s = _PAUSE_S if step.more else _LOOK_S
             await asyncio.sleep(wait_s)
 
-    async def step(self, age_us: int | None, max_bytes: int | None) -> Pruned:
+    async def step(self, age_us: int | None, max_bytes: int | None, *, by: str) -> Pruned:
         """Let one step of what may go go.
 
         Args:
             age_us: alerts older than this go; None: none for its age.
             max_bytes: the oldest go as long as the store holds more; None: none for its size.
+            by: who lets them go, for the log.
 
         Raises:
             StoreError: nothing went.
         """
         now_us = time.time_ns() // 1000
         before_us = None if age_us is None else now_us - age_us
-        return await self._store.retire(Bounds(before_us, max_bytes, now_us - self._young_us))
+        step = await self._store.retire(Bounds(before_us, max_bytes, now_us - self._young_us))
+        if step.alerts:
+            _log.info("old alerts removed from the store", alerts=step.alerts, used_bytes=step.used_bytes, actor=by)
+        return step

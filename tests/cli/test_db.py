@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import signal
 import sqlite3
 import subprocess
@@ -226,6 +227,8 @@ def test_the_daemon_prunes_when_it_is_asked_and_says_what_a_damaged_store_needs(
         assert result.returncode == 0, result.stderr
         assert json.loads(result.stdout)["alerts"] == count
         assert field.reading().alerts == []
+        (logged,) = field.events("daemon.log", "old alerts removed from the store")
+        assert (logged["alerts"], logged["actor"]) == (count, pwd.getpwuid(os.getuid()).pw_name)
         field.stop_daemon()
 
         with closing(sqlite3.connect(field.state / "socmon.db")) as db:

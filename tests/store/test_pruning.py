@@ -179,8 +179,8 @@ async def test_the_daemon_lets_go_by_its_settings_beside_what_else_is_written(tm
     task.cancel()
     await asyncio.wait([task])
     assert left(path) == [251]
-    used = (await retiring.step(None, None)).used_bytes
-    assert await retiring.step(730 * DAY_US, None) == Pruned(0, used, more=False)
+    used = (await retiring.step(None, None, by="lan")).used_bytes
+    assert await retiring.step(730 * DAY_US, None, by="lan") == Pruned(0, used, more=False)
     await store.close()
 
 

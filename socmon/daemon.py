@@ -2,14 +2,14 @@
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import signal
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
+
+import msgspec
 
 from socmon import activation, log, metrics
 from socmon.component import Collector
@@ -21,7 +21,7 @@ from socmon.delivering import Delivering, failing
 from socmon.detection import load_detection, tell_refused
 from socmon.door import Door
 from socmon.enrich.unknown import tell_unknown
-from socmon.errors import ConfigError, JournalError, SocmonError, StoreError
+from socmon.errors import JournalError, SocmonError, StoreError
 from socmon.event import SECOND_US
 from socmon.expiring import Expiries, Expiring, watch
 from socmon.garbage import settle
@@ -35,6 +35,9 @@ from socmon.reloading import Reloading
 from socmon.seen import Expected, Sources
 from socmon.silence import Watch
 from socmon.store import Store
+from socmon.store.holding import hold
+from socmon.store.pruning import young_us
+from socmon.store.retiring import Retiring
 from socmon.supervisor import Backoff, supervise
 from socmon.verbs import Verbs
 from socmon.watchdog import Watchdog
@@ -49,36 +52,6 @@ _DOORS_S = 10.0  # for the collectors to begin, before the service manager is to
 _DAY_US = 86_400 * SECOND_US
 
 _log = log.get("daemon")
-
-
-@contextlib.contextmanager
-def _instance(state_dir: Path) -> Iterator[None]:
-    """Hold the state directory's lock: one socmon at a time.
-
-    Raises:
-        ConfigError: another one holds it, or the folder cannot be made.
-    """
-    path = state_dir / "lock"
-    try:
-        state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    except OSError as error:
-        raise ConfigError(
-            [f"state_dir: cannot use {state_dir}: {error.strerror}; make it writable for this user"]
-        ) from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.read(handle, 32).decode("ascii", "replace").strip()
-            raise ConfigError(
-                [f"state_dir: {state_dir} is in use by process {holder or 'unknown'}; stop it, or use another folder"]
-            ) from error
-        os.ftruncate(handle, 0)
-        os.write(handle, f"{os.getpid()}\n".encode())
-        yield
-    finally:
-        os.close(handle)
 
 
 @dataclass(frozen=True)
@@ -128,6 +101,10 @@ class Daemon:
             destinations=[wiring.name for wiring in config.forwarders],
             durable=self._intake.durable,
         )
+        if salvaged := self._store.salvaged:
+            _log.error("the outbox was damaged, what could be read of it was kept", **msgspec.structs.asdict(salvaged))
+        if not self._store.checked:
+            _log.info("the store is too large to be looked through at a start", remedy="run `socmon db verify`")
         expected = [Expected(name, **dict(each)) for name, each in config.sources.items()]
         self._correlating = Correlating(
             journal=self._journal,
@@ -153,11 +130,18 @@ class Daemon:
         self._watch = Watch(
             expected, intake=self._intake, journal=self._journal, correlating=self._correlating, store=self._store
         )
-        own = Own(self._intake, self._journal)
+        self._retiring = Retiring(
+            self._store,
+            keep_us=config.store.keep_days * _DAY_US,
+            keep_bytes=config.store.keep_bytes,
+            young_us=young_us(config.detection.max_alert_h, config.detection.max_skew_h),
+        )
+        self._own = own = Own(self._intake, self._journal)
         self._reloading = Reloading(config, detection, correlating=self._correlating, manager=self._manager, own=own)
         verbs = Verbs(
             own=own,
             store=self._store,
+            retiring=self._retiring,
             deliverings=self._deliverings,
             rules=lambda: self._correlating.detection.rules,
             incarnation=self._journal.incarnation,
@@ -213,6 +197,8 @@ class Daemon:
             housekeeping=[
                 task("journal sync", self._intake.sync()),
                 task("journal tidy", self._tidy()),
+                task("old alerts", self._retiring.run()),
+                task("salvage", self._tell_salvaged()),
                 task("measuring", Measuring(self._config.state_dir, self._deliverings).run()),
                 task("loop turns", self._watchdog.turn()),
                 task("unknown hosts", tell_unknown(lambda: self._correlating.detection.assets)),
@@ -284,6 +270,13 @@ class Daemon:
 
         await supervise(wiring.name, run, backoff=Backoff(), log=door.log, told=told)
         self._given_up.append(wiring.name)
+
+    async def _tell_salvaged(self) -> None:
+        """Let rules/socmon/outbox_salvaged.yml make an alert of it."""
+        if found := self._store.salvaged:
+            told = {"kept": str(found.kept), "lost": str(found.lost), "queued": str(found.queued)}
+            message = f"the outbox was damaged: {found.lost} releases lost, {found.queued} alerts queued anew"
+            await self._own.insist("store", message, {"state": "salvaged", "aside": str(found.aside), **told})
 
     async def _tidy(self) -> None:
         """Compress and trim the journal, never past the last durable checkpoint."""
@@ -384,7 +377,7 @@ def run(config: Config) -> None:
     log.configure(config.log.level, config.log.format)
     activation.begin()
     os.umask(0o027)  # state files hold log lines
-    with _instance(config.state_dir):
+    with hold(config.state_dir):
         try:
             asyncio.run(_serve(config))
         except ExceptionGroup as group:

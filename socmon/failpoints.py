@@ -17,6 +17,9 @@ import threading
 # journal.write      inside a journal write (third part: bytes that get through)
 # file.position      collector `file` forgets where it was (a mutation: a test shows that the ledger notices)
 # http.journalled    a batch of a request over HTTP is in the journal, the next one or the answer is not on its way
+# restore.copied     a backup is copied and on the disk, the store is still the former one
+# restore.decided    the copy counts, nothing else is changed
+# restore.aside      the former store is put aside, and the copy is not in its place
 # http.forget        collector `http` does not write down which requests it has (a mutation, from the start to the end)
 # collector.hang     collector `file` waits for what never comes
 # journal.hang       the journal's thread does not come back from a write
@@ -36,6 +39,9 @@ NAMES = frozenset(
         "file.position",
         "http.journalled",
         "http.forget",
+        "restore.copied",
+        "restore.decided",
+        "restore.aside",
         "collector.hang",
         "journal.hang",
         "loop.hang",

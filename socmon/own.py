@@ -13,6 +13,8 @@ from socmon.journal import Journal
 from socmon.parsers.own import OwnLine
 
 _READ_AHEAD = 8  # batches
+_TRY_S = 30.0
+_AGAIN_S = 5.0
 
 
 class Written(Struct, frozen=True):
@@ -46,6 +48,16 @@ class Own:
         before = self._journal.last_number
         await self._intake.emit([Record(data, source, now_us)])
         return await asyncio.to_thread(self._find, before, data)
+
+    async def insist(self, service: str, message: str, fields: dict[str, str]) -> None:
+        """Journal one record, however often that must be tried; it may then stand there twice."""
+        while True:
+            try:
+                async with asyncio.timeout(_TRY_S):
+                    await self.write(service, message, fields)
+                    return
+            except (TimeoutError, JournalError):
+                await asyncio.sleep(_AGAIN_S)
 
     def _find(self, after: int, data: bytes) -> Written:
         """Where the record is that was written behind frame `after`."""

@@ -185,6 +185,18 @@ class StoreSettings(Settings):
         le=60,
         description="Seconds between checkpoints; a restart reads the journal from the last one.",
     )
+    keep_days: int = Field(
+        default=730,
+        ge=1,
+        le=36_500,
+        description="Days after which closed alerts go that every destination has; not before they can grow no more.",
+    )
+    keep_bytes: int | None = Field(
+        default=None,
+        ge=MIB,
+        description="The oldest of such alerts go as long as the store holds more than this, in bytes; null is no "
+        "bound.",
+    )
 
 
 class DeliverySettings(Settings):

@@ -1,4 +1,4 @@
-"""What the control socket can be asked for: triage, a test alert, dead letters to release, a reload."""
+"""What the control socket can be asked for: triage, a test alert, dead letters to release, a reload, old alerts."""
 
 import time
 import uuid
@@ -19,6 +19,7 @@ from socmon.sigma import RuleSet
 from socmon.sigma.joining import alert_id
 from socmon.store import Store
 from socmon.store.queue import Letter
+from socmon.store.retiring import Retiring
 from socmon.store.triage import MAX_ALERTS, Change, Triaged
 
 TEST_RULE = "c2a7a3a5-3c1b-4f0e-8f5d-6a1f0d9b2e64"  # rules/socmon/test_alert.yml
@@ -59,6 +60,13 @@ class RetryArguments(Struct, frozen=True, forbid_unknown_fields=True):
     dry_run: bool = False
 
 
+class PruneArguments(Struct, frozen=True, forbid_unknown_fields=True):
+    """`store.prune`: alerts older than `age_us` go, and the oldest as long as the store holds more than `max_bytes`."""
+
+    age_us: Annotated[int, Meta(ge=0)] | None
+    max_bytes: Annotated[int, Meta(ge=0)] | None
+
+
 class ReloadArguments(Struct, frozen=True, forbid_unknown_fields=True):
     """`config.reload`: none."""
 
@@ -77,11 +85,12 @@ class Verbs:
         status: the answer to `status`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  all that can be asked for anything
         self,
         *,
         own: Own,
         store: Store,
+        retiring: Retiring,
         deliverings: Sequence[Delivering],
         rules: Callable[[], RuleSet],
         incarnation: uuid.UUID,
@@ -90,6 +99,7 @@ class Verbs:
     ) -> None:
         self._own = own
         self._store = store
+        self._retiring = retiring
         self._deliverings = {each.name: each for each in deliverings}
         self._rules = rules
         self._incarnation = incarnation
@@ -109,6 +119,7 @@ class Verbs:
             "config.reload": Verb(ReloadArguments, self._reload, changes=lambda _: True),
             "config.reloaded": Verb(ReloadedArguments, self._reloaded, changes=lambda _: False),
             "feed.retry": Verb(RetryArguments, self._retry, changes=lambda asked: not asked.dry_run),
+            "store.prune": Verb(PruneArguments, self._prune, changes=lambda _: True),
         }
 
     async def _status(self, _actor: Actor, _asked: StatusArguments) -> object:
@@ -187,6 +198,10 @@ class Verbs:
             for name in {*(letter.destination for letter in letters), asked.destination} - {""}:
                 self._deliverings[name].hurry()
         return {"count": len(letters), "letters": letters[:_SHOWN_LETTERS]}
+
+    async def _prune(self, actor: Actor, asked: PruneArguments) -> object:
+        """One step; whoever asks goes on asking while there is more."""
+        return await self._retiring.step(asked.age_us, asked.max_bytes, by=actor.name)
 
     def _known(self, names: Sequence[str]) -> None:
         """Refuse names that are no destination of this daemon."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import hashlib
 import json
 import os
 import subprocess
@@ -41,7 +42,8 @@ def alert(number: int = 1, **changes: Any) -> Alert:
         "entities": {"host": ["dvc-web-01"], "ip": [f"203.0.113.{number % 250}"], "user": ["bao"]},
         "evidence": [
             Evidence(number, START_US + number * S, "dvc-web-01", "auth", "/var/log/auth.log", f"line {number}",
-                     "ab" * 32, {"outcome": "failure", "src_ip": f"203.0.113.{number % 250}"})
+                     hashlib.sha256(f"line {number}".encode()).hexdigest(),
+                     {"outcome": "failure", "src_ip": f"203.0.113.{number % 250}"})
         ],
     }  # fmt: skip
     return Alert(**(values | changes))

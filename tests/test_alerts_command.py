@@ -254,7 +254,7 @@ def test_show_tells_why_it_fired_what_it_saw_and_whom_it_was_told(place: Place) 
     assert [each["destination"] for each in page["alert"]["deliveries"]] == ["file", "ncsc"]
     assert page["alert"]["rule"]["path"] == str(shipped("rules") / "linux" / "ssh_brute_force.yml")
     for part in (
-        "T1110.001", "at least 5", "so-yte", "One address had five or more", "line 1", "sha256 abab", "outcome=failure",
+        "T1110.001", "at least 5", "so-yte", "One address had five or more", "line 1", "sha256 e828", "outcome=failure",
         "2026-09-21 14:13:21 +00:00  dvc-web-01  auth:/var/log/auth.log", "waits to be released",
     ):  # fmt: skip
         assert part in english

@@ -55,6 +55,7 @@ COMMANDS: Mapping[str, str] = {
     "parse": "Show what the parsers make of log lines.",
     "show-packet": "Show one packet of a capture file, taken apart.",
     "feed": "Show the outbox, and release dead letters again.",
+    "db": "Back up, restore and verify the store; prune it.",
     "replay": "Run old logs through the rules and show the alerts.",
     "rules": "List the rules, and run the test cases beside them.",
     "keys": "Make keys and certificates for the feed.",

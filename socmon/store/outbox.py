@@ -141,7 +141,7 @@ def _release_one(
     place = db.execute(
         "select epoch, next_seq from stream where destination = ? and stream = ?", (routing.destination, stream)
     ).fetchone()
-    epoch, seq = place or (f"{now_us // 1000:012x}", 1)
+    epoch, seq = place or (_epoch("", now_us), 1)
     revision = alert.revision + alert.analyst_revision
     place_taken = Release(routing.destination, stream, epoch, seq, revision, now_us)
     body = routing.render(alert, place_taken)
@@ -154,6 +154,29 @@ def _release_one(
     db.execute(_RELEASE, (routing.destination, stream, epoch, seq, alert.id, revision, *content))
     db.execute("delete from pending where destination = ? and alert_id = ?", (routing.destination, alert.id))
     room[stream] -= 1  # not for one that was held or not rendered: it keeps nobody else waiting
+
+
+def streams(db: sqlite3.Connection) -> list[tuple[str, str, str]]:
+    """(destination, stream, epoch) of each stream that ever had a release."""
+    return db.execute("select destination, stream, epoch from stream order by destination, stream").fetchall()
+
+
+def open_epoch(db: sqlite3.Connection, destination: str, stream: str, *, after: str, now_us: int) -> None:
+    """Let the stream's next release be the first of an epoch that sorts behind its own and behind `after`.
+
+    Its sequences begin at 1 there, so none that the destination knows is given a second time.
+    """
+    place = (destination, stream)
+    (own,) = db.execute("select epoch from stream where destination = ? and stream = ?", place).fetchone() or ("",)
+    db.execute(
+        "insert or replace into stream (destination, stream, epoch, next_seq) values (?, ?, ?, 1)",
+        (*place, _epoch(max(own, after), now_us)),
+    )
+
+
+def _epoch(after: str, now_us: int) -> str:
+    """The time in milliseconds, as text that sorts; behind `after` though the clock was set back since."""
+    return f"{max(now_us // 1000, int(after or '0', 16) + 1):012x}"
 
 
 def streams_waiting(db: sqlite3.Connection, destination: str) -> list[str]:

@@ -164,7 +164,7 @@ class Reader:
         stat = readable(path)
         self.identity = _identity(stat)
         self._state = _state(stat)
-        self.db, self.immutable = _connect(path)
+        self.db, self.immutable = connect(path)
         self.db.text_factory = _text
         (schema,) = self.db.execute("pragma user_version").fetchone()
         if schema < SCHEMA:
@@ -290,7 +290,7 @@ def consult(path: Path, work: Callable[[Reader], T]) -> T:
     raise StoreError(Message("{path} changes while it is read; try again", path=path))
 
 
-def _connect(path: Path) -> tuple[sqlite3.Connection, bool]:
+def connect(path: Path) -> tuple[sqlite3.Connection, bool]:
     """A connection, and whether it takes the file to be immutable.
 
     A reader beside a writer needs the files -wal and -shm. The daemon removes them at its stop, and who may not write

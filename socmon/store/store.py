@@ -17,9 +17,11 @@ from socmon.errors import StoreError
 from socmon.event import Alert
 from socmon.ledger import Ledger
 from socmon.seen import Clock, Seen, Silence
-from socmon.store import outbox, queue, sources, triage
+from socmon.store import outbox, pruning, queue, restoring, sources, triage
+from socmon.store.checking import check, damage, is_damage
 from socmon.store.outbox import Routing, Undelivered
 from socmon.store.rows import read_alerts, write_alert
+from socmon.store.salvaging import Salvaged, salvage
 from socmon.store.schema import prepare
 
 T = TypeVar("T")
@@ -49,29 +51,45 @@ class Checkpoint(Struct):
 
 
 class Store:
-    """One SQLite file. Methods named `…_now` run in the caller's thread; the others return to the event loop."""
+    """One SQLite file. Methods named `…_now` run in the caller's thread; the others return to the event loop.
+
+    Attributes:
+        checked: whether the file was looked through at its opening; False where there was too much of it.
+        salvaged: what became of the outbox, if it was damaged and nothing else was.
+    """
 
     def __init__(
         self, path: Path, *, destinations: Sequence[str] = (), durable: Callable[[int], None] | None = None
     ) -> None:
         """Open or create the store.
 
+        A restore that was cut is finished first.
+
         Args:
             destinations: names that every stored alert is queued for.
             durable: makes the journal safe up to a frame; called before each write that refers to one.
 
         Raises:
-            StoreError: the file cannot be opened, or is from a newer version.
+            StoreError: the file cannot be opened, is damaged, or is from a newer version.
         """
         self.path = path
         self._destinations = list(destinations)
         self._durable = durable or (lambda _number: None)
         self._thread = ThreadPoolExecutor(1, "store")
+        self.salvaged: Salvaged | None = None
         try:
+            restoring.finish(path)
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self.checked, damaged = check(self._db)
+            if damaged:
+                self._db.close()
+                self.salvaged = salvage(path, damaged)
+                self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             prepare(self._db, str(path))
             path.chmod(0o640)
         except (sqlite3.Error, OSError) as error:
+            if is_damage(error):
+                raise damage(path, error) from error
             raise StoreError(f"cannot open {path}: {error}; is the disk full, or the folder not ours?") from error
 
     async def load(self) -> Checkpoint | None:
@@ -201,6 +219,15 @@ class Store:
 
         return await self._in_thread(work)
 
+    async def retire(self, bounds: pruning.Bounds) -> pruning.Pruned:
+        """See `pruning.prune`: one step."""
+
+        def work() -> pruning.Pruned:
+            with self._transaction() as db:
+                return pruning.prune(db, bounds, pruning.STEP)
+
+        return await self._in_thread(work)
+
     async def close(self) -> None:
         """Finish what is queued and close the file."""
         await self._in_thread(self._db.close)
@@ -210,6 +237,8 @@ class Store:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except sqlite3.Error as error:
+            if is_damage(error):
+                raise damage(self.path, error) from error
             raise StoreError(f"cannot use {self.path}: {error}; is the disk full?") from error
 
     @contextmanager

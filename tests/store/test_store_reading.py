@@ -330,7 +330,7 @@ def test_a_file_that_is_written_while_it_is_read_alone_is_read_again(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(path, [alert(1)])
-    monkeypatch.setattr("socmon.store.reading._connect", lambda place: (sqlite3.connect(
+    monkeypatch.setattr("socmon.store.reading.connect", lambda place: (sqlite3.connect(
         f"{place.as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None), True))  # fmt: skip
     counts = []
 

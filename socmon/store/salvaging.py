@@ -1,0 +1,151 @@
+"""A store of which only the outbox is damaged: all else is copied, and of the outbox what can be read."""
+
+import hashlib
+import os
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from socmon.errors import SocmonError, StoreError
+from socmon.store.checking import damage
+from socmon.store.copying import discard, quick_check, sync
+from socmon.store.holding import give
+from socmon.store.reading import SCHEMA
+from socmon.store.restoring import decide
+from socmon.store.schema import prepare
+from socmon.store.verifying import Span, scan, verify
+
+OUTBOX = frozenset({"pending", "released"})
+# Whatever of an alert's last revision is neither queued nor released any more is queued; who has it recognises it.
+_QUEUE = """
+insert or ignore into pending (destination, alert_id, urgency, since_us, error)
+select named.destination, alert.id,
+       case alert.level when 'critical' then 4 when 'high' then 3 when 'medium' then 2 when 'low' then 1 else 0 end,
+       ?, null
+from alert, (select destination from stream union select destination from pending union
+             select destination from released) as named
+where not exists (select 1 from released
+                  where released.destination = named.destination and released.alert_id = alert.id
+                    and released.state <> 'retried' and released.revision >= alert.revision + alert.analyst_revision)
+"""
+
+
+class Salvaged(Struct, frozen=True):
+    """What became of a damaged outbox.
+
+    Attributes:
+        aside: where the damaged store is kept.
+        kept: released rows that are there still.
+        lost: numbers of released rows that cannot be read, or whose message is not what was made.
+        queued: alerts that were queued anew, for each destination.
+    """
+
+    aside: Path | None
+    kept: int
+    lost: int
+    queued: int
+
+
+def salvage(path: Path, what: str) -> Salvaged:
+    """Put a store in the place of the damaged one, without what is damaged. The caller holds the lock.
+
+    Sequences go on where they were: none is given a second time, and those of lost rows stay a gap.
+
+    Args:
+        what: what SQLite said of the damage.
+
+    Raises:
+        StoreError: more than the outbox is damaged, or there is no room; nothing was changed.
+    """
+    part = path.with_name(f"{path.name}.restoring")
+    try:
+        if {each.table for each in verify(path).damages} - OUTBOX - {""}:
+            raise damage(path, what)
+        discard(part)
+        kept, lost, queued = _made(path, part)
+        part.chmod(0o640)
+        give(part)
+        sync(part)
+        return Salvaged(decide(part, path), kept, lost, queued)
+    except StoreError:
+        raise
+    except (sqlite3.Error, OSError, SocmonError) as error:
+        raise damage(path, f"{what}; and it cannot be mended: {error}") from error
+    finally:
+        discard(part)
+
+
+def _made(path: Path, part: Path) -> tuple[int, int, int]:
+    """Write the new store; say how many released rows are in it, how many are lost, and how many alerts are queued."""
+    with closing(sqlite3.connect(part, isolation_level=None, uri=True)) as db:
+        prepare(db, str(part))
+        db.execute("attach ? as old", (f"{path.absolute().as_uri()}?mode=ro",))
+        (version,) = db.execute("pragma old.user_version").fetchone()
+        if version != SCHEMA:
+            raise sqlite3.DatabaseError(f"it was written by another version (schema {version})")
+        db.execute("begin")
+        for table in _tables(db):
+            columns = ", ".join(row[1] for row in db.execute(f"pragma table_info({table})"))
+            db.execute(f"insert into main.{table} ({columns}) select {columns} from old.{table}")  # noqa: S608  ours
+        _copy_changes(db)
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)) as old:
+            kept, lost = _copy_released(old, db)
+            _copy_pending(old, db)
+        queued = db.execute(_QUEUE, (time.time_ns() // 1000,)).rowcount
+        db.execute("commit")
+        db.execute("detach old")
+        db.execute("pragma journal_mode = delete")
+        if found := quick_check(db):
+            raise sqlite3.DatabaseError(found)
+    os.utime(part)
+    return kept, lost, queued
+
+
+def _tables(db: sqlite3.Connection) -> list[str]:
+    query = "select name from main.sqlite_schema where type = 'table' and name not like 'sqlite^_%' escape '^'"
+    return [name for (name,) in db.execute(query) if name not in OUTBOX | {"change"}]
+
+
+def _copy_changes(db: sqlite3.Connection) -> None:
+    """As they were: triggers have numbered the alerts anew, and whoever follows alerts remembers the old numbers."""
+    db.execute("delete from main.change")
+    db.execute("insert into main.change (number, alert_id) select number, alert_id from old.change")
+    db.execute(
+        "update main.sqlite_sequence set seq = (select seq from old.sqlite_sequence where name = 'change')"
+        " where name = 'change'"
+    )
+
+
+def _copy_released(old: sqlite3.Connection, db: sqlite3.Connection) -> tuple[int, int]:
+    names = [row[1] for row in db.execute("pragma table_info(released)")]
+    put = f"insert into main.released ({', '.join(names)}) values ({', '.join('?' * len(names))})"  # noqa: S608  ours
+    kept = lost = 0
+    for each in scan(old, "released", ", ".join(names)):
+        if isinstance(each, Span):
+            lost += each.last - each.first + 1
+            continue
+        row = dict(zip(names, each[1:], strict=True))
+        if not _is_whole(row):
+            if row["state"] != "acknowledged":
+                lost += 1
+                continue
+            row["body"] = b""  # nobody needs it any more
+        db.execute(put, tuple(row.values()))
+        kept += 1
+    return kept, lost
+
+
+def _is_whole(row: dict[str, Any]) -> bool:
+    body = row["body"]
+    return isinstance(body, bytes) and hashlib.sha256(body).hexdigest() == row["sha256"]
+
+
+def _copy_pending(old: sqlite3.Connection, db: sqlite3.Connection) -> None:
+    for each in scan(old, "pending", "destination, alert_id, urgency, since_us, error"):
+        if not isinstance(each, Span):
+            db.execute("insert or ignore into main.pending select ?, ?, ?, ?, ? where ? in (select id from alert)",
+                       (*each[1:], each[2]))  # fmt: skip

@@ -1,5 +1,10 @@
 """The centre's register, heartbeats and pages, as tests drive them."""
 
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +62,20 @@ async def post_beat(centre: Centre, keys: KeyFiles, told: object) -> tuple[int, 
         session.post(centre.feed_url + HEARTBEATS_PATH, data=body) as response,
     ):
         return response.status, msgspec.json.decode(await response.read())
+
+
+@contextmanager
+def centre_process(folder: Path, keys: KeyFiles, *options: str) -> Iterator[dict[str, str]]:
+    """`socmon ncsc` as a process whose state is `folder/centre`, its log `folder/centre.log`; its ready line."""
+    line = [sys.executable, "-m", "socmon", "ncsc", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+    line += ["--state", str(folder / "centre"), "--cert", str(keys.centre), "--key", str(keys.centre_key)]
+    line += ["--ca", str(keys.ca), *options]
+    with (
+        (folder / "centre.log").open("ab") as log,
+        subprocess.Popen(line, stdout=subprocess.PIPE, stderr=log) as process,
+    ):
+        try:
+            assert process.stdout
+            yield json.loads(process.stdout.readline())
+        finally:
+            process.kill()

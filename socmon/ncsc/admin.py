@@ -1,7 +1,8 @@
-"""The centre's own listener, plain HTTP on 127.0.0.1: what it holds, and a way to ask for faults."""
+"""The centre's own listener, plain HTTP on 127.0.0.1: what it holds, its page, and a way to ask for faults."""
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from socmon.log import get
 from socmon.ncsc import metrics
 from socmon.ncsc.faults import Fault
 from socmon.ncsc.inbox import Inbox
+from socmon.ncsc.page import SHOWN, Shown, asked_language, page, policy
 from socmon.ncsc.standing import Standings
 
 _MAX_TIMES = 1_000_000
@@ -43,6 +45,7 @@ class Admin:
         """The application, ready for a `TCPSite`."""
         app = web.Application(client_max_size=4096, middlewares=[_unreadable])
         app.on_response_prepare.append(_add_headers)
+        app.router.add_get("/", self._page)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/stats", self._stats)
         app.router.add_get("/metrics", self._metrics)
@@ -52,6 +55,22 @@ class Admin:
 
     async def _healthz(self, _request: web.Request) -> web.Response:
         return _json({"status": "ok"})
+
+    async def _page(self, request: web.Request) -> web.Response:
+        lang = asked_language(request.query.get("lang", ""), request.headers.get("Accept-Language", ""))
+        # One at a time: whoever asks again and again must not fill the pool of threads.
+        async with self._rendering:
+            standings, audit = await self._standings.all(), await self._standings.audit(SHOWN)
+            reading = self._standings.reading
+
+            def made() -> str:
+                newest, levels = reading.newest(SHOWN), reading.levels()
+                shown = Shown(standings, newest, levels, reading.quarantine(SHOWN), audit)
+                return page(shown, lang, time.time_ns() // 1000)
+
+            text = await asyncio.to_thread(made)
+        headers = {"Content-Security-Policy": policy(), "Content-Language": lang, "Vary": "Accept-Language"}
+        return web.Response(text=text, content_type="text/html", charset="utf-8", headers=headers)
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         async with self._rendering:

@@ -14,7 +14,7 @@ import msgspec
 
 from socmon.errors import NotFoundError, SocmonError, StoreError
 from socmon.feed.message import ORG_ID
-from socmon.i18n import Message
+from socmon.i18n import Message, mark
 from socmon.ncsc.liveness import Heard
 from socmon.ncsc.roll import MAX_DEPTH, Period, Roll
 
@@ -118,7 +118,7 @@ class Register:
         with self._changing():
             # What is to begin stays as an empty entry: it says that the organisation is known, and no start enrols it.
             if not self._db.execute(_END, (org_id, now_us, _NEVER_US)).rowcount:
-                text = "{org_id} is not enrolled; see `socmon ncsc inspect` for those who are"
+                text = mark("{org_id} is not enrolled; see `socmon ncsc inspect` for those who are")
                 raise NotFoundError(Message(text, org_id=org_id[:64]))
             self._audit(now_us, actor, "revoke", org_id, "")
 
@@ -215,7 +215,7 @@ def at(state: Path, work: Callable[[Register], _T]) -> _T:
         NotFoundError: there is no such directory.
     """
     if not state.is_dir():
-        text = "no centre has its state in {state}; name the directory that `socmon ncsc --state` has"
+        text = mark("no centre has its state in {state}; name the directory that `socmon ncsc --state` has")
         raise NotFoundError(Message(text, state=state))
     with closing(Register(state / FILE_NAME)) as register:
         return work(register)
@@ -225,16 +225,16 @@ def _check(period: Period, roll: Roll, now_us: int) -> None:
     if not ORG_ID.fullmatch(period.org_id) or (period.parent and not ORG_ID.fullmatch(period.parent)):
         raise RefusedChangeError(Message("an organisation is letters, digits, dots and dashes: 000.00.00.H07"))
     if len(period.name) > MAX_NAME_CHARS:
-        text = "the name is {count} characters long; write at most {limit}"
+        text = mark("the name is {count} characters long; write at most {limit}")
         raise RefusedChangeError(Message(text, count=len(period.name), limit=MAX_NAME_CHARS))
     if period.from_us < now_us:
         raise RefusedChangeError(Message("what begins in the past would change what was; name a time to come, or none"))
     if any(each.from_us >= period.from_us and each.to_us != each.from_us for each in roll.known.get(period.org_id, ())):
-        text = "{org_id} has an entry that begins later; revoke it first"
+        text = mark("{org_id} has an entry that begins later; revoke it first")
         raise RefusedChangeError(Message(text, org_id=period.org_id))
     above = roll.path(period.parent, period.from_us) if period.parent else []
     if period.org_id in above:
-        text = "{parent} stands below {org_id} itself; name another parent"
+        text = mark("{parent} stands below {org_id} itself; name another parent")
         raise RefusedChangeError(Message(text, parent=period.parent, org_id=period.org_id))
     if len(above) >= MAX_DEPTH:
         raise RefusedChangeError(Message("the tree is {limit} deep at most; name a parent higher up", limit=MAX_DEPTH))

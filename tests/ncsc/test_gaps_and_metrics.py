@@ -1,5 +1,6 @@
 """What the centre says is missing, and its metrics."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -10,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ncsc_centre_kit import beat, post_beat, register_in
 from ncsc_kit import keys_of
+from prometheus_client.core import CounterMetricFamily
 from prometheus_kit import needs_prometheus
 
 from socmon.feed.checking import Limits, check, split
-from socmon.ncsc import metrics
 from socmon.ncsc.centre import Centre
 from socmon.ncsc.inbox import Inbox
+from socmon.ncsc.metrics import TABLE
 from socmon.ncsc.reading import Reading
 from socmon.ncsc.standing import missing
 
@@ -93,7 +95,7 @@ async def test_metrics_tell_each_enrolled_organisation_s_standing(tmp_path: Path
         assert f"ncsc_backlog_messages{label} 42.0" in lines
         assert f'ncsc_silent{{organisation="{OTHER}"}} 0.0' in lines
         assert not any(line.startswith("ncsc_clock_skew_seconds{") and OTHER in line for line in lines)
-        assert {line.split()[2] for line in lines if line.startswith("# TYPE")} >= {*metrics.TABLE} - {
+        assert {line.split()[2] for line in lines if line.startswith("# TYPE")} >= {*TABLE} - {
             "ncsc_events",
             "ncsc_duplicate_events",
         }
@@ -108,6 +110,15 @@ async def test_who_is_revoked_has_no_series_any_more(tmp_path: Path) -> None:
 
         assert ORG not in await page_of(centre, "/metrics")
         assert (await client.stats())["findings"] == 1
+
+
+def test_the_page_on_the_centre_lists_every_metric_and_no_other() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "centre.md").read_text("utf-8")
+
+    listed = re.findall(r"^\| `(ncsc_[a-z_]+)` \| ([^|]+) \|$", page, re.MULTILINE)
+
+    told = {f"{name}_total" if kind is CounterMetricFamily else name: text for name, (kind, text, _) in TABLE.items()}
+    assert dict(listed) == told
 
 
 @needs_prometheus

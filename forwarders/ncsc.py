@@ -17,10 +17,11 @@ import aiohttp
 from pydantic import Field, StringConstraints, field_validator
 
 from forwarders._advice import Advisor, shown
+from forwarders._heartbeat import NcscHeart
 from forwarders._http import Resolver, bounded, wait_s
 from forwarders._own_thread import in_own_thread
 from forwarders._rendering import rendering
-from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, OutcomeStatus, Release, Released
+from socmon.component import Context, Forwarder, ForwarderSettings, Heart, Outcome, OutcomeStatus, Release, Released
 from socmon.errors import ComponentError, ConfigError, ParseError
 from socmon.event import Alert
 from socmon.feed.batch import BATCHES_PATH, Reply, Result, ResultStatus, pack, packed_size, read_reply
@@ -64,6 +65,10 @@ class NcscSettings(ForwarderSettings):
     )
     max_bytes: int = Field(
         default=1_000_000, ge=10_000, le=8_000_000, description="Bytes of one batch before compression, at most."
+    )
+
+    heartbeat_s: float = Field(
+        default=60.0, ge=0, le=3600, description="Seconds between two heartbeats to the centre; 0 sends none."
     )
 
     @field_validator("url")
@@ -137,6 +142,16 @@ class NcscForwarder(Forwarder[NcscSettings]):
         self._keys = Renewed(settings.tls, settings.own_files(), [settings.ca])
         self._tls: SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
+
+    @classmethod
+    def heart(cls, context: Context[NcscSettings]) -> Heart | None:
+        """Tells the centre how we are, on a connection of its own."""
+        settings = context.settings
+        if not settings.heartbeat_s:
+            return None
+        advisor = Advisor(url=settings.url, ca=settings.ca, cert=settings.cert)
+        every_s, timeout_s = settings.heartbeat_s, settings.timeout_s
+        return NcscHeart(context.name, advisor, settings.tls, settings.expiries, every_s=every_s, timeout_s=timeout_s)
 
     async def open(self) -> None:
         """Read the keys, so that one which is missing or expired shows before there is an alert; connects to nobody.

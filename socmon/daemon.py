@@ -2,13 +2,11 @@
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import signal
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 from socmon import activation, log, metrics
@@ -21,10 +19,12 @@ from socmon.delivering import Delivering, failing
 from socmon.detection import load_detection, tell_refused
 from socmon.door import Door
 from socmon.enrich.unknown import tell_unknown
-from socmon.errors import ConfigError, JournalError, SocmonError, StoreError
+from socmon.errors import JournalError, SocmonError, StoreError
 from socmon.event import SECOND_US
 from socmon.expiring import Expiries, Expiring, watch
 from socmon.garbage import settle
+from socmon.heartbeats import Heartbeats
+from socmon.instance import instance
 from socmon.intake import Intake
 from socmon.journal import Journal
 from socmon.journal.recovery import TORN
@@ -49,36 +49,6 @@ _DOORS_S = 10.0  # for the collectors to begin, before the service manager is to
 _DAY_US = 86_400 * SECOND_US
 
 _log = log.get("daemon")
-
-
-@contextlib.contextmanager
-def _instance(state_dir: Path) -> Iterator[None]:
-    """Hold the state directory's lock: one socmon at a time.
-
-    Raises:
-        ConfigError: another one holds it, or the folder cannot be made.
-    """
-    path = state_dir / "lock"
-    try:
-        state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    except OSError as error:
-        raise ConfigError(
-            [f"state_dir: cannot use {state_dir}: {error.strerror}; make it writable for this user"]
-        ) from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.read(handle, 32).decode("ascii", "replace").strip()
-            raise ConfigError(
-                [f"state_dir: {state_dir} is in use by process {holder or 'unknown'}; stop it, or use another folder"]
-            ) from error
-        os.ftruncate(handle, 0)
-        os.write(handle, f"{os.getpid()}\n".encode())
-        yield
-    finally:
-        os.close(handle)
 
 
 @dataclass(frozen=True)
@@ -214,6 +184,7 @@ class Daemon:
                 task("journal sync", self._intake.sync()),
                 task("journal tidy", self._tidy()),
                 task("measuring", Measuring(self._config.state_dir, self._deliverings).run()),
+                task("heartbeats", Heartbeats(self._config, self._door, self._correlating).run()),
                 task("loop turns", self._watchdog.turn()),
                 task("unknown hosts", tell_unknown(lambda: self._correlating.detection.assets)),
                 task("certificates", watch(self._certificates())),
@@ -384,7 +355,7 @@ def run(config: Config) -> None:
     log.configure(config.log.level, config.log.format)
     activation.begin()
     os.umask(0o027)  # state files hold log lines
-    with _instance(config.state_dir):
+    with instance(config.state_dir):
         try:
             asyncio.run(_serve(config))
         except ExceptionGroup as group:

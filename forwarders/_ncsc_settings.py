@@ -60,6 +60,9 @@ class NcscSettings(ForwarderSettings):
     max_bytes: int = Field(
         default=1_000_000, ge=10_000, le=8_000_000, description="Bytes of one batch before compression, at most."
     )
+    heartbeat_s: float = Field(
+        default=60.0, ge=0, le=3600, description="Seconds between two heartbeats to the centre; 0 sends none."
+    )
 
     @field_validator("url")
     @classmethod

@@ -14,11 +14,12 @@ import aiohttp
 from msgspec import structs
 
 from forwarders._advice import Advisor, shown
+from forwarders._heartbeat import NcscHeart
 from forwarders._http import Resolver, bounded, wait_s
 from forwarders._ncsc_settings import NcscSettings
 from forwarders._own_thread import in_own_thread
 from forwarders._rendering import rendering
-from socmon.component import Context, Forwarder, Outcome, OutcomeStatus, Release, Released
+from socmon.component import Context, Forwarder, Heart, Outcome, OutcomeStatus, Release, Released
 from socmon.errors import BlockedError, ComponentError, ConfigError, ParseError
 from socmon.event import SECOND_US, Alert
 from socmon.feed import receipt
@@ -71,6 +72,16 @@ class NcscForwarder(Forwarder[NcscSettings]):
         self._centre = KeyFile(settings.centre_key) if settings.centre_key else None
         self._tls: SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
+
+    @classmethod
+    def heart(cls, context: Context[NcscSettings]) -> Heart | None:
+        """Tells the centre how we are, on a connection of its own."""
+        settings = context.settings
+        if not settings.heartbeat_s:
+            return None
+        advisor = Advisor(url=settings.url, ca=settings.ca, cert=settings.cert)
+        every_s, timeout_s = settings.heartbeat_s, settings.timeout_s
+        return NcscHeart(context.name, advisor, settings.tls, settings.expiries, every_s=every_s, timeout_s=timeout_s)
 
     async def open(self) -> None:
         """Read the keys, so that one which is missing or expired shows before there is an alert; connects to nobody.

@@ -1,7 +1,7 @@
 """What a collector or forwarder is, and all that it may touch: its Context."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import ClassVar, Generic, Literal, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -211,8 +211,49 @@ class Outcome(Struct, frozen=True):
     receipt: str = ""
 
 
+class Vitals(Struct, frozen=True):
+    """How the daemon is, for a destination that is told so.
+
+    Attributes:
+        backlog: released alerts without an answer from this destination, by stream.
+        pending: alerts that are not released to it yet.
+        oldest_us: when the oldest of both came in; None where nothing waits.
+        silent: names of expected sources that are silent, sorted.
+        rules: version of the rule set, sixteen hexadecimal digits that differ when the rules do.
+    """
+
+    backlog: Mapping[str, int]
+    pending: int
+    oldest_us: int | None
+    silent: tuple[str, ...]
+    rules: str
+
+
+class Heart(ABC):
+    """Tells one destination how we are, whatever becomes of what is delivered to it.
+
+    Attributes:
+        every_s: seconds between two heartbeats.
+    """
+
+    every_s: float
+
+    @abstractmethod
+    async def beat(self, vitals: Vitals) -> None:
+        """Tell it once, in less than `every_s`.
+
+        Raises:
+            ComponentError: it was not told; the next heartbeat is another try, so never retry inside.
+        """
+
+
 class Forwarder(Component[SettingsT]):
     """Delivers alerts to one destination."""
+
+    @classmethod
+    def heart(cls, context: Context[SettingsT]) -> Heart | None:  # noqa: ARG003  for those that have one
+        """What tells the destination how we are; None where it does not want to know."""
+        return None
 
     @abstractmethod
     def stream(self, alert: Alert) -> str:

@@ -25,6 +25,7 @@ from socmon.errors import JournalError, SocmonError, StoreError
 from socmon.event import SECOND_US
 from socmon.expiring import Expiries, Expiring, watch
 from socmon.garbage import settle
+from socmon.heartbeats import Heartbeats
 from socmon.intake import Intake
 from socmon.journal import Journal
 from socmon.journal.recovery import TORN
@@ -200,6 +201,7 @@ class Daemon:
                 task("old alerts", self._retiring.run()),
                 task("salvage", self._tell_salvaged()),
                 task("measuring", Measuring(self._config.state_dir, self._deliverings).run()),
+                task("heartbeats", Heartbeats(self._config, self._door, self._correlating).run()),
                 task("loop turns", self._watchdog.turn()),
                 task("unknown hosts", tell_unknown(lambda: self._correlating.detection.assets)),
                 task("certificates", watch(self._certificates())),

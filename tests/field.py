@@ -89,13 +89,15 @@ class Field:
         self.kept = keep()
         self.feed_port = self.kept.getsockname()[1]
 
-    def start_centre(self, failpoint: str = "", *, organisations: Sequence[str] = (ORG,)) -> None:
+    def start_centre(
+        self, failpoint: str = "", *, organisations: Sequence[str] = (ORG,), options: Sequence[str] = ()
+    ) -> None:
         keys = _centre_keys(self.root.parent / "keys")
         if not self.feed_port:
             self.keep_feed_port()
         command = [sys.executable, "-m", "socmon", "ncsc", "--listen", f"127.0.0.1:{self.feed_port}"]
         command += ["--admin", "127.0.0.1:0", "--state", str(self.root / "centre"), *keys]
-        command += [text for name in organisations for text in ("--organisation", name)]
+        command += [*options, *(text for name in organisations for text in ("--organisation", name))]
         with (self.root / "centre.log").open("ab") as log:
             self.centre = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, text=True, env=_environment(failpoint)

@@ -59,7 +59,7 @@ COMMANDS: Mapping[str, str] = {
     "replay": "Run old logs through the rules and show the alerts.",
     "rules": "List the rules, and run the test cases beside them.",
     "keys": "Make keys and certificates for the feed.",
-    "ncsc": "Run the simulated national centre.",
+    "ncsc": "Run the simulated national centre; say who may send.",
     "demo": "Show all of it at work on this machine.",
     "unit": "Show or write the units for systemd.",
     "kinds": "List the kinds of collectors and forwarders.",

@@ -9,61 +9,87 @@ from typing import TYPE_CHECKING
 
 import click
 
+from socmon.cli import Options
+from socmon.cli.ncsc_register import enrol, inspect, revoke
+from socmon.i18n import mark
+
 if TYPE_CHECKING:
     from socmon.ncsc.centre import CentreSettings
 
 _FILE = click.Path(path_type=Path)
+_NEEDED = ("state", "cert", "key", "ca")
+_QUOTA = 120_000
+_HEARTBEAT_S = 60.0
 
 
-@click.command("ncsc")
+@click.group("ncsc", invoke_without_command=True)
 @click.option(
     "--listen", default="127.0.0.1:8443", show_default=True, help="ADDRESS:PORT of the feed; port 0: a free one."
 )
 @click.option(
     "--admin", default="127.0.0.1:8444", show_default=True, help="The same for its own pages; 127.0.0.1 only."
 )
-@click.option("--state", required=True, type=_FILE, metavar="DIR", help="Where it keeps what it receives.")
-@click.option("--cert", required=True, type=_FILE, help="Its certificate, PEM.")
-@click.option("--key", required=True, type=_FILE, help="Private key of --cert, PEM.")
-@click.option("--ca", required=True, type=_FILE, help="Certificate of the authority that signed the senders', PEM.")
+@click.option("--state", type=_FILE, metavar="DIR", help="Where it keeps what it receives.")
+@click.option("--cert", type=_FILE, help="Its certificate, PEM.")
+@click.option("--key", type=_FILE, help="Private key of --cert, PEM.")
+@click.option("--ca", type=_FILE, help="Certificate of the authority that signed the senders', PEM.")
 @click.option("--signers", type=_FILE, metavar="DIR", help="Senders' public keys (default: beside --cert).")
 @click.option("--signing-key", type=_FILE, help="Its keys for receipts (default: centre-signing.jwks there).")
 @click.option("--unsigned", is_flag=True, help="Take events without a signature too; for a lab.")
-@click.option("--organisation", "enrolled", multiple=True, required=True, metavar="ORG_ID[=NAME]", help="Who may send.")
+@click.option("--organisation", "enrolled", multiple=True, metavar="ORG_ID[=NAME]", help="Enrol, if never seen before.")
+@click.option(
+    "--quota-per-minute", "quota", default=_QUOTA, show_default=True, type=click.IntRange(0, 10_000_000),
+    help="Events of each organisation; 0: no quota.",
+)  # fmt: skip
+@click.option(
+    "--heartbeat-s", "heartbeat_s", default=_HEARTBEAT_S, show_default=True, type=click.FloatRange(0.05, 3600),
+    help="Three that are missed make a sender silent.",
+)  # fmt: skip
+@click.pass_context
 def command(
+    ctx: click.Context,
+    /,
     listen: str,
     admin: str,
-    state: Path,
-    cert: Path,
-    key: Path,
-    ca: Path,
     signers: Path | None,
     signing_key: Path | None,
     unsigned: bool,
     enrolled: tuple[str, ...],
+    quota: int,
+    heartbeat_s: float,
+    **files: Path | None,
 ) -> None:
-    """Run the simulated national centre until SIGTERM or SIGINT.
+    """Run the simulated national centre until SIGTERM or SIGINT, or say who may send to it.
 
     When it is ready it prints one line of JSON: where the feed is, and where its own pages are.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     from socmon.ncsc.centre import LOOPBACK, CentreSettings
 
+    given = {name: path for name in _NEEDED if (path := files[name]) is not None}
+    if missing := [f"--{name}" for name in _NEEDED if name not in given]:
+        text = mark("to run the centre, name {options} too; to say who may send, see the commands in --help")
+        raise click.UsageError(ctx.ensure_object(Options).tr(text, options=", ".join(missing)))
     host, admin_port = _address(admin, "--admin")
     if host != LOOPBACK:
         raise click.BadParameter(f"its pages ask for no password; listen on {LOOPBACK}", param_hint="--admin")
     settings = CentreSettings(
-        state=state,
-        ca=ca,
-        cert=cert,
-        key=key,
+        **given,
         organisations=_organisations(enrolled),
         listen=_address(listen, "--listen"),
         admin_port=admin_port,
         signers=signers,
         signing_key=signing_key,
         unsigned=unsigned,
+        quota_per_minute=quota,
+        heartbeat_s=heartbeat_s,
     )
     asyncio.run(_serve(settings))
+
+
+for each in (enrol, revoke, inspect):
+    command.add_command(each)
 
 
 async def _serve(settings: "CentreSettings") -> None:

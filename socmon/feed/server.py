@@ -4,7 +4,7 @@ import asyncio
 import re
 import ssl
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -81,13 +81,13 @@ class FeedServer:
     """Checks batches and hands them to a store.
 
     Attributes:
-        organisations: `org_id` of everyone who may send.
+        organisations: `org_id` of everyone who may send; asked at each request.
     """
 
     def __init__(
-        self, store: Store, organisations: Collection[str], trust: Trust | None = None, limits: Limits | None = None
+        self, store: Store, organisations: Container[str], trust: Trust | None = None, limits: Limits | None = None
     ) -> None:
-        self.organisations = frozenset(organisations)
+        self.organisations = organisations
         self._store = store
         self._trust = trust or Trust()
         self._limits = limits or Limits()
@@ -95,13 +95,13 @@ class FeedServer:
 
     def runner(self, *middlewares: Middleware) -> web.AppRunner:
         """The application, ready for a `TCPSite` with `socmon.tls.server_context`; `middlewares` see requests first."""
-        app = web.Application(client_max_size=self._limits.max_bytes, middlewares=[*middlewares, _refusals])
+        app = web.Application(client_max_size=self._limits.max_bytes, middlewares=[*middlewares, refusals])
         app.router.add_post(BATCHES_PATH, self._receive)
         # The digest covers the compressed body, and a bomb is defused here, so aiohttp must not decompress.
         return web.AppRunner(app, auto_decompress=False, access_log=None, shutdown_timeout=2.0)
 
     async def _receive(self, request: web.Request) -> web.Response:
-        organisation = self._organisation(request)
+        organisation = admitted(request, self.organisations)
         batch_id = _batch_id(request)
         if self._room.locked():
             raise RefusedError(503, "busy", "too many batches at once; send again", retry_after_s=1)
@@ -114,18 +114,6 @@ class FeedServer:
             failpoints.die("centre.committed")
             reply = await asyncio.to_thread(self._reply, batch_id, items, stored)
         return _json(200, reply)
-
-    def _organisation(self, request: web.Request) -> str:
-        connection = request.get_extra_info("ssl_object")
-        if expired(connection, time.time()):
-            # It was good when the connection was made. None is let in twice on the strength of one handshake.
-            raise RefusedError(403, "certificate_expired", "the certificate has expired since; renew it, connect again")
-        organisation = organisation_of(connection)
-        if organisation not in self.organisations:
-            stated = repr(organisation) if organisation else "none"
-            text = f"the certificate's organisation ({stated}) is not enrolled here; ask the centre to enrol it"
-            raise RefusedError(403, "not_enrolled", text)
-        return organisation
 
     def _check(self, content: bytes, encoding: str, digest: str | None, organisation: str) -> list[Item]:
         check_digest(digest, content)
@@ -180,6 +168,24 @@ class FeedServer:
             raise RefusedError(503, "keys", text, retry_after_s=_STORE_RETRY_S) from error
 
 
+def admitted(request: web.Request, organisations: Container[str]) -> str:
+    """The organisation that asks.
+
+    Raises:
+        RefusedError: 403, it is none of `organisations`, or its certificate has ended.
+    """
+    connection = request.get_extra_info("ssl_object")
+    if expired(connection, time.time()):
+        # It was good when the connection was made. None is let in twice on the strength of one handshake.
+        raise RefusedError(403, "certificate_expired", "the certificate has expired since; renew it, connect again")
+    organisation = organisation_of(connection)
+    if organisation not in organisations:
+        stated = repr(organisation) if organisation else "none"
+        text = f"the certificate's organisation ({stated}) is not enrolled here; ask the centre to enrol it"
+        raise RefusedError(403, "not_enrolled", text)
+    return organisation
+
+
 def organisation_of(connection: ssl.SSLObject | None) -> str:
     """The organisation that the peer's certificate names: its one SAN URI `urn:vn:soc:<org_id>`; "" if it names none.
 
@@ -220,7 +226,7 @@ async def _content(request: web.Request) -> bytes:
 
 
 @web.middleware
-async def _refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer a refusal as `{error, message}`; each is logged: a refused sender is broken, or not who it says it is."""
     try:
         return await handler(request)

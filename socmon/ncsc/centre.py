@@ -15,12 +15,18 @@ from aiohttp import web
 from msgspec import Struct
 
 from socmon.errors import BlockedError, ConfigError, SocmonError
+from socmon.feed.heartbeat import EVERY_S
 from socmon.feed.keyring import Rings, Signer
-from socmon.feed.server import FeedServer, Trust
+from socmon.feed.server import FeedServer, Trust, refusals
 from socmon.log import get
 from socmon.ncsc.admin import Admin
 from socmon.ncsc.faults import Fault, Faults, FaultyInbox
+from socmon.ncsc.gate import QUOTA_PER_MINUTE, Charging, Gate, Quota
+from socmon.ncsc.hearing import Hearing, watch
 from socmon.ncsc.keys import ServerKeys
+from socmon.ncsc.liveness import Heard, Liveness
+from socmon.ncsc.register import FILE_NAME, Register
+from socmon.ncsc.standing import Standings
 from socmon.tls import stamp
 
 LOOPBACK = "127.0.0.1"
@@ -34,13 +40,15 @@ class CentreSettings(Struct, frozen=True):
 
     Attributes:
         state: directory of its own; made if there is none.
-        organisations: {org_id: name} of everyone who may send.
+        organisations: {org_id: name} of those who are enrolled at the start, where the register does not know them.
         listen: (address, port) of the feed; port 0 takes a free one.
         admin_port: on 127.0.0.1 always, for it is open to everyone who reaches it.
         signers: directory of the senders' public keys (see `socmon.feed.keyring.Rings`); None for `signers` beside
             `cert`.
         signing_key: the private keys that receipts are signed with; None for `centre-signing.jwks` beside `cert`.
         unsigned: events without a signature are taken too, and receipts are signed only if there is a key.
+        quota_per_minute: events of each organisation; 0 is no quota.
+        heartbeat_s: how often each is heard; after three that are missed it is silent.
     """
 
     state: Path
@@ -53,6 +61,8 @@ class CentreSettings(Struct, frozen=True):
     signers: Path | None = None
     signing_key: Path | None = None
     unsigned: bool = False
+    quota_per_minute: int = QUOTA_PER_MINUTE
+    heartbeat_s: float = EVERY_S
 
     def trust(self) -> Trust:
         """What signatures stand on; reads every file of it, so that one that cannot be used shows at the start.
@@ -83,7 +93,8 @@ class Centre:
 
     Attributes:
         feed_url: where senders go, without a path.
-        admin_url: where `/stats`, `/findings`, `/faults` and `/healthz` are.
+        admin_url: where the page is, and `/stats`, `/findings`, `/metrics`, `/faults` and `/healthz`.
+        liveness: who is heard.
 
     Raises:
         ConfigError: a file of the settings cannot be used, or a port is taken.
@@ -92,6 +103,7 @@ class Centre:
 
     feed_url: str
     admin_url: str
+    liveness: Liveness
 
     def __init__(self, settings: CentreSettings) -> None:
         self._settings = settings
@@ -104,7 +116,7 @@ class Centre:
         self._stopping = asyncio.Event()
         self._pause: asyncio.Task[None] | None = None
         self._feed: web.AppRunner | None = None
-        self._admin = Admin(self._inbox, settings.organisations, self.inject).runner()
+        self._quota = Quota(settings.quota_per_minute)
         self._opened = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -113,13 +125,17 @@ class Centre:
             opened.callback(os.close, await asyncio.to_thread(_claim, self._settings.state))
             await self._inbox.open()
             opened.push_async_callback(self._inbox.close)
+            opened.push_async_callback(asyncio.to_thread, (await self._open_register()).close)
             opened.push_async_callback(self._close_feed)
             await self._open_feed()
-            opened.push_async_callback(self._admin.cleanup)
-            _, port = await _listen(self._admin, (LOOPBACK, self._settings.admin_port))
+            admin = Admin(self._inbox, Standings(self._inbox, self._gate, self.liveness), self.inject).runner()
+            opened.push_async_callback(admin.cleanup)
+            _, port = await _listen(admin, (LOOPBACK, self._settings.admin_port))
             opened.push_async_callback(self._end_pause)
             following = asyncio.create_task(self._keys.follow(self._part), name="centre keys")
             opened.push_async_callback(_ended, following)
+            watching = asyncio.create_task(watch(self.liveness, self._gate), name="centre liveness")
+            opened.push_async_callback(_ended, watching)
             self._opened = opened.pop_all()
         self.feed_url = f"https://{self._address[0]}:{self._address[1]}"
         self.admin_url = f"http://{LOOPBACK}:{port}"
@@ -152,9 +168,23 @@ class Centre:
         except TimeoutError:
             await self._open_feed()
 
+    async def _open_register(self) -> Register:
+        """Who may send, and who was heard before."""
+
+        def opened() -> tuple[Register, dict[str, Heard]]:
+            register = Register(self._settings.state / FILE_NAME)
+            register.begin_with(self._settings.organisations)
+            return register, register.heartbeats()
+
+        register, before = await asyncio.to_thread(opened)
+        self._gate = Gate(register, self._quota)
+        self.liveness = Liveness(before, every_s=self._settings.heartbeat_s)
+        return register
+
     async def _open_feed(self) -> None:
-        server = FeedServer(self._inbox, self._settings.organisations, self._trust)
-        self._feed = server.runner(self._faults.middleware)
+        server = FeedServer(Charging(self._inbox, self._quota), self._gate, self._trust)
+        self._feed = server.runner(self._faults.middleware, refusals, self._gate.middleware)
+        Hearing(self.liveness, self._gate).add_to(self._feed.app)
         self._address = await _listen(self._feed, self._address, self._keys.context)
 
     async def _part(self) -> None:

@@ -8,7 +8,7 @@ from aiohttp.typedefs import Handler
 from msgspec import Struct
 from msgspec.structs import replace
 
-from socmon.feed.batch import Result
+from socmon.feed.batch import BATCHES_PATH, Result
 from socmon.feed.checking import Item
 from socmon.feed.server import Stored
 from socmon.log import get
@@ -52,7 +52,9 @@ class Faults:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """The faults that are seen on the wire."""
+        """The faults that are seen on the wire, by batches: a heartbeat uses none up."""
+        if request.path != BATCHES_PATH:
+            return await handler(request)
         if self.due("503"):
             return web.Response(status=503, headers={"Retry-After": str(_RETRY_AFTER_S)})
         response = await handler(request)

@@ -20,6 +20,10 @@ _HELD = "select destination, count(*) from pending where error glob 'held: *' gr
 # A dead letter that was released again is counted as what became of that.
 _RELEASED = "select destination, state, count(*) from released where state <> 'retried' group by destination, state"
 _WAITING = "select destination, min(released_us) from released where state = 'waiting' group by destination"
+_OF_STREAMS = """
+select stream, count(*), min(released_us) from released where destination = ? and state = 'waiting' group by stream
+"""
+_PENDING_OF = "select count(*), min(since_us) from pending where destination = ?"
 _DEAD = """
 select destination, code, settled_us from released where id in (
     select max(id) from released where state = 'dead' group by destination)
@@ -103,6 +107,14 @@ def count(db: sqlite3.Connection, destinations: Iterable[str] = ()) -> Figures:
 def alerts(db: sqlite3.Connection) -> list[tuple[str, str, int]]:
     """(level, status, how many) of the alerts; along an index."""
     return [*db.execute("select level, status, count(*) from alert group by level, status")]
+
+
+def backlog(db: sqlite3.Connection, destination: str) -> tuple[dict[str, int], int, int | None]:
+    """Of one destination: released without an answer, by stream; not released yet; when the oldest of all came in."""
+    streams = [*db.execute(_OF_STREAMS, (destination,))]
+    pending, since_us = db.execute(_PENDING_OF, (destination,)).fetchone()
+    oldest = [moment for moment in (since_us, *(released_us for _, _, released_us in streams)) if moment is not None]
+    return {stream: number for stream, number, _ in streams}, pending, min(oldest, default=None)
 
 
 def _backlogs(db: sqlite3.Connection, destinations: Iterable[str]) -> list[Backlog]:

@@ -1,91 +1,25 @@
-"""`socmon report incident` over real stores: what it says, what it keeps back, hostile text, both languages, paper."""
+"""`socmon report incident` over real stores: what it says and keeps back, its file, and with a daemon and a centre."""
 
 import json
 import re
-import sqlite3
 import stat
 import subprocess
-import threading
 import time
-import unicodedata
-from base64 import b64encode
-from contextlib import closing
-from hashlib import sha256
-from html.parser import HTMLParser
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium_kit import needs_chromium, pixels, printed, sheets, text_of
 from control_kit import listening, socmon
 from field import ORG, Field, field_in, wait_for
-from store_kit import START_US, Place, S, alert, valid
+from report_kit import SENDER, Page, critical, data, hostile, page, write_down
+from store_kit import Place, S, alert, valid
 
-from socmon.event import LEVELS, Evidence
-from socmon.text import VISIBLE
+from socmon.event import LEVELS
 
 HOUR_US = 3600 * S
-ESCAPES = "\x1b[2J\x1b]52;c;cm0gLXJm\x07 \u202egpj.exe \x9b31m \x00 \u2028 \x7f"
-MARKUP = """<script>alert(1)</script>"'><img src=x onerror=alert(1)></style></td></bdi><!-- {{ 7*7 }} {% raw %} &lt;"""
-HOSTILE = MARKUP + ESCAPES
-# All that a report is made of.
-ELEMENTS = {
-    "html", "head", "meta", "title", "style", "body", "header", "main", "section", "footer", "h1", "h2", "p", "div",
-    "span", "strong", "table", "thead", "tbody", "tr", "th", "td", "bdi", "br", "code",
-}  # fmt: skip
-ATTRIBUTES = {
-    "lang", "charset", "http-equiv", "content", "name", "id", "class", "scope", "colspan",
-    "data-kind", "data-deadline", "data-state",
-}  # fmt: skip
 SECTIONS = [
     "reporter", "incident", "times", "deadlines", "affected", "history", "deliveries", "evidence", "signatures",
 ]  # fmt: skip
-SENDER = """
-state_dir: state
-reports: {org_name: "UBND tỉnh Vĩnh Long", contact: "0270 3 000 000"}
-forwarders:
-  ncsc: {kind: ncsc, url: "https://127.0.0.1:1", ca: ca.pem, cert: c.pem, key: "file:c.key", org_id: 000.00.00.H07,
-         org_path: [000.00.00.G01, 000.00.00.H07], system_id: ttdl, system_level: 3, tlp: AMBER+STRICT}
-"""
-
-
-class Page(HTMLParser):
-    """A page as a browser takes it apart: elements, attributes, sections, text; open elements must be closed."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.style = ""
-        self._open: list[str] = []
-        self.feed(html)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in {"meta", "br"}:
-            self._open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self._open[-1:] == ["style"]:
-            self.style += data
-        else:
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join("".join(self.words).split())
-
-    def having(self, name: str) -> list[str | None]:
-        return [attributes[name] for _, attributes in self.elements if name in attributes]
-
-    def headings(self, html: str) -> list[str]:
-        return re.findall(r"<(?:h1|h2|th)[^>]*>([^<]+)<", html)
 
 
 @pytest.fixture
@@ -95,34 +29,6 @@ def place(tmp_path: Path) -> Place:
 
 def ago_us(hours: float) -> int:
     return time.time_ns() // 1000 - round(hours * HOUR_US)
-
-
-def critical(number: int = 1, **changes: Any) -> Any:
-    return alert(number, **({"level": "critical"} | changes))
-
-
-def page(place: Place, *words: str, lang: str = "en") -> str:
-    done = place.socmon("--lang", lang, "--tz", "Asia/Ho_Chi_Minh", "report", "incident", "00000001", *words)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
-
-
-def data(place: Place, *words: str) -> dict[str, Any]:
-    done = place.socmon("report", "incident", "00000001", "--json", *words)
-    assert done.returncode == 0, done.stderr
-    report: dict[str, Any] = valid(json.loads(done.stdout), "report.incident.v1")["report"]
-    return report
-
-
-def write_down(place: Place, *texts: str, time_us: int = START_US) -> None:
-    """Comments in the alert's history, as the daemon writes them."""
-    with closing(sqlite3.connect(place.store)) as db, db:
-        for number, text in enumerate(texts):
-            db.execute(
-                "insert into history (alert_id, time_us, actor, verb, status_before, status_after, reason, text,"
-                " analyst_revision) values (?, ?, 'an', 'comment', 'open', 'open', '', ?, 0)",
-                (alert(1).id, time_us + number, text),
-            )
 
 
 # ── what it says ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -215,90 +121,6 @@ def test_a_mistake_in_the_configuration_keeps_nobody_from_reporting(place: Place
     assert done.returncode == 0
     assert "the configuration has mistakes" in done.stderr
     assert "The configuration could not be read" in Page(done.stdout).text
-
-
-# ── hostile text ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def hostile(place: Place) -> None:
-    place.config.write_text(SENDER)
-    raw = HOSTILE + "x" * 9000
-    place.put(
-        critical(
-            title=HOSTILE, host=HOSTILE, agency=HOSTILE, group={HOSTILE: HOSTILE}, tags=[f"attack.{HOSTILE}"],
-            entities={"user": [HOSTILE] * 80, HOSTILE: [HOSTILE]}, rule_id=HOSTILE,
-            evidence=[Evidence(1, 1 * S, HOSTILE, HOSTILE, HOSTILE, raw, "ab" * 32, {HOSTILE: HOSTILE}, cut=True)],
-        ),
-        destinations=("ncsc", HOSTILE),
-    )  # fmt: skip
-    write_down(place, f"cause: {HOSTILE}\n{HOSTILE}", f"first notice: {HOSTILE}")
-
-
-@pytest.mark.parametrize("lang", ["en", "vi"])
-def test_nothing_that_an_attacker_writes_becomes_markup_or_steers_anything(place: Place, lang: str) -> None:
-    hostile(place)
-
-    html = page(place, "--kind", "detailed", "--with-evidence", "--with-comments", lang=lang)
-    shown = Page(html)
-
-    assert {tag for tag, _ in shown.elements} == ELEMENTS
-    assert {name for _, attributes in shown.elements for name in attributes} <= ATTRIBUTES
-    assert [hex(ord(char)) for char in html if ord(char) in VISIBLE and char != "\n"] == []
-    for part in ("<script>alert(1)</script>", "\\x1b[2J", "\\u202egpj.exe", "{{ 7*7 }}"):
-        assert part in shown.text
-    # Of what is long, so much as paper holds.
-    assert "x" * 2001 not in html
-    assert html.count("and 30 more" if lang == "en" else "và 30 giá trị khác") == 1
-
-
-def test_its_policy_allows_its_own_style_and_nothing_else(place: Place) -> None:
-    place.put(critical())
-
-    shown = Page(page(place))
-
-    policy = next(attributes["content"] for _, attributes in shown.elements if "http-equiv" in attributes)
-    digest = b64encode(sha256(shown.style.encode()).digest()).decode()
-    assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    assert "url(" not in shown.style
-    assert "@import" not in shown.style
-
-
-# ── languages ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_every_label_is_in_the_readers_language_and_the_rest_is_the_same(place: Place) -> None:
-    place.put(critical())
-    html = {lang: page(place, "--kind", "detailed", lang=lang) for lang in ("en", "vi")}
-    english, vietnamese = (Page(html[lang]).headings(html[lang]) for lang in ("en", "vi"))
-
-    assert len(english) == len(vietnamese) > 30
-    assert {one for one, other in zip(english, vietnamese, strict=True) if one == other} == {"sha256", "src_ip"}
-    assert Page(html["vi"]).having("lang") == ["vi"]
-    for part in (
-        "Dò quét mật khẩu SSH",
-        "Nghiêm trọng",
-        "CỘNG HÒA XÃ HỘI CHỦ NGHĨA VIỆT NAM",
-        "Thời điểm phát hiện (T0)",
-    ):
-        assert part in Page(html["vi"]).text
-
-
-def test_composed_and_decomposed_letters_look_the_same_and_stay_as_they_are_in_json(tmp_path: Path) -> None:
-    name = "Nguyễn Thị Hồng Ánh"
-    seen, kept = [], []
-    for form in ("NFC", "NFD"):
-        place = Place(tmp_path / form)
-        typed = unicodedata.normalize(form, name)
-        place.put(critical(group={"user": typed}, title=typed), now_us=START_US)
-        write_down(place, f"{unicodedata.normalize(form, 'nguyên nhân')}: {typed}")
-        shown = Page(page(place, "--kind", "detailed", lang="vi")).text
-        seen.append(re.sub(r"Số liệu đến\S+ \S+", "", shown).partition("Mã băm (sha256) của tệp")[0])
-        kept.append(data(place)["alert"]["group"]["user"])
-        assert kept[-1] == typed
-
-    assert seen[0] == seen[1]
-    assert name in seen[0]
-    assert kept[0] != kept[1]
 
 
 # ── the file ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -398,44 +220,3 @@ def of_field(field: Field, *ids: str) -> dict[str, dict[str, Any]]:
     """Reports by the ids of alerts."""
     done = {each: socmon(field, "report", "incident", each, "--json").stdout for each in ids}
     return {each: valid(json.loads(text), "report.incident.v1")["report"] for each, text in done.items()}
-
-
-# ── paper ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@needs_chromium
-@pytest.mark.parametrize("lang", ["en", "vi"])
-def test_a_real_browser_prints_it_on_a4_in_black_and_fetches_nothing(place: Place, tmp_path: Path, lang: str) -> None:
-    asked: list[str] = []
-
-    class Trap(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_error(404)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Trap) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_port}"
-        bait = f"<img src={address}/i><link rel=stylesheet href={address}/l><script src={address}/s></script>"
-        place.put(critical(title=f"{bait}\u202eexe.txt", group={"user": "Trần Thị Ánh Tuyết"}))
-        file = tmp_path / "report.html"
-        place.socmon("--lang", lang, "report", "incident", "00000001", "--kind", "detailed", "-o", str(file))
-
-        paper = printed(file)
-
-        server.shutdown()
-    count, size = sheets(paper)
-    text = text_of(paper)
-    colours = pixels(paper)
-    assert asked == []
-    assert count <= 5
-    assert size.endswith("(A4)")
-    assert f"<img src={address}/i>" in text
-    assert "\\u202eexe.txt" in text
-    assert "Trần Thị Ánh Tuyết" in text
-    assert f"1 / {count}" in text
-    assert len(colours) > 300_000
-    assert colours[::3] == colours[1::3] == colours[2::3]

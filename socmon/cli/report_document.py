@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -12,7 +12,7 @@ from socmon.cli.output import Row
 from socmon.event import Alert, rfc3339
 from socmon.feed.vocabulary import rsit, tactics, techniques
 from socmon.reports.duty import Duty, Facts, Kind, Told, duty, facts
-from socmon.reports.told import Part, Telling, parts, parts_of
+from socmon.reports.told import Part, Telling, kept, parts_of
 from socmon.sections import ReportSettings
 from socmon.store.reading import Delivery, Reader
 from socmon.store.triage import Entry, history
@@ -145,11 +145,8 @@ def _telling_row(telling: Telling) -> Row:
 
 
 def _entry_row(row: Row, *, with_comments: bool) -> Row:
-    """A change without what was written for this house only; parts that are meant for a report stay."""
-    if with_comments:
-        return row
-    meant: Any = [f"{part}: {text}" for part, text in parts(row["text"]) if part not in _PARTS]
-    return row | {"text": "\n".join(meant)}
+    """A change; without what was written for this house only, and what stands in `parts`."""
+    return row if with_comments else row | {"text": kept(row["text"], ("first", "detailed"))}
 
 
 def _evidence_row(row: Row, *, with_raw: bool) -> Row:

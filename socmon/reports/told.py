@@ -5,7 +5,7 @@ stands before the first one belongs to no part: comments are of this house unles
 """
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -41,16 +41,14 @@ class Telling(Struct, frozen=True):
 
 def parts(text: str) -> list[tuple[Part, str]]:
     """The parts of one comment, in their order; those with nothing in them are left out."""
-    found: list[tuple[Part, list[str]]] = []
-    for line in text.splitlines():
-        word, colon, rest = line.partition(":")
-        part = WORDS.get(_plain(word)) if colon and len(word) <= _MAX_WORD_CHARS else None
-        if part:
-            found.append((part, [rest]))
-        elif found:
-            found[-1][1].append(line)
-    joined = [(part, "\n".join(lines).strip()) for part, lines in found]
-    return [(part, told) for part, told in joined if told]
+    joined = [(part, lines[0].partition(":")[2], lines[1:]) for part, lines in _parted(text)]
+    told = [(part, "\n".join([first, *rest]).strip()) for part, first, rest in joined]
+    return [(part, each) for part, each in told if each]
+
+
+def kept(text: str, wanted: Collection[Part]) -> str:
+    """Of one comment the `wanted` parts, as they were written; "" if there are none."""
+    return "\n".join(line for part, lines in _parted(text) if part in wanted for line in lines)
 
 
 def parts_of(entries: Sequence[Entry]) -> dict[Part, list[Telling]]:
@@ -59,6 +57,19 @@ def parts_of(entries: Sequence[Entry]) -> dict[Part, list[Telling]]:
     for entry in entries:
         for part, text in parts(entry.text):
             found.setdefault(part, []).append(Telling(entry.time_us, entry.actor, text))
+    return found
+
+
+def _parted(text: str) -> list[tuple[Part, list[str]]]:
+    """The lines of each part, the first with the word that begins it."""
+    found: list[tuple[Part, list[str]]] = []
+    for line in text.splitlines():
+        word, colon, _ = line.partition(":")
+        part = WORDS.get(_plain(word)) if colon and len(word) <= _MAX_WORD_CHARS else None
+        if part:
+            found.append((part, [line]))
+        elif found:
+            found[-1][1].append(line)
     return found
 
 

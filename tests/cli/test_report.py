@@ -91,7 +91,7 @@ def test_raw_records_and_comments_of_this_house_stand_in_it_only_when_asked_for(
 
     assert [each["raw"] for each in plain["evidence"]["events"]] == [None]
     assert [each["raw"] for each in whole["evidence"]["events"]] == ["line 1"]
-    assert [each["text"] for each in plain["history"]] == ["", "first: fax no. 12"]
+    assert [each["text"] for each in plain["history"]] == ["", "first notice: fax no. 12"]
     assert whole["history"][0]["text"] == "ask the Department first\ncause: a guessed password"
     assert [each["text"] for each in plain["parts"]["cause"]] == ["a guessed password"]
     assert plain["duty"]["deadlines"][0]["told"]["text"] == "fax no. 12"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socmon.reports.told import WORDS, Part, parts, parts_of
+from socmon.reports.told import WORDS, Part, kept, parts, parts_of
 from socmon.store.triage import Entry
 
 # A text of one line that begins no part.
@@ -35,6 +35,13 @@ def test_a_word_is_known_however_its_letters_are_composed(word: str, part: Part,
     typed = unicodedata.normalize(form, word.upper())  # type: ignore[arg-type]  # the forms are literals to mypy
 
     assert parts(f"{typed}: x") == [(part, "x")]
+
+
+def test_what_is_kept_of_a_comment_is_as_it_was_written() -> None:
+    text = "for us\ncause: a\nThông báo ban đầu : fax\nsố 12\nscope: b"
+
+    assert kept(text, ("first", "detailed")) == "Thông báo ban đầu : fax\nsố 12"
+    assert kept("for us", ["first"]) == ""
 
 
 def test_parts_of_several_comments_stand_in_the_order_in_which_they_were_written() -> None:

@@ -30,7 +30,7 @@ all in their places, with their defaults.
 One YAML file, by default `/etc/socmon/config.yaml`, and the files `conf.d/*.yaml` beside it, in the order of their
 names. Sections are merged; nothing may be set twice. Relative paths count from the folder of the main file.
 `socmon check` tells every mistake at once, with file and line. A change of sections `rules`, `assets` and `detection`
-takes effect at a reload, any other at the next start.
+takes effect at a reload, one of `reports` at once, any other at the next start.
 
 A *reference to a secret* is `file:PATH`, a file that socmon can read, or `credential:NAME`, a systemd credential.
 """

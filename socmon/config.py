@@ -27,6 +27,7 @@ from socmon.sections import (
     IntakeSettings,
     JournalSettings,
     LogSettings,
+    ReportSettings,
     RulesSettings,
     SourceSettings,
     StoreSettings,
@@ -75,6 +76,7 @@ class Config:
     detection: DetectionSettings = field(default_factory=DetectionSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
+    reports: ReportSettings = field(default_factory=ReportSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     log: LogSettings = field(default_factory=LogSettings)
 
@@ -110,6 +112,7 @@ def load_with_origins(path: Path) -> tuple[Config, Mapping[str, str]]:
         detection=loading.section("detection", DetectionSettings),
         store=loading.section("store", StoreSettings),
         delivery=loading.section("delivery", DeliverySettings),
+        reports=loading.section("reports", ReportSettings),
         http=loading.section("http", HttpSettings),
         log=loading.section("log", LogSettings),
     )

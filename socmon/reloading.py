@@ -26,6 +26,7 @@ TELL_AGAIN_S = 5.0  # between two tries to journal a record, each of which may t
 _PLACE = re.compile(r"([^\n]{1,200}?:[0-9]+): ")
 _MOST_PLACES = 3
 _MOST_ACTORS = 200  # characters
+_OF_COMMANDS = ("path", "reports")  # the daemon has no use for them
 
 _log = log.get("reload")
 
@@ -195,7 +196,7 @@ def _succeeded() -> None:
 def _needs_restart(running: Config, read: Config) -> list[str]:
     """What was changed and is not exchanged: sections, and components by their names."""
     found: list[str] = []
-    for name in (each.name for each in fields(Config) if each.name not in (*SECTIONS, "path")):
+    for name in (each.name for each in fields(Config) if each.name not in (*SECTIONS, *_OF_COMMANDS)):
         old, new = getattr(running, name), getattr(read, name)
         if not isinstance(old, tuple):
             found += [name] if old != new else []

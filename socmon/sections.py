@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from socmon.component import Settings
+from socmon.event import Level
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -224,6 +225,30 @@ class DeliverySettings(Settings):
             raise ValueError(
                 f"backoff_limit_s ({limit:g}) is less than backoff_first_s ({first:g}); raise backoff_limit_s"
             )
+        return self
+
+
+class ReportSettings(Settings):
+    """Section `reports`: what `socmon report` says, and by when an incident must be told (Decree 331/2026, 31.2.d)."""
+
+    first_h: int = Field(
+        default=24, ge=1, le=8760, description="Hours from detection (T0) until the first notice must have been given."
+    )
+    detailed_h: int = Field(
+        default=72, ge=1, le=8760, description="Hours from T0 until cause, scope and remedy must have been reported."
+    )
+    levels: list[Level] = Field(
+        default=["critical"], description="Levels of alerts that are serious incidents; of others nothing is due."
+    )
+    org_name: str = Field(default="", max_length=200, description="Name of our organisation, as reports state it.")
+    contact: str = Field(
+        default="", max_length=200, description="Whom to ask about an incident: a name, a telephone, an address."
+    )
+
+    @model_validator(mode="after")
+    def _detailed_is_not_before_first(self) -> Self:
+        if self.detailed_h < self.first_h:
+            raise ValueError(f"detailed_h ({self.detailed_h}) is less than first_h ({self.first_h}); raise detailed_h")
         return self
 
 

@@ -198,6 +198,16 @@ delivery: 3
     ]
 
 
+def test_reports_are_due_in_their_order_and_for_levels_that_there_are(tmp_path: Path) -> None:
+    late = written(tmp_path, "reports:\n  first_h: 80\n")
+    assert problems(late) == [
+        "config.yaml:1: reports: detailed_h (72) is less than first_h (80); raise detailed_h",
+    ]
+
+    (problem,) = problems(written(tmp_path, "reports:\n  levels: [urgent]\n"))
+    assert problem.startswith("config.yaml:2: reports.levels.0: input should be 'informational', 'low'")
+
+
 def test_ambiguous_number_is_told_once(tmp_path: Path) -> None:
     path = written(tmp_path, "http:\n  port: 0777\n")
 

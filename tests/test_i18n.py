@@ -28,7 +28,7 @@ def catalogue() -> Catalog:
 
 
 def said_in_code() -> set[str]:
-    found = extract_from_dir(str(ROOT / "socmon"), [("**.py", "python")], keywords=KEYWORDS)
+    found = extract_from_dir(str(ROOT / "socmon"), [("**.py", "python"), ("**.html", "jinja2")], keywords=KEYWORDS)
     return {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found}
 
 

@@ -194,7 +194,7 @@ def test_a_brute_force_that_began_before_the_reload_is_found_after_it(place: Fie
     assert counts(place) == {"Guessing 2": 6, "Guessing 3": 6}
 
     (place.root / "rules" / "mine.yml").write_text(AFTER)
-    configure(place, http={"port": 0, "address": "127.0.0.2"}, store={"checkpoint_s": 0.3})
+    configure(place, http={"port": 0, "address": "127.0.0.2"}, store={"checkpoint_s": 0.3}, reports={"first_h": 12})
     result = socmon(place, "-o", "json", "config", "reload")
     write(place, 6, 6)
     wait_for(lambda: len(counts(place)) == 4, "the alerts of the new rules")

@@ -56,6 +56,7 @@ COMMANDS: Mapping[str, str] = {
     "show-packet": "Show one packet of a capture file, taken apart.",
     "feed": "Show the outbox, and release dead letters again.",
     "db": "Back up, restore and verify the store; prune it.",
+    "report": "Report an incident on paper, when the feed is down.",
     "replay": "Run old logs through the rules and show the alerts.",
     "rules": "List the rules, and run the test cases beside them.",
     "keys": "Make keys and certificates for the feed.",
@@ -168,7 +169,7 @@ class Socmon(click.Group):
             code = super().main(*args, **kwargs)
             sys.stdout.flush()  # here, where a full disk can still be told
         except Exception as error:  # noqa: BLE001  the outermost place: whatever it is, it needs an exit code
-            code = report(error, options)
+            code = explain(error, options)
             if isinstance(error, OSError | _ReaderGoneError):
                 _abandon_output()
         sys.exit(code if isinstance(code, int) else 0)
@@ -178,7 +179,7 @@ class _ReaderGoneError(Exception):
     """Whoever read the result has seen enough, as `head` does."""
 
 
-def report(error: Exception, options: Options) -> int:
+def explain(error: Exception, options: Options) -> int:
     """Say on standard error what happened, and return the exit code for it."""
     tr = options.tr
     if isinstance(error, _ReaderGoneError) or (isinstance(error, BrokenPipeError) and reader_gone()):

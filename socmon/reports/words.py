@@ -1,0 +1,68 @@
+"""The words of a report for what the data hold as codes, in both languages (the laws' words where they have one)."""
+
+from collections.abc import Mapping
+
+from socmon.i18n import mark
+
+TITLES: Mapping[str, str] = {
+    "first": mark("Initial notice of a cybersecurity incident"),
+    "detailed": mark("Report of a cybersecurity incident"),
+}
+DEADLINES: Mapping[str, str] = {
+    "first": mark("Initial notice ({hours} h)"),
+    "detailed": mark("Incident report: cause, scope, remedy ({hours} h)"),
+}
+STATES: Mapping[str, str] = {
+    "met": mark("told in time"),
+    "late": mark("told, but too late"),
+    "open": mark("not told yet, still in time"),
+    "missed": mark("NOT TOLD, OVERDUE"),
+    "none": mark("nothing is due"),
+}
+BECAUSE: Mapping[str, str] = {
+    "level": mark("by the configuration, nothing is due for an alert of this level"),
+    "test": mark("nothing is due: this is a test of the way of alerts, and no incident"),
+    "not_an_incident": mark("nothing is due: it was looked at, and is no incident"),
+}
+KNOWN: Mapping[str, str] = {
+    "detected": mark("when socmon detected it"),
+    "received": mark("when its log record was received; nobody wrote down when it was detected"),
+    "first_event": mark("when its first event happened; nobody wrote down when it was detected"),
+}
+PARTS: Mapping[str, str] = {
+    "cause": mark("Cause"),
+    "scope": mark("Scope of impact"),
+    "remedy": mark("Remedy"),
+}
+# RSIT (ENISA), by class and by type; what is not here is shown by its code.
+CLASSES: Mapping[str, str] = {
+    "information-gathering": mark("Information gathering"),
+    "scanner": mark("Scanning"),
+    "intrusion-attempts": mark("Intrusion attempts"),
+    "brute-force": mark("Brute force"),
+    "exploit": mark("Exploitation of a vulnerability"),
+    "malicious-code": mark("Malicious code"),
+    "infected-system": mark("Infected system"),
+    "availability": mark("Availability"),
+    "ddos": mark("Distributed denial of service (DDoS)"),
+    "dos": mark("Denial of service (DoS)"),
+    "fraud": mark("Fraud"),
+    "phishing": mark("Phishing"),
+    "other": mark("Other"),
+    "undetermined": mark("Undetermined"),
+    "test": mark("Test"),
+}
+ENTITIES: Mapping[str, str] = {
+    "ip": mark("IP address"),
+    "user": mark("Account"),
+    "host": mark("Host"),
+    "domain": mark("Domain"),
+    "hash": mark("File hash"),
+    "agency": mark("Agency"),
+}
+REASONS: Mapping[str, str] = {
+    "tp": mark("true positive"),
+    "fp": mark("false positive"),
+    "benign": mark("benign"),
+    "duplicate": mark("duplicate"),
+}

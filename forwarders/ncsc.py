@@ -148,8 +148,9 @@ class NcscForwarder(Forwarder[NcscSettings]):
         """
         now_s = asyncio.get_running_loop().time
         until_s = now_s() + _SEND_TIMEOUTS * self.settings.timeout_s
-        outcomes: list[Outcome] = []
-        parts = deque(self._parts(released))
+        # A batch that holds one that is damaged may be refused as a whole, for ever.
+        outcomes = [Outcome(item.id, "rejected", "damaged") for item in released if _damaged(item)]
+        parts = deque(self._parts([item for item in released if not _damaged(item)]))
         resent: set[int] = set()
         while parts:
             if outcomes and now_s() >= until_s:
@@ -178,7 +179,7 @@ class NcscForwarder(Forwarder[NcscSettings]):
     ) -> Sequence[Released]:
         """What is sent once more, since the centre found its signature wrong, and what we hold is as it was signed."""
         wrong = {outcome.id for outcome in answered if outcome.code in _RESEND}
-        return [item for item in part if item.id in wrong and item.id not in resent and not _damaged(item)]
+        return [item for item in part if item.id in wrong and item.id not in resent]
 
     def _left(self, parts: deque[Sequence[Released]], reason: str, wait_s: float = 0.0) -> list[Outcome]:
         left = [Outcome(item.id, "retry", wait_s=wait_s) for item in chain(*parts)]

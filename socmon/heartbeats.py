@@ -65,9 +65,11 @@ class Beating:
     async def _beat(self) -> None:
         try:
             await self._heart.beat(await self._vitals())
-        except (ComponentError, StoreError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001  a forwarder's own code: whatever it raises, detection goes on
             self._context.counters.error("heartbeat")
-            reason = str(error) or f"the store was not read within {_READ_S:g} s"
+            known = isinstance(error, (ComponentError, StoreError))
+            late = f"the store was not read within {_READ_S:g} s"
+            reason = str(error) if known else late if isinstance(error, TimeoutError) else repr(error)
             if not self._told:  # once: what has no answer for days has said so
                 self._context.log.warning("heartbeat not delivered, the next one is tried", error=reason)
             self._told = True

@@ -1,8 +1,9 @@
 """Heartbeats of the daemon: what they tell, and that nothing which goes wrong with them ends them."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,14 +26,15 @@ class FakeHeart(Heart):
 
     every_s = 0.0
 
-    def __init__(self, failures: int = 0) -> None:
+    def __init__(self, failures: int = 0, error: Exception | None = None) -> None:
         self.told: list[Vitals] = []
         self.failures = failures
+        self.error = error or ComponentError("nobody there")
 
     async def beat(self, vitals: Vitals) -> None:
         if self.failures:
             self.failures -= 1
-            raise ComponentError("nobody there")
+            raise self.error
         self.told.append(vitals)
 
 
@@ -56,17 +58,20 @@ async def beating(
 
 async def test_a_heartbeat_tells_backlog_silent_sources_and_rules(tmp_path: Path) -> None:
     place = Place(tmp_path)
-    await asyncio.to_thread(place.put, alert(1), alert(2))
+    await asyncio.to_thread(place.put, alert(1), alert(2), alert(3))
+    with closing(sqlite3.connect(place.store, isolation_level=None)) as db:
+        db.execute("update pending set error = 'held: TLP:RED never leaves' where alert_id = ?", (alert(3).id,))
     heart = FakeHeart()
 
     async with beating(heart, place.store, silences(web="silent", mail="heard", dns="silent"), lambda: heart.told):
         assert heart.told[0] == Vitals({}, 2, START_US, ("dns", "web"), version(RULES))
 
 
-async def test_what_fails_is_told_once_counted_each_time_and_ends_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [ComponentError("no"), UnicodeError("label too long"), RuntimeError("no thread")])
+async def test_what_fails_is_told_once_counted_each_time_and_ends_nothing(tmp_path: Path, error: Exception) -> None:
     place = Place(tmp_path)
     await asyncio.to_thread(place.put, alert(1))
-    heart = FakeHeart(failures=3)
+    heart = FakeHeart(failures=3, error=error)
 
     async with beating(heart, place.store, silences(), lambda: heart.told) as context:
         told = [(entry["log_level"], entry["event"]) for entry in context.logged]

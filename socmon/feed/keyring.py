@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from joserfc.errors import JoseError
@@ -66,7 +67,10 @@ def parse_keys(content: bytes, *, private: bool = False) -> list[Key]:
     Raises:
         ValueError: it holds something else, or a key that the feed does not use; the message repeats nothing of it.
     """
-    keys = _from_set(content) if content.lstrip().startswith(b"{") else [_from_pem(content)]
+    try:
+        keys = _from_set(content) if content.lstrip().startswith(b"{") else [_from_pem(content)]
+    except (TypeError, LookupError, AttributeError, UnsupportedAlgorithm) as error:
+        raise ValueError(f"a key in it is not understood: {type(error).__name__}") from None  # it might repeat the key
     if private and not all(key.jwk.is_private for key in keys):
         raise ValueError("a key in it is not private")
     return keys
@@ -215,7 +219,7 @@ class Rings:
             KeyFileError: a file of its could never be used.
         """
         found: dict[str, Key] = {}
-        for kind in ("jwks", "pem"):
+        for kind in ("pem", "jwks"):  # in which a key may be bounded or compromised: it counts where both name one
             path = self._directory / f"{org_id}.{kind}"
             if stamp(path) is None:
                 # Whoever takes a file away takes the trust away.

@@ -193,7 +193,8 @@ class Account:
         if self._policy.raw == "drop":
             self._removed[RAW] = None
             return None
-        line = self._masked(evidence.raw[:-_CUT_OFF] if evidence.cut else evidence.raw)
+        line = evidence.raw[: MOST_RAW + _CUT_OFF]  # no more of it leaves, and to look at it takes long
+        line = self._masked(line[:-_CUT_OFF] if evidence.cut or len(line) < len(evidence.raw) else line)
         for names, treat, instead in (
             (_names(alert, evidence, "user"), self.user, "[user]"),
             (_names(alert, evidence, "host"), self.host, "[host]"),
@@ -256,10 +257,15 @@ def _names(alert: Alert, evidence: Evidence, kind: str) -> list[str]:
 
 def _with_names(line: str, instead: Sequence[tuple[str, str]]) -> str:
     """`line` with each name, where it stands as a word, in another form; however it is spelt and escaped there."""
-    shown = {fold(name).text.lower().strip(): form for name, form in instead}
-    words = "|".join(re.escape(word) for word in shown if word)
+    shown = {_one_backslash(fold(name).text.lower().strip()): form for name, form in instead}
+    # JSON doubles the backslash of a domain's user, and doubles it again where it is wrapped once more.
+    words = "|".join(re.escape(word).replace(r"\\", r"\\+") for word in shown if word)
     if not words:
         return line
     folded = fold(line)
     found = re.finditer(rf"(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9])", folded.text.lower())
-    return replaced(line, [(*folded.span(*match.span()), shown[match[0]]) for match in found])
+    return replaced(line, [(*folded.span(*match.span()), shown[_one_backslash(match[0])]) for match in found])
+
+
+def _one_backslash(text: str) -> str:
+    return re.sub(r"\\+", r"\\", text)

@@ -23,7 +23,9 @@ _WAITING = "select destination, min(released_us) from released where state = 'wa
 _OF_STREAMS = """
 select stream, count(*), min(released_us) from released where destination = ? and state = 'waiting' group by stream
 """
-_PENDING_OF = "select count(*), min(since_us) from pending where destination = ?"
+_PENDING_OF = """
+select count(*), min(since_us) from pending where destination = ? and (error is null or error not glob 'held: *')
+"""
 _DEAD = """
 select destination, code, settled_us from released where id in (
     select max(id) from released where state = 'dead' group by destination)

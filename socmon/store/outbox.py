@@ -6,6 +6,7 @@ until its destination has answered for it.
 
 import hashlib
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
@@ -18,6 +19,7 @@ from socmon.store.rows import read_alert
 SETTLED = ("accepted", "duplicate", "stale")
 # Begins `pending.error` of an alert that is not for its destination; the reason follows.
 HELD = "held: "
+_MOST_S = 0.5  # of one release: the store's thread does nothing else meanwhile, and some messages take long to make
 
 # The most urgent first. Again only after the interval, unless level or status changed; a release in the future is of a
 # clock that was set back since, and holds up nothing (docs/semantics.md, "Release and delivery"). Neither does a dead
@@ -104,11 +106,15 @@ def release(db: sqlite3.Connection, routing: Routing, *, limit: int, now_us: int
     room = dict.fromkeys(streams_waiting(db, routing.destination), 0)
     parameters = {"destination": routing.destination, "before_us": before_us, "now_us": now_us, "limit": 2 * limit}
     problems = []
-    for (alert_id,) in db.execute(_DUE, parameters).fetchall():
+    due = db.execute(_DUE, parameters).fetchall()
+    end_s = time.monotonic() + _MOST_S
+    for (alert_id,) in due:
+        if time.monotonic() > end_s:
+            break
         try:
             _release_one(db, routing, alert_id, room, limit, now_us)
-        except ComponentError:
-            raise  # it is not about this alert: the destination has no key to sign with
+        except (ComponentError, sqlite3.Error):
+            raise  # it is not about this alert: there is no key to sign with, or the disk is full
         except HeldError as held:
             _note(db, routing.destination, alert_id, f"{HELD}{held}")
         except Exception as error:  # noqa: BLE001  a forwarder's own code: one alert must not hold back the rest
@@ -263,13 +269,16 @@ def acknowledged(db: sqlite3.Connection, destination: str) -> dict[str, int]:
 def prune(db: sqlite3.Connection, before_us: int) -> int:
     """Delete rows acknowledged, or refused and retried, before `before_us`, but for each alert's last; say how many.
 
-    Receipts go with the last row that they are for.
+    The first acknowledged one of each alert stays too: it says when it was told. Receipts go with the last row that
+    they are for.
     """
     deleted = db.execute(
         """
         delete from released where state in ('acknowledged', 'retried') and settled_us < ?
         and id < (select max(id) from released as newer
                   where newer.destination = released.destination and newer.alert_id = released.alert_id)
+        and id is not (select min(id) from released as first where first.state = 'acknowledged'
+                       and first.destination = released.destination and first.alert_id = released.alert_id)
         """,
         (before_us,),
     ).rowcount

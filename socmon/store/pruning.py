@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from socmon.errors import StoreError
 from socmon.i18n import Message
+from socmon.store.outbox import HELD
 
 STEP = 100  # alerts in one transaction: tens of milliseconds with 20 lines of evidence each
 _HOUR_US = 3_600_000_000
@@ -24,7 +25,8 @@ select id from alert
 where last_us < :before and stored_us < :before and status = 'closed' and revision <= closed_revision
   and not exists (select 1 from history where alert_id = alert.id and time_us >= :before)
   and not exists (select 1 from json_each(:destinations) as named join pending
-                  on pending.destination = named.value and pending.alert_id = alert.id)
+                  on pending.destination = named.value and pending.alert_id = alert.id
+                  where coalesce(pending.error, '') not glob :held)
   and not exists (select 1 from json_each(:destinations) as named join released
                   on released.destination = named.value and released.alert_id = alert.id
                   and released.state in ('waiting', 'dead'))
@@ -36,6 +38,11 @@ select coalesce((select sum(length(raw) + length(fields) + 300) from evidence wh
      + (select length(title) + length(tags) + length(grouped) + length(entities) + 500 from alert where id = ?1)
 """
 _SENT = "select coalesce(sum(length(body) + 400), 0) from released where destination = ?1 and alert_id = ?2"
+# A receipt is of a batch, and stays as long as one of its rows does.
+_RECEIPTS = "select receipt_id from released where destination = ? and alert_id = ? and receipt_id is not null"
+_DROP_RECEIPT = """
+delete from receipt where id = ? and not exists (select 1 from released where receipt_id = receipt.id)
+"""
 
 
 class Bounds(Struct, frozen=True):
@@ -80,10 +87,12 @@ def prune(db: sqlite3.Connection, bounds: Bounds, limit: int) -> Pruned:
         return Pruned(0, used_bytes(db), more=False)
     destinations = _destinations(db)
     gone = _candidates(db, before_us, destinations, limit)
+    receipts: set[tuple[int]] = set()
     for alert_id in gone:
-        db.executemany(
-            "delete from released where destination = ? and alert_id = ?", [(name, alert_id) for name in destinations]
-        )
+        for place in ((name, alert_id) for name in destinations):
+            receipts.update(db.execute(_RECEIPTS, place))
+            db.execute("delete from released where destination = ? and alert_id = ?", place)
+            db.execute("delete from pending where destination = ? and alert_id = ?", place)  # held, and so not sent
         for table, column in (
             ("evidence", "alert_id"),
             ("history", "alert_id"),
@@ -91,6 +100,7 @@ def prune(db: sqlite3.Connection, bounds: Bounds, limit: int) -> Pruned:
             ("alert", "id"),
         ):
             db.execute(f"delete from {table} where {column} = ?", (alert_id,))  # noqa: S608  constants
+    db.executemany(_DROP_RECEIPT, receipts)
     return Pruned(len(gone), used_bytes(db), more=len(gone) == limit)
 
 
@@ -117,7 +127,8 @@ def _before_us(bounds: Bounds, *, over: bool) -> int | None:
 def _candidates(db: sqlite3.Connection, before_us: int | None, destinations: list[str], limit: int) -> list[str]:
     if before_us is None:
         return []
-    values = {"before": before_us, "destinations": msgspec.json.encode(destinations).decode(), "limit": limit}
+    named = msgspec.json.encode(destinations).decode()
+    values = {"before": before_us, "destinations": named, "held": f"{HELD}*", "limit": limit}
     return [alert_id for (alert_id,) in db.execute(_CANDIDATES, values)]
 
 

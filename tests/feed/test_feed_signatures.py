@@ -28,7 +28,7 @@ from feed_kit import (
 from jwcrypto import jwk, jws
 from ncsc_kit import keys_of
 
-from socmon.feed.keyring import key_set
+from socmon.feed.keyring import key_set, parse_keys
 from socmon.feed.keys import public_file, signing_key
 from socmon.feed.message import render
 from socmon.feed.signing import SIGNATURE, Key
@@ -218,3 +218,12 @@ def lines_of(results: Sequence[dict[str, Any]], bodies: Sequence[bytes]) -> list
     digests = [sha256(rfc8785.dumps(json.loads(body))).hexdigest() for body in bodies]
     pairs = zip(results, digests, strict=True)
     return [[each["id"], each["seq"], each["status"], each["code"], digest] for each, digest in pairs]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b'{"kty": []}', b'{"keys": [{"kty": {}}]}', b'{"keys": [[]]}', b'{"keys": {}}', b'{"kty": "EC", "crv": []}'],
+)
+def test_a_file_that_is_no_key_is_refused_whatever_is_in_it(content: bytes) -> None:
+    with pytest.raises(ValueError, match=r"key|JSON"):
+        parse_keys(content)

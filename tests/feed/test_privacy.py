@@ -104,6 +104,16 @@ def test_a_masked_line_holds_no_secret_name_number_or_internal_address(policy: P
     assert pii(data)["kept"] == ["raw_data"]
 
 
+@pytest.mark.parametrize("written", ["CORP\\thuha", "CORP\\\\thuha", "corp\\\\\\\\THUHA"])
+def test_a_user_of_a_domain_does_not_leave_however_often_its_backslash_is_doubled(written: str) -> None:
+    line = evidence(user="CORP\\thuha")
+    line = msgspec.structs.replace(line, raw=f'{{"User":"{written}"}}')
+
+    body = sent(Policy(raw="masked"), detailed(evidence=[line], entities={"user": ["CORP\\thuha"]}))[1]
+
+    assert "thuha" not in body.lower()
+
+
 def test_the_end_of_a_line_that_was_cut_does_not_leave() -> None:
     cut = msgspec.structs.replace(evidence(), raw="x" * 1000 + " thẻ 4111 1111 1111 11", cut=True)
 

@@ -80,10 +80,10 @@ async def test_a_signature_that_the_centre_finds_wrong_is_sent_once_more_and_the
         assert (await client.stats())["events_received"] == 4
 
 
-async def test_a_row_that_is_damaged_here_is_not_sent_once_more(tmp_path: Path) -> None:
+async def test_a_row_that_is_damaged_here_is_not_sent_and_holds_up_no_other(tmp_path: Path) -> None:
     damaged = msgspec.structs.replace(wrong(), sha256=sha256(released(1).body).hexdigest())
     async with centre_and_client(tmp_path) as (centre, client), forwarding(centre.feed_url, keys_of(tmp_path)) as made:
-        assert said(await made.send([damaged])) == [(1, "rejected", "bad_sig")]
+        assert said(await made.send([damaged, released(2)])) == [(1, "rejected", "damaged"), (2, "accepted", "")]
         assert (await client.stats())["events_received"] == 1
 
 

@@ -20,7 +20,7 @@ from socmon.store.verifying import verify
 DAY_US = 86_400_000_000
 NOW_US = 1_790_000_000_000_000
 YOUNG_US = NOW_US - 3 * DAY_US
-DELIVERY = ("none", "pending", "waiting", "acknowledged", "dead", "retried")
+DELIVERY = ("none", "pending", "held", "waiting", "acknowledged", "dead", "retried")
 
 
 class Case(Struct, frozen=True):
@@ -83,8 +83,9 @@ def fill(path: Path, wanted: list[Case]) -> None:
                 db.execute("insert into history (alert_id, time_us, actor, verb) values (?, ?, 'lan', 'comment')",
                            (name, NOW_US - case.touched * DAY_US))  # fmt: skip
             for destination, state in zip(("a", "b"), case.delivery, strict=True):
-                if state == "pending":
-                    db.execute("insert into pending values (?, ?, 1, 1, null)", (destination, name))
+                if state in ("pending", "held"):
+                    error = "held: TLP:RED never leaves" if state == "held" else None
+                    db.execute("insert into pending values (?, ?, 1, 1, ?)", (destination, name, error))
                 elif state != "none":
                     db.execute(
                         "insert into released"
@@ -126,6 +127,23 @@ def test_exactly_what_may_go_goes(tmp_path: Path, wanted: list[Case], days: int)
 
 def done(age: int) -> Case:
     return Case("closed", False, age, age, None, ("acknowledged", "none"))
+
+
+def test_receipts_go_with_the_last_of_their_rows_and_no_alert_goes_for_their_sake(tmp_path: Path) -> None:
+    path = tmp_path / "socmon.db"
+    fill(path, [done(40) for _ in range(300)])
+    with opened(path) as db:
+        db.executemany("insert into receipt values (?, ?)", [(number, "r" * 70_000) for number in range(1, 101)])
+        db.execute("update released set receipt_id = (seq + 2) / 3")
+        bound = used_bytes(db) * 9 // 10
+
+    prune_file(path, bounds(max_bytes=bound))
+
+    with opened(path) as db:
+        (receipts,) = db.execute("select count(*) from receipt").fetchone()
+        (named,) = db.execute("select count(distinct receipt_id) from released").fetchone()
+        assert used_bytes(db) <= bound
+    assert 60 < receipts == named == -(-len(left(path)) // 3)
 
 
 def test_by_size_the_oldest_go_until_it_is_small_enough(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from socmon.event import Alert, Evidence, Level
 from socmon.instruments import REGISTRY
 from socmon.ledger import Account, Ledger
 from socmon.seen import Clock, Seen, Silence
-from socmon.store import Checkpoint, Routing, Store, read
+from socmon.store import Checkpoint, Routing, Store, outbox, read
 
 S = 1_000_000
 
@@ -244,14 +244,44 @@ async def test_a_failed_transaction_leaves_nothing_behind(store: Store) -> None:
     assert await commit(store, alert()) == 1
 
 
-async def test_settled_rows_are_pruned_but_for_the_last_of_each_alert(store: Store) -> None:
-    for revision in (1, 2):
+async def test_settled_rows_are_pruned_but_for_the_first_and_the_last_of_each_alert(store: Store) -> None:
+    for revision in (1, 2, 3):
         await commit(store, alert(revision=revision))
         await release(store, now_us=revision, interval_s=0)
         await acknowledge_all(store)
 
     assert await store.prune(100) == 1
-    assert read(store.path).acknowledged == {"up": {"a1": 2}}
+    assert read(store.path).acknowledged == {"up": {"a1": 3}}
+    assert store._db.execute("select revision from released order by id").fetchall() == [(1,), (3,)]
+
+
+async def test_a_full_disk_is_no_alerts_fault_and_undoes_the_whole_release(store: Store) -> None:
+    await commit(store, *(alert(name=f"a{number}") for number in range(300)))
+    (pages,) = store._db.execute("pragma page_count").fetchone()
+    store._db.execute(f"pragma max_page_count = {pages + 4}")
+
+    with pytest.raises(StoreError, match="full"):
+        await release(store, now_us=1, limit=300)
+
+    store._db.execute(f"pragma max_page_count = {pages + 1000}")
+    assert store._db.execute("select count(*) from released").fetchone() == (0,)
+    assert store._db.execute("select count(*), count(error) from pending").fetchone() == (300, 0)
+    await release(store, now_us=1, limit=300)
+    assert store._db.execute("select count(*), max(seq) from released").fetchone() == (300, 300)
+
+
+async def test_a_release_that_takes_long_gives_way_and_goes_on_the_next_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "_MOST_S", -1)
+    await commit(store, alert(name="a1"), alert(name="a2"))
+
+    for released in (0, 0):
+        await release(store, now_us=1)
+        assert store._db.execute("select count(*) from released").fetchone() == (released,)
+    monkeypatch.undo()
+    await release(store, now_us=1)
+    assert store._db.execute("select count(*) from released").fetchone() == (2,)
 
 
 def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from msgspec import Struct
 from socmon.cli.alert_ids import candidates
 from socmon.cli.alert_page import alert_object
 from socmon.cli.output import Row
+from socmon.errors import HeldError
 from socmon.event import Alert, rfc3339
+from socmon.feed.sharing import tlp_of
 from socmon.feed.vocabulary import rsit, tactics, techniques
 from socmon.reports.duty import Duty, Facts, Kind, Told, duty, facts
 from socmon.reports.told import Part, Telling, kept, parts_of
@@ -109,6 +111,10 @@ def _reporter(alert: Alert, settings: "Settings") -> Row:
                 row["org_path"] = [*getattr(each.settings, "org_path", ())]
     if alert.system:
         row |= {"system": alert.system, "system_level": alert.system_level}
+    try:
+        row["tlp"] = tlp_of(alert.tags, row["tlp"])
+    except HeldError:  # on paper it may go to whom a person hands it, marked as what it is
+        row["tlp"] = "RED"
     return row
 
 

@@ -34,6 +34,16 @@ def ago_us(hours: float) -> int:
 # ── what it says ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize(
+    ("tag", "tlp"), [("tlp.red", "RED"), ("tlp.green", "GREEN"), ("tlp.odd", "RED"), ("attack.t1110", "AMBER+STRICT")]
+)
+def test_how_far_it_may_go_is_what_the_rule_says_of_it(place: Place, tag: str, tlp: str) -> None:
+    place.config.write_text(SENDER)
+    place.put(critical(tags=[tag]), now_us=ago_us(25))
+
+    assert data(place)["reporter"]["tlp"] == tlp
+
+
 def test_it_says_who_reports_what_happened_and_what_is_due(place: Place) -> None:
     place.config.write_text(SENDER)
     place.put(critical(), now_us=ago_us(25))

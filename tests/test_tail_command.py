@@ -114,7 +114,7 @@ def test_who_may_only_read_follows_a_store_that_is_written_after_a_stop(
     def alone(path: Path) -> tuple[sqlite3.Connection, bool]:
         return sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None), True
 
-    monkeypatch.setattr("socmon.store.reading._connect", alone)
+    monkeypatch.setattr("socmon.store.reading.connect", alone)
     place.put(alert(1))
     with closing(Following(place.store, 10)) as changes:
         seen = changes.look()

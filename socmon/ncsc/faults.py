@@ -1,6 +1,7 @@
 """Faults on request: what a demo or a test asks the centre to do wrong, and how often."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from aiohttp import web
@@ -64,9 +65,16 @@ class Faults:
 
 
 class FaultyInbox(Inbox):
-    """An inbox that loses an event when it is told to: a set comparison must notice."""
+    """An inbox that loses an event when it is told to: a set comparison must notice.
+
+    Whatever comes of that finding later is lost too, be it sent again or a newer revision: it would heal the loss.
+    """
 
     faults: Faults
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._lost: set[str] = set()
 
     async def store(self, organisation: str, items: Sequence[Item]) -> Stored:
         """As Inbox, but for the last event of the batch while a `drop_row` or `quarantine` is due."""
@@ -74,8 +82,16 @@ class FaultyInbox(Inbox):
             bad = replace(items[-1], finding=None, code="injected", reason="a fault was asked for")
             return await super().store(organisation, [*items[:-1], bad])
         # A batch whose reply gets lost is sent again, and what it lost would be there after all.
-        if self.faults.left["cut_after_commit"] or not self.faults.due("drop_row"):
+        if items[-1].finding and not self.faults.left["cut_after_commit"] and self.faults.due("drop_row"):
+            self._lost.add(items[-1].finding.uid)
+        lost = [item for item in items if item.finding and item.finding.uid in self._lost]
+        if not lost:
             return await super().store(organisation, items)
-        stored = await super().store(organisation, items[:-1])
-        lost = Result(id=items[-1].id, seq=items[-1].seq, status="stored", code="")
-        return Stored(committed=stored.committed, results=[*stored.results, lost])
+        kept = [item for item in items if item not in lost]
+        stored = await super().store(organisation, kept) if kept else Stored(committed=None, results=[])
+        results = iter(stored.results)
+        said = [
+            Result(id=item.id, seq=item.seq, status="stored", code="") if item in lost else next(results)
+            for item in items
+        ]
+        return Stored(committed=stored.committed, results=said)

@@ -42,7 +42,8 @@ def hold(state_dir: Path) -> Iterator[None]:
 
 def give(path: Path) -> None:
     """Let a file of ours belong to the owner of its folder: what root makes, the daemon must be able to use."""
-    if os.geteuid() == 0:
-        folder = path.parent.stat()
+    folder, own = path.parent.stat(), path.stat()
+    # Only where it differs: the service may not call it (SystemCallFilter=), and need not.
+    if os.geteuid() == 0 and (own.st_uid, own.st_gid) != (folder.st_uid, folder.st_gid):
         with suppress(PermissionError):  # root without that right, as in a container: then the daemon is root there too
             os.chown(path, folder.st_uid, folder.st_gid)

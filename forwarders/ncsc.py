@@ -94,8 +94,8 @@ class NcscForwarder(Forwarder[NcscSettings]):
             async with asyncio.timeout(timeout_s):
                 name = f"read of the signing keys of {self.context.name}"
                 await in_own_thread(self._read_signing_keys, name=name, remedy=_KEYS_REMEDY)
-                await self._connected()
                 self._sender = structs.replace(self._sender, privacy=await self._policy())
+                await self._connected()
         except TimeoutError as error:
             raise ComponentError(f"the keys were not read within {timeout_s:g} s; {_KEYS_REMEDY}") from error
 

@@ -13,7 +13,6 @@ from msgspec import Struct
 
 from socmon.errors import StoreError
 from socmon.i18n import Message
-from socmon.store.outbox import HELD
 
 STEP = 100  # alerts in one transaction: tens of milliseconds with 20 lines of evidence each
 _HOUR_US = 3_600_000_000
@@ -26,7 +25,7 @@ where last_us < :before and stored_us < :before and status = 'closed' and revisi
   and not exists (select 1 from history where alert_id = alert.id and time_us >= :before)
   and not exists (select 1 from json_each(:destinations) as named join pending
                   on pending.destination = named.value and pending.alert_id = alert.id
-                  where coalesce(pending.error, '') not glob :held)
+                  where coalesce(pending.error, '') not glob 'held: *')
   and not exists (select 1 from json_each(:destinations) as named join released
                   on released.destination = named.value and released.alert_id = alert.id
                   and released.state in ('waiting', 'dead'))
@@ -127,8 +126,7 @@ def _before_us(bounds: Bounds, *, over: bool) -> int | None:
 def _candidates(db: sqlite3.Connection, before_us: int | None, destinations: list[str], limit: int) -> list[str]:
     if before_us is None:
         return []
-    named = msgspec.json.encode(destinations).decode()
-    values = {"before": before_us, "destinations": named, "held": f"{HELD}*", "limit": limit}
+    values = {"before": before_us, "destinations": msgspec.json.encode(destinations).decode(), "limit": limit}
     return [alert_id for (alert_id,) in db.execute(_CANDIDATES, values)]
 
 

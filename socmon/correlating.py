@@ -125,7 +125,7 @@ class Correlating:
         """Match and correlate the journal in its order, until `drain` and its end."""
         loop = asyncio.get_running_loop()
         kept = self._journal.first_number
-        if not self.number and kept > 1:
+        if self.number < kept - 1:
             _log.warning("the journal's beginning was trimmed, starting from its oldest frame", frame=kept)
             self.number = kept - 1
         self._intake.detected(self.number)

@@ -16,6 +16,7 @@ from damage_kit import page_of, zero
 from field import ORG, Field, field_in, wait_for
 from store_kit import START_US, Place, alert, in_use, valid
 
+from socmon.journal import Journal
 from socmon.store import read
 from socmon.store.verifying import verify
 
@@ -204,6 +205,35 @@ def test_a_restore_killed_in_its_middle_is_finished_by_the_daemons_start(tmp_pat
         wait_for(field.settled, "all delivered again")
         (aside,) = field.state.glob("socmon.db.before-*Z")
         assert {each.id for each in read(aside).alerts} == whole
+
+
+@pytest.mark.timeout(120)
+def test_a_backup_from_before_the_journals_beginning_goes_on_from_it(tmp_path: Path) -> None:
+    with field_in(tmp_path / "p") as field:
+        field.start_centre()
+        field.configure(["auth"])
+        listening(field)
+        field.write("auth", 0, 60)
+        wait_for(field.settled, "all delivered")
+        path = backup(field, "backup")
+        field.write("auth", 60, 6_000)
+        wait_for(field.settled, "all delivered")
+        field.stop_daemon()
+        journal = Journal.open(field.state / "journal", segment_bytes=128 * 1024)
+        journal.trim(checkpoint=journal.last_number, keep_bytes=1, max_age_us=None, now_us=START_US)
+        first = journal.first_number
+        journal.close()
+        restored = socmon(field, "-o", "json", "db", "restore", str(path))
+        assert first > json.loads(restored.stdout)["frame"] + 1
+
+        listening(field)
+        before = {each.id: each.revision for each in field.reading().alerts}
+        field.write("auth", 6_060, 60)
+        wait_for(lambda: {each.id: each.revision for each in field.reading().alerts} != before, "what comes now")
+
+        (told,) = field.events("daemon.log", "the journal's beginning was trimmed, starting from its oldest frame")
+        assert told["frame"] == first
+        field.stop_daemon()
 
 
 @pytest.mark.timeout(120)

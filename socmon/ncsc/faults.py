@@ -81,8 +81,7 @@ class FaultyInbox(Inbox):
         if self.faults.due("quarantine"):
             bad = replace(items[-1], finding=None, code="injected", reason="a fault was asked for")
             return await super().store(organisation, [*items[:-1], bad])
-        # A batch whose reply gets lost is sent again, and what it lost would be there after all.
-        if items[-1].finding and not self.faults.left["cut_after_commit"] and self.faults.due("drop_row"):
+        if items[-1].finding and self.faults.due("drop_row"):
             self._lost.add(items[-1].finding.uid)
         lost = [item for item in items if item.finding and item.finding.uid in self._lost]
         if not lost:

@@ -27,7 +27,7 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         fault: `503` refuses, `cut_after_commit` stores and closes the connection without a reply, `stop` closes the
-            listener and every connection for `seconds`, `drop_row` says "stored" of one event and does not store it,
+            listener and every connection for `seconds`, `drop_row` says "stored" of a finding and never stores it,
             `quarantine` refuses one event as if it were bad.
         times: how many batches it happens to; of no meaning with `stop`.
     """

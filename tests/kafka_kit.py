@@ -102,7 +102,8 @@ class Broker:
 
     def format(self, *, scram: bool = False) -> None:
         """Make its data folder one of Kafka's; with an account for SCRAM that costs a start of Java."""
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # Not at random in the first byte: an id that begins with a dash is taken for an option.
+        cluster = urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
         if not scram:
             (self.root / "data" / "meta.properties").write_text(f"version=1\ncluster.id={cluster}\nnode.id=1\n")
             return

@@ -170,7 +170,7 @@ class Register:
         return Roll(periods, (row[0] for row in self._db.execute("SELECT serial FROM revoked")))
 
     def _prepare(self) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL")
+        # Not WAL: the change to it waits for nobody, so of two commands that begin at once one would be refused.
         self._db.execute("PRAGMA synchronous = FULL")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:

@@ -180,6 +180,7 @@ class Released(Struct, frozen=True):
 
     Attributes:
         sha256: of `body` when it was rendered, in hexadecimal; "" where nobody wrote it down.
+        is_void: it stands for sequences in which no alert comes, from that of its release on.
     """
 
     id: int
@@ -187,9 +188,47 @@ class Released(Struct, frozen=True):
     release: Release
     body: bytes
     sha256: str = ""
+    is_void: bool = False
 
 
-OutcomeStatus = Literal["accepted", "duplicate", "stale", "retry", "rejected"]
+VoidReason = Literal["withdrawn", "dropped", "refused", "oversize", "replaced", "superseded", "expired", "lost_local"]
+
+
+class Void(Struct, frozen=True):
+    """Sequences of a stream in which no alert comes, so that its destination waits for none of them.
+
+    Attributes:
+        release: its first sequence, and when it was made; `revision` says nothing.
+        to_seq: the last one.
+        reason: withdrawn; dropped by a person; refused (a dead letter); oversize; replaced (sent anew under another
+            sequence); superseded (a newer revision was sent); expired (deleted here, a loss); lost_local (damaged here,
+            a loss).
+        alert_id: the alert that it was; "" for more than one, or none that is known.
+    """
+
+    release: Release
+    to_seq: int
+    reason: VoidReason
+    alert_id: str = ""
+
+
+class Place(Struct, frozen=True, order=True):
+    """How far a destination has a stream.
+
+    Attributes:
+        epoch: the newest that it knows; "" if none.
+        seq: the last sequence of that epoch before which it misses none.
+        last: the last sequence of that epoch that it has.
+        beyond: how many sequences it has after `seq`.
+    """
+
+    epoch: str
+    seq: int
+    last: int = 0
+    beyond: int = 0
+
+
+OutcomeStatus = Literal["accepted", "duplicate", "stale", "retry", "held", "replaced", "rejected"]
 
 
 class Outcome(Struct, frozen=True):
@@ -197,11 +236,14 @@ class Outcome(Struct, frozen=True):
 
     Attributes:
         id: `Released.id`.
-        status: accepted, duplicate (had it already) and stale (has a newer revision) settle it; retry sends it again;
-            rejected keeps it as a dead letter.
+        status: accepted, duplicate (had it already) and stale (has a newer revision) settle it; retry sends it again,
+            held an hour later and without keeping others waiting; replaced releases its alert anew, under another
+            sequence; rejected keeps it as a dead letter.
         code: the destination's own word for the reason; "" if none.
         wait_s: with retry, the least wait before the next try, in seconds, when the destination asked for one.
         receipt: what the destination signed for it, kept with the release; "" if nothing.
+        revision: with stale, the one that the destination has, where it says so.
+        keeps_seq: with rejected, the destination keeps its sequence all the same, so that nothing need fill it.
     """
 
     id: int
@@ -209,6 +251,8 @@ class Outcome(Struct, frozen=True):
     code: str = ""
     wait_s: float = 0.0
     receipt: str = ""
+    revision: int | None = None
+    keeps_seq: bool = False
 
 
 class Vitals(Struct, frozen=True):
@@ -262,6 +306,23 @@ class Forwarder(Component[SettingsT]):
     @abstractmethod
     def render(self, alert: Alert, release: Release) -> bytes:
         """The message for `alert`; pure, and stored with the released row."""
+
+    def void(self, void: Void) -> bytes | None:  # noqa: ARG002  for those whose destination looks at sequences
+        """The message for sequences that stay empty; None where the destination looks at none. Pure, as `render`."""
+        return None
+
+    async def places(self) -> Mapping[str, Place] | None:
+        """How far the destination has each stream that it knows; None where it cannot say. Called after `open`.
+
+        Raises:
+            ComponentError: it was not to be asked.
+        """
+        return None
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether the last batch left sequences missing at the destination, so that `places` is worth a look."""
+        return False
 
     @abstractmethod
     async def send(self, released: Sequence[Released]) -> Sequence[Outcome]:

@@ -200,6 +200,37 @@ def _add_receipt(db: sqlite_utils.Database) -> None:
     _table(db, "released").create_index(["receipt_id"])
 
 
+def _add_voids(db: sqlite_utils.Database) -> None:
+    """Sequences in which no alert comes; how far a stream was pruned; whose revisions are sent as greater ones."""
+    _table(db, "void").create(
+        {
+            "id": int,
+            "destination": str,
+            "stream": str,
+            "epoch": str,
+            "seq": int,
+            "to_seq": int,
+            "reason": str,
+            "alert_id": str,
+            "made_us": int,
+            "body": bytes,
+            "sha256": str,
+            "state": str,  # pending (no message yet), waiting, held, acknowledged, or dead
+            "code": str,
+            "settled_us": int,
+        },
+        pk="id",
+        not_null={"destination", "stream", "epoch", "seq", "to_seq", "reason", "alert_id", "made_us", "state"},
+        defaults={"alert_id": "", "state": "pending"},
+    )
+    _table(db, "void").create_index(["destination", "stream", "epoch", "seq"], unique=True)
+    _table(db, "void").create_index(["destination", "state"])
+    _table(db, "stream").add_column("pruned_seq", int, not_null_default=0)
+    _table(db, "lifted").create(
+        {"destination": str, "alert_id": str, "revisions": int}, pk=("destination", "alert_id"), not_null={"revisions"}
+    )
+
+
 MIGRATIONS: tuple[Callable[[sqlite_utils.Database], None], ...] = (
     _first,
     _retried,
@@ -209,4 +240,5 @@ MIGRATIONS: tuple[Callable[[sqlite_utils.Database], None], ...] = (
     _add_received,
     _add_sources,
     _add_receipt,
+    _add_voids,
 )

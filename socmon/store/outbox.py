@@ -11,14 +11,17 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from socmon.component import Outcome, Release, Released
+from socmon.component import Outcome, OutcomeStatus, Release, Released, Void
 from socmon.errors import ComponentError, HeldError
-from socmon.event import LEVELS, Alert
+from socmon.event import LEVELS, SECOND_US, Alert
+from socmon.store import voids
+from socmon.store.pruning import forget
 from socmon.store.rows import read_alert
 
 SETTLED = ("accepted", "duplicate", "stale")
 # Begins `pending.error` of an alert that is not for its destination; the reason follows.
 HELD = "held: "
+_HELD_US = 3600 * SECOND_US  # until what the destination does not understand is sent again
 _MOST_S = 0.5  # of one release: the store's thread does nothing else meanwhile, and some messages take long to make
 
 # The most urgent first. Again only after the interval, unless level or status changed; a release in the future is of a
@@ -45,12 +48,14 @@ select count(*) filter (where not is_held), min(since_us) filter (where not is_h
 from (select since_us, coalesce(error glob ?, 0) as is_held from pending where destination = ?)
 """
 _STREAMS_WAITING = """
-select stream from released where destination = ? and state = 'waiting'
+select stream from (
+    select stream, urgency, id from released where destination = ?1 and state = 'waiting'
+    union all select stream, 0, 0 from void where destination = ?1 and state = 'waiting')
 group by stream order by max(urgency) desc, min(id)
 """
 _WAITING = """
-select id, alert_id, stream, epoch, seq, revision, released_us, body, sha256 from released
-where destination = ? and stream = ? and state = 'waiting' order by id limit ?
+select id, alert_id, epoch, seq, revision, released_us, body, sha256 from released
+where destination = ? and stream = ? and state = 'waiting' order by epoch, seq limit ?
 """
 _FIRST_ACCEPTED = """
 select alert.id, alert.received_us from released join alert on alert.id = released.alert_id
@@ -61,6 +66,32 @@ where released.id = ? and released.state = 'waiting' and alert.received_us is no
 _SETTLE = """
 update released set state = ?, code = ?, settled_us = ?, receipt_id = ? where id = ? and state = 'waiting'
 """
+_QUEUE_AGAIN = """
+insert into pending (destination, alert_id, urgency, since_us, error)
+select destination, alert_id, urgency, ?, null from released
+where id = ? and alert_id in (select id from alert)
+on conflict (destination, alert_id) do update set error = null
+"""
+_MARK_RETRIED = "update released set retried_us = ?, retried_by = 'socmon' where id = ?"
+# Only of the last release: one that a later of ours has overtaken is stale and needs nothing.
+_LIFT = """
+insert into lifted (destination, alert_id, revisions)
+select destination, alert_id, ?1 + 1 - revision from released where id = ?2 and ?1 >= revision
+  and id = (select max(id) from released as newer
+            where newer.destination = released.destination and newer.alert_id = released.alert_id)
+on conflict (destination, alert_id) do update set revisions = revisions + excluded.revisions
+"""
+_PRUNE_VOIDS = """
+delete from void where state = 'acknowledged' and settled_us < ? returning to_seq, destination, stream, epoch
+"""
+_STATES: dict[OutcomeStatus, str] = {
+    "accepted": "acknowledged",
+    "duplicate": "acknowledged",
+    "stale": "acknowledged",
+    "held": "held",
+    "replaced": "retried",
+    "rejected": "dead",
+}
 # A newer revision says all that the older ones said: their bytes are not needed for sending anything again.
 _DROP_BODIES = """
 update released set body = x'' where state = 'acknowledged' and body <> x''
@@ -71,17 +102,18 @@ update released set body = x'' where state = 'acknowledged' and body <> x''
 
 
 class Routing(Struct, frozen=True):
-    """How a destination's alerts become messages; both functions are pure."""
+    """How a destination's alerts become messages; the functions are pure."""
 
     destination: str
     stream: Callable[[Alert], str]
     render: Callable[[Alert, Release], bytes]
+    void: Callable[[Void], bytes | None] = lambda _void: None
 
 
 class Undelivered(Struct, frozen=True):
     """A destination's backlog. `oldest_us` is when its oldest row came in; None if there is none.
 
-    What is `held` is not for the destination: it waits for nothing, and is not in `pending`.
+    What is `held` is not for the destination, or not understood there yet; it is in neither `pending` nor `waiting`.
     """
 
     pending: int
@@ -103,6 +135,7 @@ def release(db: sqlite3.Connection, routing: Routing, *, limit: int, now_us: int
     Args:
         before_us: an alert last released after this stays pending.
     """
+    voids.release(db, routing.destination, routing.void, limit, now_us)
     room = dict.fromkeys(streams_waiting(db, routing.destination), 0)
     parameters = {"destination": routing.destination, "before_us": before_us, "now_us": now_us, "limit": 2 * limit}
     problems = []
@@ -134,6 +167,16 @@ def reconsider(db: sqlite3.Connection, destination: str) -> None:
     db.execute("update pending set error = null where destination = ? and error glob ?", (destination, f"{HELD}*"))
 
 
+def try_held(db: sqlite3.Connection, destination: str, now_us: int) -> None:
+    """Let messages that the destination did not understand an hour ago be sent again, at once if the clock was set."""
+    for table in ("released", "void"):
+        db.execute(
+            f"update {table} set state = 'waiting' where destination = ? and state = 'held'"  # noqa: S608  ours
+            " and not settled_us between ? and ?",
+            (destination, now_us - _HELD_US, now_us),
+        )
+
+
 def _release_one(
     db: sqlite3.Connection, routing: Routing, alert_id: str, room: dict[str, int], limit: int, now_us: int
 ) -> None:
@@ -148,7 +191,7 @@ def _release_one(
         "select epoch, next_seq from stream where destination = ? and stream = ?", (routing.destination, stream)
     ).fetchone()
     epoch, seq = place or (_epoch("", now_us), 1)
-    revision = alert.revision + alert.analyst_revision
+    revision = alert.revision + alert.analyst_revision + _lifted(db, routing.destination, alert.id)
     place_taken = Release(routing.destination, stream, epoch, seq, revision, now_us)
     body = routing.render(alert, place_taken)
     db.execute(
@@ -160,6 +203,13 @@ def _release_one(
     db.execute(_RELEASE, (routing.destination, stream, epoch, seq, alert.id, revision, *content))
     db.execute("delete from pending where destination = ? and alert_id = ?", (routing.destination, alert.id))
     room[stream] -= 1  # not for one that was held or not rendered: it keeps nobody else waiting
+
+
+def _lifted(db: sqlite3.Connection, destination: str, alert_id: str) -> int:
+    """How much is added to the alert's revisions, since the destination had greater ones than we knew of."""
+    query = "select revisions from lifted where destination = ? and alert_id = ?"
+    (revisions,) = db.execute(query, (destination, alert_id)).fetchone() or (0,)
+    return int(revisions)
 
 
 def streams(db: sqlite3.Connection) -> list[tuple[str, str, str]]:
@@ -191,19 +241,22 @@ def streams_waiting(db: sqlite3.Connection, destination: str) -> list[str]:
 
 
 def waiting(db: sqlite3.Connection, destination: str, limit: int) -> list[list[Released]]:
-    """Released rows without an answer: one list a stream, the most urgent stream first, each at most `limit` long.
+    """Messages without an answer: one list a stream, the most urgent stream first, each at most `limit` long.
 
-    Within a stream they stand in the order of their release.
+    Within a stream they stand in the order of their sequences.
     """
-    return [
-        [
-            Released(number, alert_id, Release(destination, stream, epoch, seq, revision, released_us), body, digest)
-            for number, alert_id, stream, epoch, seq, revision, released_us, body, digest in db.execute(
-                _WAITING, (destination, name, limit)
-            )
-        ]
-        for name in streams_waiting(db, destination)
+    return [_waiting(db, destination, stream, limit) for stream in streams_waiting(db, destination)]
+
+
+def _waiting(db: sqlite3.Connection, destination: str, stream: str, limit: int) -> list[Released]:
+    alerts = [
+        Released(number, alert_id, Release(destination, stream, epoch, seq, revision, released_us), body, digest)
+        for number, alert_id, epoch, seq, revision, released_us, body, digest in db.execute(
+            _WAITING, (destination, stream, limit)
+        )
     ]
+    both = alerts + voids.waiting(db, destination, stream, limit)
+    return sorted(both, key=lambda each: (each.release.epoch, each.release.seq))[:limit]
 
 
 def settle(db: sqlite3.Connection, outcomes: Sequence[Outcome], now_us: int) -> list[int]:
@@ -213,21 +266,46 @@ def settle(db: sqlite3.Connection, outcomes: Sequence[Outcome], now_us: int) -> 
         Of each alert that the destination has now accepted for the first time: when the event that opened it was
         received, if that is known.
     """
-    accepted = [(outcome.id,) for outcome in outcomes if outcome.status in SETTLED]
+    voids.settle(db, [outcome for outcome in outcomes if outcome.id < 0], now_us)
+    settled = [outcome for outcome in outcomes if outcome.id > 0 and outcome.status != "retry"]
+    accepted = [(outcome.id,) for outcome in settled if outcome.status in SETTLED]
     received_us = dict(row for number in accepted for row in db.execute(_FIRST_ACCEPTED, number))
-    settled = [outcome for outcome in outcomes if outcome.status != "retry"]
     # One for a batch, however many alerts it is for.
     receipts = {text: _keep_receipt(db, text) for text in {outcome.receipt for outcome in settled}}
     rows = [
-        (
-            *("acknowledged" if outcome.status in SETTLED else "dead", outcome.code or outcome.status, now_us),
-            *(receipts[outcome.receipt], outcome.id),
-        )
-        for outcome in settled
+        (_STATES[one.status], one.code or one.status, now_us, receipts[one.receipt], one.id)  # held: since now
+        for one in settled
     ]
     db.executemany(_SETTLE, rows)
-    db.executemany(_DROP_BODIES, [(number,) for *_, number in rows])
+    db.executemany(_DROP_BODIES, accepted)
+    for outcome in settled:
+        _follow(db, outcome, now_us)
     return list(received_us.values())
+
+
+def _follow(db: sqlite3.Connection, outcome: Outcome, now_us: int) -> None:
+    """What follows from an answer beside the state of its row."""
+    if outcome.status == "rejected" and not outcome.keeps_seq:
+        oversize = outcome.code in ("oversize", "too_large")
+        voids.queue_for(db, outcome.id, "dead", "oversize" if oversize else "refused", now_us)
+    elif outcome.status == "replaced":
+        voids.queue_for(db, outcome.id, "retried", "replaced", now_us)
+        db.execute(_MARK_RETRIED, (now_us, outcome.id))
+        db.execute(_QUEUE_AGAIN, (now_us, outcome.id))
+    elif (
+        outcome.status == "stale"
+        and outcome.revision is not None
+        and db.execute(_LIFT, (outcome.revision, outcome.id)).rowcount
+    ):
+        db.execute(_QUEUE_AGAIN, (now_us, outcome.id))
+
+
+def release_anew(db: sqlite3.Connection, number: int, code: str, now_us: int) -> None:
+    """Let the alert of a release that has no answer go out under another place; nothing fills the old one."""
+    statement = "update released set state = 'retried', code = ?, settled_us = ? where id = ?"
+    db.execute(statement, (code, now_us, number))
+    db.execute(_MARK_RETRIED, (now_us, number))
+    db.execute(_QUEUE_AGAIN, (now_us, number))
 
 
 def _keep_receipt(db: sqlite3.Connection, content: str) -> int | None:
@@ -252,7 +330,7 @@ def backlog(db: sqlite3.Connection, destination: str) -> Undelivered:
         dead=states.get("dead", 0),
         acknowledged=states.get("acknowledged", 0),
         oldest_us=min(known, default=None),
-        held=held,
+        held=held + states.get("held", 0),
     )
 
 
@@ -279,8 +357,13 @@ def prune(db: sqlite3.Connection, before_us: int) -> int:
                   where newer.destination = released.destination and newer.alert_id = released.alert_id)
         and id is not (select min(id) from released as first where first.state = 'acknowledged'
                        and first.destination = released.destination and first.alert_id = released.alert_id)
+        returning seq, destination, stream, epoch
         """,
         (before_us,),
-    ).rowcount
+    ).fetchall()
+    old = (
+        "delete from void where state = 'acknowledged' and settled_us < ? returning to_seq, destination, stream, epoch"
+    )
+    forget(db, deleted + db.execute(old, (before_us,)).fetchall())
     db.execute("delete from receipt where not exists (select 1 from released where receipt_id = receipt.id)")
-    return deleted
+    return len(deleted)

@@ -4,7 +4,7 @@ An alert that may still grow never goes: it would come again, open, and its revi
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -37,6 +37,8 @@ select coalesce((select sum(length(raw) + length(fields) + 300) from evidence wh
      + (select length(title) + length(tags) + length(grouped) + length(entities) + 500 from alert where id = ?1)
 """
 _SENT = "select coalesce(sum(length(body) + 400), 0) from released where destination = ?1 and alert_id = ?2"
+_DELETE_SENT = "delete from released where destination = ? and alert_id = ? returning seq, destination, stream, epoch"
+_FORGET = "update stream set pruned_seq = max(pruned_seq, ?) where destination = ? and stream = ? and epoch = ?"
 # A receipt is of a batch, and stays as long as one of its rows does.
 _RECEIPTS = "select receipt_id from released where destination = ? and alert_id = ? and receipt_id is not null"
 _DROP_RECEIPT = """
@@ -90,17 +92,23 @@ def prune(db: sqlite3.Connection, bounds: Bounds, limit: int) -> Pruned:
     for alert_id in gone:
         for place in ((name, alert_id) for name in destinations):
             receipts.update(db.execute(_RECEIPTS, place))
-            db.execute("delete from released where destination = ? and alert_id = ?", place)
+            forget(db, db.execute(_DELETE_SENT, place).fetchall())
             db.execute("delete from pending where destination = ? and alert_id = ?", place)  # held, and so not sent
         for table, column in (
             ("evidence", "alert_id"),
             ("history", "alert_id"),
             ("change", "alert_id"),
+            ("lifted", "alert_id"),
             ("alert", "id"),
         ):
             db.execute(f"delete from {table} where {column} = ?", (alert_id,))  # noqa: S608  constants
     db.executemany(_DROP_RECEIPT, receipts)
     return Pruned(len(gone), used_bytes(db), more=len(gone) == limit)
+
+
+def forget(db: sqlite3.Connection, deleted: Sequence[tuple[int, str, str, str]]) -> None:
+    """Remember up to where a stream's releases are deleted; `deleted` are (seq, destination, stream, epoch)."""
+    db.executemany(_FORGET, deleted)
 
 
 def would_prune(db: sqlite3.Connection, bounds: Bounds) -> Pruned:

@@ -12,12 +12,12 @@ import msgspec
 from msgspec import Struct
 
 from socmon import failpoints, metrics
-from socmon.component import Outcome, Released
+from socmon.component import Outcome, Place, Released
 from socmon.errors import StoreError
 from socmon.event import Alert
 from socmon.ledger import Ledger
 from socmon.seen import Clock, Seen, Silence
-from socmon.store import outbox, pruning, queue, restoring, sources, triage
+from socmon.store import outbox, pruning, queue, restoring, resuming, sources, triage
 from socmon.store.checking import check, damage, is_damage
 from socmon.store.outbox import Routing, Undelivered
 from socmon.store.rows import read_alerts, write_alert
@@ -165,6 +165,24 @@ class Store:
                 outbox.reconsider(db, destination)
 
         await self._in_thread(work)
+
+    async def try_held(self, destination: str, now_us: int) -> None:
+        """See `outbox.try_held`."""
+
+        def work() -> None:
+            with self._transaction() as db:
+                outbox.try_held(db, destination, now_us)
+
+        await self._in_thread(work)
+
+    async def resume(self, destination: str, places: Mapping[str, Place], now_us: int) -> resuming.Resumed:
+        """See `resuming.resume`."""
+
+        def work() -> resuming.Resumed:
+            with self._transaction() as db:
+                return resuming.resume(db, destination, places, now_us)
+
+        return await self._in_thread(work)
 
     async def waiting(self, destination: str, limit: int) -> list[list[Released]]:
         """See `outbox.waiting`."""

@@ -16,6 +16,8 @@ from socmon.errors import StoreError
 from socmon.store.verifying import Damage, unreadable, verify
 
 TABLES = {
+    "lifted",
+    "void",
     "alert",
     "change",
     "checkpoint",

@@ -1,0 +1,73 @@
+"""Sequences in which no alert comes, as messages of their own: or their destination would wait for them for ever."""
+
+import hashlib
+import sqlite3
+from collections.abc import Callable, Sequence
+
+from socmon.component import Outcome, Release, Released, Void, VoidReason
+
+_QUEUE = """
+insert or ignore into void (destination, stream, epoch, seq, to_seq, reason, alert_id, made_us)
+values (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+# Of a release that became what `state` is: one whose alert goes on, or goes on elsewhere.
+_QUEUE_FOR = """
+insert or ignore into void (destination, stream, epoch, seq, to_seq, reason, alert_id, made_us)
+select destination, stream, epoch, seq, seq, ?, alert_id, ? from released where id = ? and state = ?
+"""
+_PENDING = """
+select id, stream, epoch, seq, to_seq, reason, alert_id from void where destination = ? and state = 'pending'
+order by id limit ?
+"""
+_WAITING = """
+select id, alert_id, epoch, seq, made_us, body, sha256 from void
+where destination = ? and stream = ? and state = 'waiting' order by epoch, seq limit ?
+"""
+_SETTLE = "update void set state = ?, code = ?, settled_us = ? where id = ? and state = 'waiting'"
+# By what its destination says of one. A message that is signed by another key now is made anew.
+_STATES = {"held": "held", "rejected": "dead", "replaced": "pending"}
+
+Place = tuple[str, str, str]  # destination, stream, epoch
+
+
+def queue(db: sqlite3.Connection, place: Place, seqs: tuple[int, int], reason: VoidReason, now_us: int) -> None:
+    """Let nothing come in the sequences from the first of `seqs` to the last."""
+    db.execute(_QUEUE, (*place, *seqs, reason, "", now_us))
+
+
+def queue_for(db: sqlite3.Connection, number: int, state: str, reason: VoidReason, now_us: int) -> None:
+    """Let nothing come in the sequence of the release `number` if its state is `state`."""
+    db.execute(_QUEUE_FOR, (reason, now_us, number, state))
+
+
+def release(
+    db: sqlite3.Connection, destination: str, render: Callable[[Void], bytes | None], limit: int, now_us: int
+) -> None:
+    """Make the messages of what is queued; it is forgotten where the destination looks at no sequences."""
+    for number, stream, epoch, seq, to_seq, reason, alert_id in db.execute(_PENDING, (destination, limit)).fetchall():
+        place = Release(destination, stream, epoch, seq, 0, now_us)
+        body = render(Void(place, to_seq, reason, alert_id))
+        if body is None:
+            db.execute("delete from void where id = ?", (number,))
+            continue
+        digest = hashlib.sha256(body).hexdigest()
+        made = "update void set state = 'waiting', body = ?, sha256 = ?, made_us = ? where id = ?"
+        db.execute(made, (body, digest, now_us, number))
+
+
+def waiting(db: sqlite3.Connection, destination: str, stream: str, limit: int) -> list[Released]:
+    """Messages without an answer, in the order of their sequences; their numbers are below 0."""
+    return [
+        Released(-number, alert_id, Release(destination, stream, epoch, seq, 0, made_us), body, digest, is_void=True)
+        for number, alert_id, epoch, seq, made_us, body, digest in db.execute(_WAITING, (destination, stream, limit))
+    ]
+
+
+def settle(db: sqlite3.Connection, outcomes: Sequence[Outcome], now_us: int) -> None:
+    """Write down what the destination said of some; `retry` leaves one waiting."""
+    rows = [
+        (_STATES.get(outcome.status, "acknowledged"), outcome.code or outcome.status, now_us, -outcome.id)
+        for outcome in outcomes
+        if outcome.status != "retry"
+    ]
+    db.executemany(_SETTLE, rows)

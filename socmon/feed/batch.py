@@ -13,6 +13,7 @@ from msgspec import Struct
 from socmon.errors import ParseError
 
 BATCHES_PATH = "/feed/v1/batches"
+CURSORS_PATH = "/feed/v1/cursors"
 BATCH_TYPE = "application/cloudevents-batch+json"
 BATCH_ID = "Batch-Id"
 CONTENT_DIGEST = "Content-Digest"
@@ -28,6 +29,25 @@ class Committed(Struct, frozen=True):
 
     epoch: str
     seq: int
+
+
+class Cursor(Struct, frozen=True):
+    """How far a stream of the one who asks is complete: as `Committed`, of the stream's newest epoch."""
+
+    stream: str
+    epoch: str
+    seq: int
+
+
+class Cursors(Struct, frozen=True):
+    """The answer to `GET CURSORS_PATH`: a cursor for each stream that the centre has had anything of, by name.
+
+    Attributes:
+        server_time: the centre's clock, RFC 3339.
+    """
+
+    cursors: list[Cursor]
+    server_time: str
 
 
 class Result(Struct, frozen=True, omit_defaults=True):

@@ -18,6 +18,8 @@ from socmon.feed.vocabulary import TEST_TAG, rsit, severity, tactics, techniques
 
 FINDING_TYPE = "vn.soc.finding.v1"
 FINDING_SCHEMA = "urn:vn:soc:schema:finding:1"
+VOID_TYPE = "vn.soc.void.v1"
+VOID_SCHEMA = "urn:vn:soc:schema:void:1"
 ORG_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,63}")
 
 _DETECTION_FINDING = 2004
@@ -59,9 +61,12 @@ def source_of(org_id: str, stream: str) -> str:
     return f"urn:vn:soc:{org_id}/{stream}"
 
 
-def event_id(release: Release) -> str:
-    """A UUIDv7 (RFC 9562, section 5.7) made from the release alone, so that a resent alert keeps its id for ever."""
-    place = "\0".join((release.destination, release.stream, release.epoch, str(release.seq)))
+def event_id(release: Release, *more: str) -> str:
+    """A UUIDv7 (RFC 9562, section 5.7) made from the release alone, so that a resent alert keeps its id for ever.
+
+    What takes the place of the alert has another id for what `more` says of it.
+    """
+    place = "\0".join((release.destination, release.stream, release.epoch, str(release.seq), *more))
     noise = int.from_bytes(sha256(place.encode()).digest()[:10])
     millisecond = (release.released_us // 1000) & ((1 << 48) - 1)
     version, variant = 7 << 76, 2 << 62

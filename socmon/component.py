@@ -175,22 +175,6 @@ class Release(Struct, frozen=True):
     released_us: int
 
 
-class Released(Struct, frozen=True):
-    """An alert on its way: rendered once, immutable, sent until the destination has answered for it.
-
-    Attributes:
-        sha256: of `body` when it was rendered, in hexadecimal; "" where nobody wrote it down.
-        is_void: it stands for sequences in which no alert comes, from that of its release on.
-    """
-
-    id: int
-    alert_id: str
-    release: Release
-    body: bytes
-    sha256: str = ""
-    is_void: bool = False
-
-
 VoidReason = Literal["withdrawn", "dropped", "refused", "oversize", "replaced", "superseded", "expired", "lost_local"]
 
 
@@ -210,6 +194,22 @@ class Void(Struct, frozen=True):
     to_seq: int
     reason: VoidReason
     alert_id: str = ""
+
+
+class Released(Struct, frozen=True):
+    """An alert on its way: rendered once, immutable, sent until the destination has answered for it.
+
+    Attributes:
+        sha256: of `body` when it was rendered, in hexadecimal; "" where nobody wrote it down.
+        void: it stands for these sequences, in which no alert comes; None for an alert.
+    """
+
+    id: int
+    alert_id: str
+    release: Release
+    body: bytes
+    sha256: str = ""
+    void: Void | None = None
 
 
 class Place(Struct, frozen=True, order=True):

@@ -32,11 +32,18 @@ class Committed(Struct, frozen=True):
 
 
 class Cursor(Struct, frozen=True):
-    """How far a stream of the one who asks is complete: as `Committed`, of the stream's newest epoch."""
+    """How far the centre has a stream of the one who asks: as `Committed`, of the stream's newest epoch.
+
+    Attributes:
+        last: the last sequence that it has, stored, void or quarantined in its place.
+        beyond: how many of them come after `seq`.
+    """
 
     stream: str
     epoch: str
     seq: int
+    last: int
+    beyond: int
 
 
 class Cursors(Struct, frozen=True):

@@ -1,22 +1,13 @@
 """A void: one message of the feed that takes sequences which no alert will have (FEED protocol, "Up")."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
-from socmon.component import Release
+from socmon.component import Release, VoidReason
 from socmon.event import SECOND_US, rfc3339
 from socmon.feed.message import VOID_SCHEMA, VOID_TYPE, event_id, source_of
 from socmon.feed.signing import Key, canonical, sign_event
 
-# withdrawn   its approval was, before it was sent
-# dropped     a person dropped it
-# refused     the centre never took it: a dead letter
-# oversize    too large for any batch
-# replaced    sent anew under another sequence
-# superseded  a newer revision of it was sent
-# expired     pruned at the sender before it was sent: a loss
-# lost_local  damaged at the sender: a loss
-VoidReason = Literal["withdrawn", "dropped", "refused", "oversize", "replaced", "superseded", "expired", "lost_local"]
 VOID_REASONS: tuple[VoidReason, ...] = get_args(VoidReason)
 LOSSES: frozenset[VoidReason] = frozenset({"expired", "lost_local"})
 

@@ -20,7 +20,7 @@ select id, stream, epoch, seq, to_seq, reason, alert_id from void where destinat
 order by id limit ?
 """
 _WAITING = """
-select id, alert_id, epoch, seq, made_us, body, sha256 from void
+select id, epoch, seq, to_seq, reason, alert_id, made_us, body, sha256 from void
 where destination = ? and stream = ? and state = 'waiting' order by epoch, seq limit ?
 """
 _SETTLE = "update void set state = ?, code = ?, settled_us = ? where id = ? and state = 'waiting'"
@@ -57,10 +57,13 @@ def release(
 
 def waiting(db: sqlite3.Connection, destination: str, stream: str, limit: int) -> list[Released]:
     """Messages without an answer, in the order of their sequences; their numbers are below 0."""
-    return [
-        Released(-number, alert_id, Release(destination, stream, epoch, seq, 0, made_us), body, digest, is_void=True)
-        for number, alert_id, epoch, seq, made_us, body, digest in db.execute(_WAITING, (destination, stream, limit))
-    ]
+    found = []
+    for number, epoch, seq, to_seq, reason, alert_id, made_us, body, digest in db.execute(
+        _WAITING, (destination, stream, limit)
+    ):
+        void = Void(Release(destination, stream, epoch, seq, 0, made_us), to_seq, reason, alert_id)
+        found.append(Released(-number, alert_id, void.release, body, digest, void))
+    return found
 
 
 def settle(db: sqlite3.Connection, outcomes: Sequence[Outcome], now_us: int) -> None:

@@ -78,15 +78,17 @@ def rotate(file: Path, after_s: int, alg: Literal["Ed25519", "ES256", "PS256"]) 
     """Put a new signing key into FILE, beside the one it will follow; make FILE if there is none.
 
     The old key ends when the new one begins; until then give the centre the public keys, in the .pub.jwks file beside
-    FILE, which keeps the old ones: they verify what was signed before. A daemon needs no restart.
+    FILE, which keeps the old ones: they verify what was signed before. A daemon needs no restart: it looks at FILE
+    every few seconds, so a key that follows another begins in 10 seconds or later.
     """
     from datetime import UTC, datetime, timedelta
 
     from socmon.errors import ConfigError
-    from socmon.feed.keys import public_file
+    from socmon.feed.keys import NOTICE_S, public_file
     from socmon.feed.keys import rotate as put
 
     try:
+        after_s = max(after_s, NOTICE_S) if file.exists() else after_s
         made = put(file, datetime.now(UTC) + timedelta(seconds=after_s), alg)
     except (ConfigError, ValueError) as error:
         raise click.ClickException(str(error)) from error

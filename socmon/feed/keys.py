@@ -19,6 +19,9 @@ from socmon.feed.message import ORG_ID
 from socmon.feed.signing import Algorithm, Jwk, Key
 
 HOSTS = ("127.0.0.1", "localhost")
+NOTICE_S = 10
+"""The least time in which a daemon that signs learns of a new key: until then it signs by the old one."""
+
 _VALID = timedelta(days=90)
 _RSA_BITS = 3072
 _CLOCK_SKEW = timedelta(hours=1)

@@ -171,7 +171,8 @@ class Signer:
 
         Args:
             path: of the file; asked when it is needed first.
-            kid: the only key to use, or how the key of a PEM file is called; "" for the one that is valid.
+            kid: of the key to use, or how the key of a PEM file is called; keys that were rotated in follow it. "" for
+                the one that is valid.
         """
         self._path = path
         self._kid = kid
@@ -223,11 +224,20 @@ class Signer:
         return max(good, key=lambda key: key.begin.timestamp() if key.begin else 0.0)
 
     def _named(self, keys: list[Key]) -> list[Key]:
+        """Of `keys` those that may sign: where `kid` is set, the one that it names, and what was rotated in after it.
+
+        A file in PEM has no room for its key's id, and a rotation knows it only if told: else the key stands there
+        by its thumbprint, without a beginning.
+        """
         if not self._kid:
             return keys
-        if len(keys) == 1 and keys[0].kid == keys[0].jwk.thumbprint():
-            return [msgspec.structs.replace(keys[0], kid=self._kid)]
-        return [key for key in keys if key.kid == self._kid]
+        named = [key for key in keys if key.kid == self._kid]
+        rotated = [key for key in keys if key.kid == key.jwk.thumbprint()]
+        if named:
+            end = named[0].end
+            return named + [key for key in rotated if end and key.begin and key.begin >= end]
+        first = [msgspec.structs.replace(key, kid=self._kid) for key in rotated if key.begin is None]
+        return first + [key for key in rotated if key.begin] if len(first) < 2 else []
 
 
 class Rings:

@@ -12,14 +12,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from feed_kit import ORG, START_US, alert, altered, centre_and_client, release, released
 from harness import FakeContext, until
 from ncsc_kit import forwarding, keys_of, said, settings_for
 
 from forwarders.ncsc import NcscForwarder
+from socmon.cli import Options
+from socmon.cli.keys import command
 from socmon.component import Released
 from socmon.errors import BlockedError
-from socmon.feed.keyring import key_set, read_keys
+from socmon.feed.keyring import Signer, key_set, read_keys
 from socmon.feed.keys import generate, public_file, rotate, signing_key
 from socmon.feed.signing import forms, opened, verify
 
@@ -220,6 +223,68 @@ async def test_a_kid_of_ones_own_names_a_key_in_pem(tmp_path: Path) -> None:
 
     (known,) = read_keys(public_file(keys.client_signing)).values()
     assert verify(event["socsig"], forms(event)[1], {"h07-2026": msgspec.structs.replace(known, kid="h07-2026")})
+
+
+def in_pem(folder: Path) -> Path:
+    path = folder / "own.pem"
+    path.write_bytes(signing_key().jwk.as_pem(private=True))
+    return path
+
+
+@pytest.mark.parametrize("told", ["", "h07-2026"])
+def test_a_rotation_of_a_key_in_pem_goes_on_under_the_same_kid(tmp_path: Path, told: str) -> None:
+    pem = in_pem(tmp_path)
+    signer = Signer(lambda: pem, "h07-2026")
+    start = datetime.now(UTC)
+
+    def by(days: float) -> str:
+        return signer.at(int((start + timedelta(days=days)).timestamp())).kid
+
+    assert (by(0), by(400)) == ("h07-2026", "h07-2026")
+    second = rotate(pem, start + timedelta(days=1), kid=told)
+    assert (by(0), by(2), by(400)) == ("h07-2026", second.kid, second.kid)
+    third = rotate(pem, start + timedelta(days=3), "ES256")
+    assert (by(0), by(2), by(4)) == ("h07-2026", second.kid, third.kid)
+    # The next rotation leaves keys out that have ended.
+    held = [key for key in read_keys(pem, private=True).values() if key.begin]
+    pem.write_bytes(key_set(held, private=True))
+    assert (by(2), by(4)) == (second.kid, third.kid)
+
+
+def test_before_its_end_a_key_in_pem_signs_under_its_kid_and_the_public_file_names_it_so(tmp_path: Path) -> None:
+    pem = in_pem(tmp_path)
+    later = datetime.now(UTC) + timedelta(hours=1)
+
+    result = CliRunner().invoke(command, ["rotate", str(pem), "--kid", "h07-2026"])
+
+    assert result.exit_code == 0, result.output
+    assert Signer(lambda: pem, "h07-2026").at(int(time.time())).kid == "h07-2026"
+    assert Signer(lambda: pem, "h07-2026").at(int(later.timestamp()) + 5).kid != "h07-2026"
+    assert "h07-2026" in read_keys(public_file(pem))
+
+
+def test_a_kid_of_a_set_is_the_only_key_until_it_ends(tmp_path: Path) -> None:
+    path = tmp_path / "own.jwks"
+    named = msgspec.structs.replace(signing_key(), kid="a")
+    other = msgspec.structs.replace(signing_key(begin=datetime.now(UTC) - timedelta(days=1)), kid="b")
+    path.write_bytes(key_set([named, other], private=True))
+
+    assert Signer(lambda: path, "a").at(int(time.time())).kid == "a"
+    with pytest.raises(BlockedError, match="may sign now as 'c'"):
+        Signer(lambda: path, "c").at(int(time.time()))
+    made = rotate(path, datetime.now(UTC) + timedelta(hours=1))
+    assert Signer(lambda: path, "a").at(int(time.time())).kid == "a"
+    assert Signer(lambda: path, "a").at(int(time.time()) + 4000).kid == made.kid
+
+
+def test_what_kid_cannot_name_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "own.jwks"
+    path.write_bytes(key_set([signing_key(), signing_key()], private=True))
+
+    result = CliRunner().invoke(command, ["rotate", str(path), "--kid", "x"], obj=Options(lang="vi"))
+
+    assert (result.exit_code, "không phải chỉ có một khóa" in result.output) == (1, True)
+    assert len(read_keys(path)) == 2
 
 
 def test_no_signing_key_is_a_problem(tmp_path: Path) -> None:

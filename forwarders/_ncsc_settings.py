@@ -38,8 +38,8 @@ class NcscSettings(ForwarderSettings):
     kid: str = Field(
         default="",
         max_length=128,
-        description="The key of signing_key to use, by its id at the centre; by default the one that is valid, and the "
-        "id of one in PEM is its RFC 7638 thumbprint.",
+        description="The key of signing_key to use, by its id at the centre, and then those that were rotated in after "
+        "it; by default the one that is valid, and the id of one in PEM is its RFC 7638 thumbprint.",
     )
     centre_key: Path | None = Field(
         default=None,

@@ -20,6 +20,7 @@ from forwarders._ncsc_answers import Divided, divided, message_id, outcomes
 from forwarders._ncsc_settings import NcscSettings
 from forwarders._own_thread import in_own_thread
 from forwarders._rendering import rendering
+from forwarders._signing_keys import KEYS_REMEDY, SigningKeys
 from socmon.component import Context, Forwarder, Heart, Outcome, Place, Release, Released, Void
 from socmon.errors import BlockedError, ComponentError, ConfigError, ParseError
 from socmon.event import SECOND_US, Alert
@@ -40,7 +41,6 @@ _BUSY = frozenset({429, 503})
 _SEND_TIMEOUTS = 3
 # The centre says so of damage on its side, or on the way.
 _DAMAGED_ON_THE_WAY = "bad_sig"
-_KEYS_REMEDY = "check the disk or mount that holds them"
 
 
 class NcscForwarder(Forwarder[NcscSettings]):
@@ -61,7 +61,7 @@ class NcscForwarder(Forwarder[NcscSettings]):
         )
         self._advisor = Advisor(url=settings.url, ca=settings.ca, cert=settings.cert)
         self._keys = Renewed(settings.tls, settings.own_files(), [settings.ca])
-        self._signer = settings.signer()
+        self._signing = SigningKeys(context.name, settings.signer(), settings.timeout_s, context.log)
         self._centre = KeyFile(settings.centre_key) if settings.centre_key else None
         self._tls: SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -86,18 +86,14 @@ class NcscForwarder(Forwarder[NcscSettings]):
         timeout_s = self.settings.timeout_s
         try:
             async with asyncio.timeout(timeout_s):
-                name = f"read of the signing keys of {self.context.name}"
-                await in_own_thread(self._read_signing_keys, name=name, remedy=_KEYS_REMEDY)
+                await self._signing.open()
+                if self._centre:
+                    centre, name = self._centre, f"read of the centre's keys for {self.context.name}"
+                    await in_own_thread(lambda: self._centre_keys(centre), name=name, remedy=KEYS_REMEDY)
                 self._sender = structs.replace(self._sender, privacy=await self._policy())
                 await self._connected()
         except TimeoutError as error:
-            raise ComponentError(f"the keys were not read within {timeout_s:g} s; {_KEYS_REMEDY}") from error
-
-    def _read_signing_keys(self) -> None:
-        if self._signer:
-            self._signer.at(int(time.time()))
-        if self._centre:
-            self._centre_keys(self._centre)
+            raise ComponentError(f"the keys were not read within {timeout_s:g} s; {KEYS_REMEDY}") from error
 
     @staticmethod
     def _centre_keys(file: KeyFile) -> Mapping[str, Key]:
@@ -111,7 +107,7 @@ class NcscForwarder(Forwarder[NcscSettings]):
         settings = self.settings
         name = f"read of the pseudonym key of {self.context.name}"
         try:
-            return await in_own_thread(lambda: settings.privacy.policy(settings.org_id), name=name, remedy=_KEYS_REMEDY)
+            return await in_own_thread(lambda: settings.privacy.policy(settings.org_id), name=name, remedy=KEYS_REMEDY)
         except ConfigError as error:
             raise ComponentError(str(error), retry=False) from error
 
@@ -120,7 +116,7 @@ class NcscForwarder(Forwarder[NcscSettings]):
         return stream_of(alert.level)
 
     def render(self, alert: Alert, release: Release) -> bytes:
-        """The CloudEvents message, signed, with the detail that `privacy` lets leave; no pseudonyms before `open`.
+        """The CloudEvents message, signed, with the detail that `privacy` lets leave. Reads no file; `open` did.
 
         Raises:
             HeldError: the alert is not to leave.
@@ -146,7 +142,7 @@ class NcscForwarder(Forwarder[NcscSettings]):
         )
 
     def _key(self, time_us: int) -> Key | None:
-        return self._signer.at(time_us // SECOND_US) if self._signer else None
+        return self._signing.at(time_us // SECOND_US)
 
     @property
     def has_gap(self) -> bool:
@@ -228,6 +224,11 @@ class NcscForwarder(Forwarder[NcscSettings]):
         return left
 
     async def close(self) -> None:
+        """Close the connection, and look at the signing keys no more."""
+        await self._signing.close()
+        await self._hang_up()
+
+    async def _hang_up(self) -> None:
         """Close the connection; the next one reads certificate and key again."""
         if self._session:
             await self._session.close()
@@ -308,9 +309,9 @@ class NcscForwarder(Forwarder[NcscSettings]):
     async def _connected(self) -> aiohttp.ClientSession:
         """The session; a new one, and so a new handshake, when keys were replaced or have run out since the last."""
         name = f"read of the keys of {self.context.name}"
-        tls = await in_own_thread(self._keys.current, name=name, remedy=_KEYS_REMEDY)
+        tls = await in_own_thread(self._keys.current, name=name, remedy=KEYS_REMEDY)
         if self._session is None or tls is not self._tls:
-            await self.close()
+            await self._hang_up()
             self._tls = tls
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=tls, limit=1, resolver=Resolver(self.context.name)),

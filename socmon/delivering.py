@@ -21,7 +21,7 @@ from socmon.supervisor import Backoff, supervise
 
 _LOOK_S = 1.0  # a pending alert may become due without a wake-up
 _COMPARE_S = 300.0  # how often we look whether the destination still has what it has acknowledged
-_GAP_S = 60.0  # and at least so long after the last look, though sequences are missing there
+_GAP_S = 10.0  # and at least so long after the last look, though sequences are missing there
 _KEEP_SETTLED_US = 7 * 24 * 3600 * SECOND_US
 _PRUNE_S = 3600.0
 _SEND_TIMEOUTS = 10  # `timeout_s` that a whole batch may take: it may need several requests
@@ -241,6 +241,8 @@ class Delivering:
             metrics.answered(self.name, outcome.status)
             if outcome.status == "rejected":
                 self._log.error("alert refused, kept as a dead letter", code=outcome.code)
+            elif outcome.status == "held":
+                self._log.error("alert not understood there, it is sent again in an hour", code=outcome.code)
 
     async def measure(self) -> None:
         """Show the backlog in the metrics; for when nothing is tried any more too."""

@@ -23,6 +23,7 @@ _GZIP = 31  # zlib's wbits for a gzip member with the largest window
 _GZIP_FROM_BYTES = 1024  # smaller bodies gain nothing
 
 _MAX_SEQ = 10**18 - 1
+_MAX_STREAMS = 64
 _EPOCH = re.compile(r"0[0-9a-f]{11}")  # as ours are; a centre that states others would decide what comes after them
 
 ResultStatus = Literal["stored", "duplicate", "stale", "quarantined", "rejected"]
@@ -215,6 +216,8 @@ def read_cursors(body: bytes) -> list[Cursor]:
         cursors = msgspec.json.decode(body, type=Cursors).cursors
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ParseError(f"the answer is not one of the feed: {error}") from error
+    if len(cursors) > _MAX_STREAMS:
+        raise ParseError(f"the answer has {len(cursors)} cursors, and no sender has more than {_MAX_STREAMS} streams")
     for each in cursors:
         if not (
             _EPOCH.fullmatch(each.epoch) and 0 <= each.seq <= each.last <= _MAX_SEQ and 0 <= each.beyond <= each.last

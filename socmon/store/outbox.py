@@ -195,7 +195,8 @@ def _release_one(
     place_taken = Release(routing.destination, stream, epoch, seq, revision, now_us)
     body = routing.render(alert, place_taken)
     db.execute(
-        "insert or replace into stream (destination, stream, epoch, next_seq) values (?, ?, ?, ?)",
+        "insert into stream (destination, stream, epoch, next_seq) values (?, ?, ?, ?)"
+        " on conflict do update set next_seq = excluded.next_seq",
         (routing.destination, stream, epoch, seq + 1),
     )
     digest = hashlib.sha256(body).hexdigest()

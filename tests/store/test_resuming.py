@@ -208,6 +208,18 @@ async def test_a_dead_letter_that_keeps_its_sequence_leaves_none(outbox: Outbox)
     assert await outbox.released() == []
 
 
+async def test_a_dead_letter_that_the_destination_has_counts_as_what_it_has(outbox: Outbox) -> None:
+    await outbox.commit(*(alert(number) for number in range(1, 5)))
+    items = await outbox.released()
+    await outbox.settle([items[0]], "held")
+    await outbox.settle([items[1]], "rejected", keeps_seq=True)
+    await outbox.settle(items[2:])
+
+    assert await outbox.resume(normal=Place(outbox.epoch, 0, 4, 3)) == Resumed()
+    assert await outbox.resume(normal=Place(outbox.epoch, 0, 3, 2)) == Resumed(again=2)
+    assert bodies(await outbox.released())[0] == "void 2-2 refused"
+
+
 async def test_a_destination_that_looks_at_no_sequences_is_sent_no_void(outbox: Outbox) -> None:
     await outbox.commit(alert(1))
     await outbox.settle(await outbox.released(), "rejected")
@@ -313,5 +325,7 @@ async def test_what_was_pruned_is_remembered_as_expired(outbox: Outbox) -> None:
 
     # The first that was acknowledged and the last stay.
     assert outbox.rows("select seq from released") == [(1,), (4,)]
-    assert await outbox.resume() == Resumed(again=1, expired=2)
+    await outbox.commit(alert(2))
+    await outbox.settle(await outbox.released())
+    assert await outbox.resume() == Resumed(again=2, expired=2)
     assert bodies(await outbox.released())[:2] == ["void 1-1 superseded", "void 2-3 expired"]

@@ -330,7 +330,7 @@ _ANSWERED: Mapping[str, Kept[Counter]] = {
     "accepted": FORWARDER_ACKNOWLEDGED,
     "duplicate": FORWARDER_DUPLICATES,
     "stale": FORWARDER_DUPLICATES,
-    "retry": FORWARDER_RETRIES,
+    **dict.fromkeys(("retry", "held", "replaced"), FORWARDER_RETRIES),
     "rejected": FORWARDER_REJECTED,
 }
 

@@ -22,6 +22,7 @@ from socmon.enrich.unknown import tell_unknown
 from socmon.errors import JournalError, SocmonError, StoreError
 from socmon.event import SECOND_US
 from socmon.expiring import Expiries, Expiring, watch
+from socmon.full_disk import FullDisk
 from socmon.garbage import settle
 from socmon.heartbeats import Heartbeats
 from socmon.intake import Intake
@@ -115,6 +116,8 @@ class Daemon:
             stored=self._stored,
             asides=Asides(config.state_dir / FILE_NAME, str(self._journal.incarnation)),
         )
+        writers = {"journal": lambda: self._intake.failing, "store": lambda: self._correlating.failing}
+        self._full_disk = FullDisk(own, writers)
         self._deliverings = [
             Delivering(wiring, cast("Any", self._door(wiring)), self._store, config.delivery)
             for wiring in config.forwarders
@@ -200,6 +203,7 @@ class Daemon:
                 task("journal tidy", self._tidy()),
                 task("old alerts", self._retiring.run()),
                 task("salvage", self._salvage.insist()),
+                task("full disk", self._full_disk.run()),
                 task("measuring", Measuring(self._config.state_dir, self._deliverings).run()),
                 task("heartbeats", Heartbeats(self._config, self._door, self._correlating).run()),
                 task("loop turns", self._watchdog.turn()),

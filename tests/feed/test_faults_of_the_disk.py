@@ -6,7 +6,7 @@ import os
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from control_kit import socmon
 from field import wait_for
+from pages_kit import metrics, page
 from province_kit import Province, province_in
 
 WEB = "web"
@@ -62,22 +63,6 @@ def place(tmp_path: Path) -> Iterator[Province]:
         web = {"kind": "http", "port": 0, "wait_s": 0.5}
         made.configure([], collectors={"auth": auth, WEB: web})
         yield made
-
-
-def at(place: Province, path: str) -> tuple[int, str]:
-    """A page of the daemon's: status and text."""
-    (started,) = place.events("daemon.log", "started", place.log_start)
-    try:
-        with urllib.request.urlopen(started["http"] + path, timeout=30) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as refused:
-        with refused:
-            return refused.code, refused.read().decode()
-
-
-def metrics(place: Province) -> Mapping[str, float]:
-    lines = at(place, "/metrics")[1].splitlines()
-    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
 
 
 def evaluated(place: Province) -> float:
@@ -149,10 +134,10 @@ def store_is_full(place: Province) -> None:
     wait_for(lambda: evaluated(place) >= before + 60, "detection goes on in the room that was set aside")
 
     assert metrics(place)["socmon_store_failing"] == 1
-    status, text = at(place, "/readyz")
+    status, text = page(place, "/readyz")
     assert status == 503
     assert "full" in text
-    assert at(place, "/healthz")[0] == 200
+    assert page(place, "/healthz")[0] == 200
     seen = socmon(place, "-o", "json", "status")
     assert seen.returncode == 1
     assert "not_ready" in {each["code"] for each in json.loads(seen.stdout)["warnings"]}
@@ -165,15 +150,15 @@ def journal_is_full(place: Province) -> None:
     """Nobody is told that a record is safe that is not; who can wait waits."""
     write_until_told(place, "the journal cannot be written, senders wait", each=50)
     assert post(place, 2) in {429, 503}  # come again later
-    assert at(place, "/readyz")[0] == 503
-    assert at(place, "/healthz")[0] == 200
+    assert page(place, "/readyz")[0] == 503
+    assert page(place, "/healthz")[0] == 200
 
 
 def all_goes_on(place: Province, *, journal: bool = True) -> None:
     if journal:
         wait_for(lambda: told(place, "the journal can be written again"), "the journal goes on by itself")
     wait_for(lambda: told(place, "alerts can be stored again"), "the store goes on by itself")
-    wait_for(lambda: at(place, "/readyz")[0] == 200, "all is well")
+    wait_for(lambda: page(place, "/readyz")[0] == 200, "all is well")
     assert post(place, 3) == 200
     wait_for(lambda: [alert for alert in place.reading().alerts if alert.rule_id == RULE], "an alert of its own")
     place.wait_until_settled()

@@ -22,6 +22,8 @@ _NOTHING: Row = {
     "duplicates_answered": 0,
     "stale": 0,
     "quarantined": 0,
+    "voided": {},
+    "lost": 0,
     "committed": {},
 }
 

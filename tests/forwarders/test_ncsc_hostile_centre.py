@@ -82,7 +82,7 @@ async def test_a_server_that_speaks_an_old_tls_only_is_told_nothing(tmp_path: Pa
     assert seen == []
 
 
-async def test_a_lie_about_cursor_time_or_window_settles_nothing_more_than_what_was_sent(tmp_path: Path) -> None:
+async def test_a_lie_about_cursor_time_or_window_settles_nothing_more(tmp_path: Path) -> None:
     keys = generate(tmp_path, ORG)
     lies: dict[str, Any] = {
         "committed": {"epoch": "ffffffffffff", "seq": 1 << 52},

@@ -123,11 +123,8 @@ PRIVACY = (
     ),
     Line(
         "P3",
-        [f"{_MESSAGE}::test_only_addresses_from_outside_leave"],
-        [
-            Changed("socmon.feed.privacy:_INTERNAL", to(())),
-            Changed("socmon.feed.privacy:_address", lambda found: found.__wrapped__),
-        ],
+        [f"{_MESSAGE}::test_no_raw_line_user_host_or_internal_address_is_sent"],
+        [Instead("socmon.feed.privacy:Account.address", lambda _self, text: ("ip", str(text)))],
     ),
     Line(
         "P4",

@@ -31,8 +31,6 @@ _OUR_SIGNING = "tests/forwarders/test_ncsc_signing.py"
 _HOSTILE = "tests/forwarders/test_ncsc_hostile_centre.py"
 _KEYS = "tests/test_keys.py"
 
-_UNIQUE = ", UNIQUE (source, id), UNIQUE (source, epoch, seq)"
-
 _NOBODY_IS_HELD = Instead("socmon.ncsc.inbox:Inbox._held", lambda _self, _organisation, _finding: None)
 
 

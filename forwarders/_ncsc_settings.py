@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, field_validator
 
 from forwarders._ncsc_detail import PrivacySettings, ShareSettings
+from forwarders._ncsc_keys import open_to_all, used_twice
 from socmon.component import ForwarderSettings
 from socmon.errors import BlockedError, ComponentError, ConfigError
 from socmon.feed.keyring import Signer, read_keys
@@ -123,8 +124,9 @@ class NcscSettings(ForwarderSettings):
         return problems
 
     def warnings(self) -> list[str]:
-        """What is not done as it is set, a line each."""
-        return list(self.privacy.warnings())
+        """What is not done as it is set, and keys that are kept carelessly, a line each."""
+        secrets = (self.key, self.signing_key, self.privacy.pseudonym_key)
+        return [*self.privacy.warnings(), *open_to_all(secrets)]
 
     def _problems(self) -> Iterator[str]:
         try:
@@ -149,7 +151,13 @@ class NcscSettings(ForwarderSettings):
         try:
             if self.signing_path().exists():
                 signer.at(int(time.time()))
+                yield from self._used_twice()
             if self.centre_key and self.centre_key.exists():
                 read_keys(self.centre_key)
         except (ComponentError, ConfigError) as error:
             yield str(error)
+
+    def _used_twice(self) -> Iterator[str]:
+        with suppress(OSError, ValueError):  # a certificate that cannot be used is told of as such
+            if used_twice(self.cert, read_keys(self.signing_path(), private=True).values()):
+                yield f"signing_key holds the key of {self.cert}; sign with one that `socmon keys rotate` makes"

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from socmon.feed.batch import RefusedError
 from socmon.feed.message import FINDING_SCHEMA, VOID_SCHEMA
 from socmon.feed.signing import SIGNATURE, Key, SignatureError, forms, verify
+from socmon.feed.unknown import unknown_members
 from socmon.feed.void import VoidReason
 
 SUPPORTED = (FINDING_SCHEMA, VOID_SCHEMA)
@@ -78,6 +79,7 @@ class Item(Struct, frozen=True):
             `reason` say why.
         signed: what a signature would be over; empty if the event has no place, or no canonical form.
         signature: `socsig`; None if there is none.
+        unknown: places of members of a good event that no schema here names; they are kept in `body`.
     """
 
     id: str
@@ -92,6 +94,7 @@ class Item(Struct, frozen=True):
     signed: bytes = b""
     signature: str | None = None
     void: Void | None = None
+    unknown: tuple[str, ...] = ()
 
     @property
     def good(self) -> bool:
@@ -146,9 +149,11 @@ def check(raw: Raw, max_depth: int) -> Item:
     if event["dataschema"] not in SUPPORTED:
         raise RefusedError(415, "schema", f"data schema {event['dataschema'][:80]!r} is not known here")
     is_void = event["dataschema"] == VOID_SCHEMA
-    if reason := _first_error("void.v1" if is_void else "finding.v1", event) or (_misplaced(event) if is_void else ""):
+    schema = "void.v1" if is_void else "finding.v1"
+    if reason := _first_error(schema, event) or (_misplaced(event) if is_void else ""):
         return _placed(event, (body, signed), None, "schema", reason)
-    return _placed(event, (body, signed), _void(event) if is_void else _finding(event))
+    unknown = unknown_members(event, schema)
+    return replace(_placed(event, (body, signed), _void(event) if is_void else _finding(event)), unknown=unknown)
 
 
 def verified(item: Item, keys: Mapping[str, Key], *, demanded: bool) -> Item:

@@ -1,12 +1,14 @@
 """What the centre counts of each organisation, taken from the inbox's tables."""
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from socmon.feed.void import LOSSES
 
 Row = dict[str, Any]
 
+MAX_UNKNOWN = 50
 _MOST = 2**53 - 1  # what a number in JSON can say to everybody
 
 _ANSWERS = "SELECT org, status, count FROM answers"
@@ -28,6 +30,9 @@ _CURSORS = """
 SELECT org, substr(source, instr(source, '/') + 1) AS stream, max(epoch) AS epoch, committed
 FROM streams GROUP BY source
 """
+_UNKNOWN = "SELECT org, member, count FROM unknown ORDER BY org, member"
+_COUNT = "INSERT INTO unknown VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1"
+_COUNT_KNOWN = "UPDATE unknown SET count = count + 1 WHERE org = ? AND member = ?"
 _CURSORS_OF = """
 SELECT substr(source, instr(source, '/') + 1) AS stream, max(epoch) AS epoch, committed AS seq
 FROM streams WHERE org = ? GROUP BY source ORDER BY stream
@@ -37,6 +42,19 @@ FROM streams WHERE org = ? GROUP BY source ORDER BY stream
 def cursors_of(db: sqlite3.Connection, org: str) -> list[Row]:
     """`stream`, `epoch` and `seq` of each stream's newest epoch."""
     return [dict(row) for row in db.execute(_CURSORS_OF, (org,))]
+
+
+def count_unknown(db: sqlite3.Connection, org: str, members: Sequence[str]) -> None:
+    """Count an event that has `members` which no schema names: once as an event, and once for each of them.
+
+    Of an organisation `MAX_UNKNOWN` are told apart; what else it invents counts as the event only.
+    """
+    db.execute(_COUNT, (org, ""))
+    (told,) = db.execute("SELECT count(*) FROM unknown WHERE org = ?", (org,)).fetchone()
+    for member in members:
+        if not db.execute(_COUNT_KNOWN, (org, member)).rowcount and told <= MAX_UNKNOWN:
+            db.execute(_COUNT, (org, member))
+            told += 1
 
 
 def counts(db: sqlite3.Connection) -> dict[str, Row]:
@@ -49,6 +67,9 @@ def counts(db: sqlite3.Connection) -> dict[str, Row]:
     voided: dict[str, dict[str, int]] = {}
     for row in db.execute(_VOIDED):
         voided.setdefault(row["org"], {})[row["reason"]] = min(int(row["count"]), _MOST)
+    unknown: dict[str, dict[str, int]] = {}
+    for row in db.execute(_UNKNOWN):
+        unknown.setdefault(row["org"], {})[row["member"]] = row["count"]
     committed: dict[str, Row] = {}
     for row in db.execute(_CURSORS):
         committed.setdefault(row["org"], {})[row["stream"]] = {"epoch": row["epoch"], "seq": row["committed"]}
@@ -63,6 +84,8 @@ def counts(db: sqlite3.Connection) -> dict[str, Row]:
             "quarantined": kept.get((org, "quarantined"), 0),
             "voided": voided.get(org, {}),
             "lost": sum(count for reason, count in voided.get(org, {}).items() if reason in LOSSES),
+            "unknown": unknown.get(org, {}).pop("", 0),
+            "unknown_members": unknown.get(org, {}),
             "committed": committed.get(org, {}),
         }
         for org, one in answers.items()

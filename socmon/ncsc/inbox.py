@@ -17,7 +17,7 @@ from socmon.feed.batch import Committed, Cursor, Result, ResultStatus
 from socmon.feed.checking import Finding, Item, Void
 from socmon.feed.server import Stored
 from socmon.feed.signing import SIGNATURE_CODES
-from socmon.ncsc.counts import counts, cursors_of
+from socmon.ncsc.counts import count_unknown, counts, cursors_of
 from socmon.ncsc.tables import prepare
 from socmon.ncsc.taken import Taken
 
@@ -175,6 +175,8 @@ class Inbox:
             (*place, finding.uid, finding.revision, status, item.digest, item.body, _now_us()),
         )
         self._taken.add(item)
+        if item.unknown:
+            count_unknown(self._db, organisation, item.unknown)
         if status == "stored":
             self._upsert(organisation, item, finding)
         return _result(item, status, socrev=held["revision"] if held and status == "stale" else None)

@@ -38,6 +38,11 @@ TABLE: Mapping[str, _Told] = {
         "Sequences that their sender has said no finding will have, without the lost ones.",
         lambda row: sum(row["voided"].values()) - row["lost"],
     ),
+    "ncsc_unknown_member_events": (
+        GaugeMetricFamily,
+        "Findings that came with members which no schema here names; they are kept.",
+        lambda row: row["unknown"],
+    ),
     "ncsc_missing_events": (
         GaugeMetricFamily,
         "Sequences that are missing behind the cursors of streams, of their newest epochs.",

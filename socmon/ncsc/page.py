@@ -82,7 +82,7 @@ def policy() -> str:
 def page(shown: Shown, lang: Lang, now_us: int) -> str:
     """The whole page."""
     tr = translator(lang)
-    makers = (_provinces, _findings, _gaps, _voids, _quarantine, _audit)
+    makers = (_provinces, _findings, _gaps, _voids, _quarantine, _unknown, _audit)
     tables = [maker(tr, shown) for maker in makers]
     title = tr("National centre (simulated)")
     return _template().render(
@@ -226,6 +226,16 @@ def _quarantine(tr: Translator, shown: Shown) -> Table:
         for row in shown.quarantine
     ]
     return Table("quarantine", tr("Quarantine"), tr("Nothing is in quarantine."), columns, rows)
+
+
+def _unknown(tr: Translator, shown: Shown) -> Table:
+    columns = (tr("Organisation"), tr("Member"), tr("Findings"))
+    rows = [
+        [_cell(org_id), _cell(member), _cell(str(count), "warn")]
+        for org_id, row in sorted(shown.standings.items())
+        for member, count in row["unknown_members"].items()
+    ]
+    return Table("unknown", tr("Members that no schema names"), tr("Every member is known."), columns, rows)
 
 
 def _audit(tr: Translator, shown: Shown) -> Table:

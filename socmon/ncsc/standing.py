@@ -24,6 +24,8 @@ _NOTHING: Row = {
     "quarantined": 0,
     "voided": {},
     "lost": 0,
+    "unknown": 0,
+    "unknown_members": {},
     "committed": {},
 }
 

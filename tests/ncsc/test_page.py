@@ -65,7 +65,7 @@ class Reader(HTMLParser):
 def standing(**changes: Any) -> dict[str, Any]:
     told: dict[str, Any] = {
         "name": "Province", "enrolled": True, "org_path": [ORG], "silent": False, "findings": 0, "quarantined": 0,
-        "lost": 0, "gaps": [], **heard_row(None),
+        "lost": 0, "unknown_members": {}, "gaps": [], **heard_row(None),
     }  # fmt: skip
     return told | changes
 
@@ -139,7 +139,14 @@ HOSTILE = "<script>alert(1)</script>\u202egnp.exe\x1b[2J\u2028"
 
 def test_what_senders_wrote_is_neither_markup_nor_direction() -> None:
     heard = beat(silent=[HOSTILE], rules="")
-    told = standing(name=HOSTILE, org_path=[HOSTILE, ORG], heartbeat=heard, clock_off=False, skew_s=0.0)
+    told = standing(
+        unknown_members={HOSTILE: 1},
+        name=HOSTILE,
+        org_path=[HOSTILE, ORG],
+        heartbeat=heard,
+        clock_off=False,
+        skew_s=0.0,
+    )
     found = {"org": ORG, "level": HOSTILE, "title": HOSTILE, "count": 1, "end_ms": 1, "received_us": 1, "revision": 1}
     refused = {"org": ORG, "stream": HOSTILE, "seq": 1, "code": HOSTILE, "reason": HOSTILE, "received_us": 1}
     voided = {"first": 1, "last": 2, "taken": 2, "reason": HOSTILE, "subject": HOSTILE}

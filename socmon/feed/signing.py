@@ -120,6 +120,11 @@ def canonical(value: object) -> bytes:
         raise ValueError(f"no canonical JSON: {str(error)[:100]}") from error
 
 
+def costly(text: bytes) -> bool:
+    """Whether the canonical form of JSON without blanks may have to be made the long way, a hundred times as slow."""
+    return _OTHERWISE.search(text) is not None
+
+
 def forms(event: Mapping[str, Any]) -> tuple[bytes, bytes]:
     """The canonical form of `event`, whole and without its signature.
 

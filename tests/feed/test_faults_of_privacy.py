@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -32,13 +33,35 @@ PERSONAL = {
     "bank card": "9704 1234 5678 9017",
     "card without spaces": "4111111111111111",
 }
+WORD = "Dongnai2026abc"
+# Each holds WORD as a secret, in a form that somebody has to know, or to undo.
+DISGUISED = {
+    "Vietnamese": f"mật khẩu: {WORD}",
+    "XML": f"<password>{WORD}</password>",
+    "a name in escapes": f"pass%77ord={WORD}",
+    "an option": f"sqlcmd -S db -U sa -P {WORD}",
+    "hexadecimal text of auditd": f"proctitle={WORD.encode().hex().upper()}",
+}
+# How else the names of the alert stand in its lines; the user and host that their events name have their domains.
+OTHERWISE = {
+    "host without its domain": f"reached {HOST} again",
+    "user without the domain": f"session of {USER} opened",
+    "address in escapes": "peer 10%2e77.3.21 gone",
+    "address in full-width digits": "peer \uff11\uff10.77.3.21 gone",
+    "address as a number": f"peer {int(ip_address(INSIDE))} gone",
+    "address with dashes": "peer ip-10-77-3-21 gone",
+    "address backwards": "peer 21.3.77.10.in-addr.arpa gone",
+    "another inside": "peer fd00::7:21: gone",
+}
 SECRETS = {"password": "Tinh@2026xyz", "token": "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJob2EifQ.c2lnbmF0dXJl"}
 NAMES = (USER, HOST, INSIDE)
+OTHER_NAMES = ("10.77.3.21", "10-77-3-21", "21.3.77.10", str(int(ip_address(INSIDE))), "fd00::7:21")
 KEEPING = {"users": "keep", "hosts": "keep", "internal_ips": "keep", "raw": "masked"}
 SWITCHED_OFF = """
 from socmon.feed import message, privacy
 privacy.without = privacy._remembered = lambda text: (text, [])
 privacy.masked = lambda text: (text, 0)
+privacy.secret_places = lambda text, folded: []
 message.tlp_of = lambda tags, default: default
 """
 RULES = """\
@@ -62,6 +85,7 @@ def lines() -> Iterator[str]:
     stamp = f"Nov 27 08:00:{{:02}} {HOST} sshd[{{:03}}]: "
     failed = f"Failed password for {USER} from {INSIDE} port 22 ssh2"
     held = [*PERSONAL.values(), f"mysql -u {USER} -p{SECRETS['password']}", f"token={SECRETS['token']}"]
+    held += [*DISGUISED.values(), *OTHERWISE.values()]
     for number, each in enumerate(held):
         yield f"{stamp.format(number, number)}{failed}, {each} end"
     yield f"{stamp.format(30, 30)}{failed}"
@@ -105,6 +129,10 @@ class Sent:
         read = "".join(char for char in unquote(said) if unicodedata.category(char) != "Cf")
         whole = said + unicodedata.normalize("NFKC", read)
         return {word for word in words if word in whole}
+
+    def holds_word(self) -> bool:
+        """Whether the secret of DISGUISED is in it, in letters or in hexadecimal digits."""
+        return bool(self.holds([WORD, WORD.encode().hex().upper()]))
 
 
 def strings(value: object) -> Iterator[str]:
@@ -156,12 +184,25 @@ def test_fault_31_by_default_nothing_of_a_person_or_a_host_leaves(tmp_path: Path
     assert got.told("pseudonymised") == {"device.hostname", "user.name"}
     assert got.told("kept") == set()
     assert "203.0.113.5" in got.text
+    assert not got.holds_word()
+
+
+def test_fault_31_no_short_name_odd_address_or_disguised_secret_leaves_in_masked_lines(tmp_path: Path) -> None:
+    got = sent(tmp_path, privacy={"pseudonym_key": "file:pseudonym.key", "raw": "masked"})
+
+    assert got.holds([*PERSONAL.values(), *SECRETS.values(), *NAMES, *OTHER_NAMES]) == set()
+    assert not got.holds_word()
+    # The lines did leave, with other words in the places.
+    assert got.holds(["session of u-", "reached h-", "peer [internal_ip] gone"]) == {
+        "session of u-", "reached h-", "peer [internal_ip] gone"
+    }  # fmt: skip
 
 
 def test_fault_31_nothing_of_a_person_leaves_in_lines_and_names_that_are_to_be_kept(tmp_path: Path) -> None:
     got = sent(tmp_path, privacy=KEEPING)
 
     assert got.holds([*PERSONAL.values(), *SECRETS.values()]) == set()
+    assert not got.holds_word()
     # The policy is switched off for names: then they leave, and the search does find them.
     assert got.holds(NAMES) == {*NAMES}
     assert got.told("removed") == {"bank_card", "citizen_id", "email", "phone", "secret"}
@@ -172,6 +213,8 @@ def test_fault_31_the_search_finds_all_where_the_control_is_switched_off(tmp_pat
     got = sent(tmp_path, SWITCHED_OFF, privacy=KEEPING)
 
     assert got.holds([*PERSONAL.values(), *SECRETS.values()]) == {*PERSONAL.values(), *SECRETS.values()}
+    assert got.holds_word()
+    assert got.holds(OTHER_NAMES) == {*OTHER_NAMES}
     assert RED_WORD in got.text
 
 

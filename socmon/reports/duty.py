@@ -14,8 +14,8 @@ from socmon.store.triage import Entry
 
 Kind = Literal["first", "detailed"]
 Known = Literal["detected", "received", "first_event"]
-State = Literal["met", "late", "open", "missed", "none"]
-Because = Literal["level", "test", "not_an_incident", ""]
+State = Literal["met", "late", "open", "missed", "none", "unknown"]
+Because = Literal["level", "test", "not_an_incident", "unknown", ""]
 
 _HOUR_US = 3600 * SECOND_US
 _NO_INCIDENT = frozenset({"fp", "benign", "duplicate"})
@@ -44,7 +44,10 @@ class Told(Struct, frozen=True):
 
 
 class Deadline(Struct, frozen=True):
-    """One of the two: told in time (met), or after it (late), or not told yet (open, missed); none: nothing is due."""
+    """One of the two: told in time (met), or after it (late), or not told yet (open, missed); none: nothing is due.
+
+    It is unknown where only the settings could say whether who accepted it is a centre, or whether anything is due.
+    """
 
     kind: Kind
     hours: int
@@ -93,7 +96,7 @@ def duty(
     entries: Sequence[Entry],
     settings: ReportSettings,
     *,
-    centres: Collection[str],
+    centres: Collection[str] | None,
     now_us: int,
 ) -> Duty:
     """The alert's duty as of `now_us`.
@@ -102,11 +105,14 @@ def duty(
     report holds what no message of the feed does, so only a person can say that it was told.
 
     Args:
-        centres: names of the destinations that are a national centre.
+        centres: names of the destinations that are a national centre; None where the settings cannot be read, and
+            `settings` are not those of this house.
     """
     because = _because(alert, settings)
+    if because == "level" and centres is None:
+        because = "unknown"
     parts = parts_of(entries)
-    by_feed = [Told(us, "feed", name) for name, us in found.accepted_us.items() if name in centres]
+    by_feed = [Told(us, "feed", name) for name, us in found.accepted_us.items() if name in (centres or ())]
     first = _earliest([*by_feed, *_by_hand(parts, "first"), *_by_hand(parts, "detailed")])
     detailed = _earliest(_by_hand(parts, "detailed"))
     wanted: tuple[tuple[Kind, int, Told | None], ...] = (
@@ -116,7 +122,10 @@ def duty(
     deadlines = []
     for kind, hours, told in wanted:
         due_us = found.t0_us + hours * _HOUR_US
-        state = "none" if because else _state(due_us, told, now_us)
+        state: State = "none" if because else _state(due_us, told, now_us)
+        by_a_centre = kind == "first" and told is None and centres is None and found.accepted_us
+        if because == "unknown" or (by_a_centre and not because):
+            state = "unknown"
         deadlines.append(Deadline(kind, hours, due_us, state, told))
     return Duty(
         applies=not because,
@@ -129,7 +138,7 @@ def duty(
 
 
 def _because(alert: Alert, settings: ReportSettings) -> Because:
-    """Why nothing is due; "" if something is."""
+    """Why nothing is due by `settings`; "" if something is."""
     if TEST_TAG in alert.tags:
         return "test"
     if alert.status == "closed" and alert.reason in _NO_INCIDENT:

@@ -76,7 +76,8 @@ class NcscForwarder(Forwarder[NcscSettings]):
             return None
         advisor = Advisor(url=settings.url, ca=settings.ca, cert=settings.cert)
         every_s, timeout_s = settings.heartbeat_s, settings.timeout_s
-        return NcscHeart(context.name, advisor, settings.tls, settings.expiries, every_s=every_s, timeout_s=timeout_s)
+        reads = (settings.tls, settings.expiries, settings.careful_policy)
+        return NcscHeart(context.name, advisor, *reads, every_s=every_s, timeout_s=timeout_s)
 
     @classmethod
     async def trial(cls, name: str, settings: NcscSettings, timeout_s: float) -> Sequence[Step]:

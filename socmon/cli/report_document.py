@@ -11,6 +11,7 @@ from socmon.cli.alert_page import alert_object
 from socmon.cli.output import Row
 from socmon.errors import HeldError
 from socmon.event import Alert, rfc3339
+from socmon.feed.masking import masked_alert
 from socmon.feed.sharing import tlp_of
 from socmon.feed.vocabulary import rsit, tactics, techniques
 from socmon.reports.duty import CENTRE, KINDS, Duty, Facts, Told, duty, facts
@@ -62,8 +63,8 @@ def centres(config: "Config") -> list[str]:
 
 
 def document(found: Found, wanted: Wanted, settings: "Settings", rules: Sequence[Path]) -> Row:
-    """The report. Times are RFC 3339 in UTC; texts are as the store holds them."""
-    alert = found.alert
+    """The report. Times are RFC 3339 in UTC; texts are as the store holds them, but for secrets in what events say."""
+    alert = masked_alert(found.alert)
     whole = alert_object(alert, rules, found.deliveries, found.entries)
     evidence, entries, deliveries = (whole.pop(name) for name in ("evidence", "history", "deliveries"))
     told, rule = parts_of(found.entries), whole["rule"]
@@ -93,7 +94,7 @@ def _duty(found: Found, wanted: Wanted, settings: "Settings") -> Duty:
         found.facts,
         found.entries,
         config.reports if config else ReportSettings(),
-        centres=centres(config) if config else [],
+        centres=centres(config) if config else None,
         now_us=wanted.now_us,
     )
 

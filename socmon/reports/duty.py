@@ -13,8 +13,8 @@ from socmon.sections import ReportSettings, SeriousSettings
 from socmon.store.triage import Entry
 
 Known = Literal["received", "detected", "first_event"]
-State = Literal["met", "late", "open", "missed", "none"]
-Because = Literal["level", "test", "own", "not_an_incident", ""]
+State = Literal["met", "late", "open", "missed", "none", "unknown"]
+Because = Literal["level", "test", "own", "not_an_incident", "unknown", ""]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 CENTRE = "ncsc"  # the kind of destination that is one
@@ -51,6 +51,8 @@ class Told(Struct, frozen=True):
 
 class Deadline(Struct, frozen=True):
     """One of them: told in time (met), or after it (late), or not told yet (open, missed); none: nothing is due.
+
+    It is unknown where only the settings could say whether who accepted it is a centre, or whether anything is due.
 
     Attributes:
         hours: from T0; 0 is at once.
@@ -103,7 +105,7 @@ def duty(
     entries: Sequence[Entry],
     settings: ReportSettings,
     *,
-    centres: Collection[str],
+    centres: Collection[str] | None,
     now_us: int,
 ) -> Duty:
     """The alert's duty as of `now_us`.
@@ -112,13 +114,19 @@ def duty(
     report holds what no message of the feed does, so only a person can say that it was told.
 
     Args:
-        centres: names of the destinations that are a national centre.
+        centres: names of the destinations that are a national centre; None where the settings cannot be read, and
+            `settings` are not those of this house.
     """
     because = _because(alert, settings)
-    told = _told(found, entries, centres)
+    if because == "level" and centres is None:
+        because = "unknown"
+    told = _told(found, entries, centres or ())
     deadlines = []
     for kind, hours, due_us in _dues(alert, found.t0_us, settings):
-        state = "none" if because else _state(due_us, told[kind], now_us)
+        state: State = "none" if because else _state(due_us, told[kind], now_us)
+        by_a_centre = kind == "first" and told[kind] is None and centres is None and found.accepted_us
+        if because == "unknown" or (by_a_centre and not because):
+            state = "unknown"
         deadlines.append(Deadline(kind, hours, due_us, state, told[kind]))
     return Duty(
         applies=not because,
@@ -170,7 +178,7 @@ def _told(found: Facts, entries: Sequence[Entry], centres: Collection[str]) -> M
 
 
 def _because(alert: Alert, settings: ReportSettings) -> Because:
-    """Why nothing is due; "" if something is."""
+    """Why nothing is due by `settings`; "" if something is."""
     if TEST_TAG in alert.tags:
         return "test"
     if OWN_TAG in alert.tags:

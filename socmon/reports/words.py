@@ -21,12 +21,14 @@ STATES: Mapping[str, str] = {
     "open": mark("not told yet, still in time"),
     "missed": mark("NOT TOLD, OVERDUE"),
     "none": mark("nothing is due"),
+    "unknown": mark("COULD NOT BE LOOKED UP: the configuration cannot be read"),
 }
 BECAUSE: Mapping[str, str] = {
     "level": mark("by the configuration, nothing is due for an alert of this level"),
     "test": mark("nothing is due: this is a test of the way of alerts, and no incident"),
     "own": mark("nothing is due: this is an alarm of socmon's own, of a report that is due"),
     "not_an_incident": mark("nothing is due: it was looked at, and is no incident"),
+    "unknown": mark("whether anything is due for an alert of this level could not be looked up"),
 }
 KNOWN: Mapping[str, str] = {
     "received": mark("when the log record that opened it was received"),

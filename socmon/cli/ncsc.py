@@ -21,6 +21,7 @@ _NEEDED = ("state", "cert", "key", "ca")
 _QUOTA = 120_000
 _HEARTBEAT_S = 60.0
 _PATIENCE_S = 10.0
+_MAX_BYTES = 8 * 1024 * 1024  # of socmon.feed.checking.Limits, which takes long to load
 
 
 @click.group("ncsc", invoke_without_command=True)
@@ -50,6 +51,10 @@ _PATIENCE_S = 10.0
     "--patience-s", "patience_s", default=_PATIENCE_S, show_default=True, type=click.FloatRange(0.05, 3600),
     help="What headers may take, and bodies beside 1 KB/s.",
 )  # fmt: skip
+@click.option(
+    "--max-batch-bytes", "max_bytes", default=_MAX_BYTES, show_default=True, type=click.IntRange(1000, _MAX_BYTES),
+    help="Bytes of a batch before compression; more: HTTP 413.",
+)  # fmt: skip
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -63,6 +68,7 @@ def command(
     quota: int,
     heartbeat_s: float,
     patience_s: float,
+    max_bytes: int,
     **files: Path | None,
 ) -> None:
     """Run the simulated national centre until SIGTERM or SIGINT, or say who may send to it.
@@ -71,6 +77,7 @@ def command(
     """
     if ctx.invoked_subcommand is not None:
         return
+    from socmon.feed.checking import Limits
     from socmon.feed.connections import Patience
     from socmon.ncsc.centre import LOOPBACK, CentreSettings
 
@@ -92,6 +99,7 @@ def command(
         quota_per_minute=quota,
         heartbeat_s=heartbeat_s,
         patience=Patience(headers_s=patience_s, grace_s=patience_s),
+        limits=Limits(max_bytes=max_bytes),
     )
     asyncio.run(_serve(settings))
 

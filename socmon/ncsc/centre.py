@@ -15,6 +15,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from socmon.errors import BlockedError, ConfigError, SocmonError
+from socmon.feed.checking import Limits
 from socmon.feed.connections import Connections, FeedSite, Patience
 from socmon.feed.heartbeat import EVERY_S
 from socmon.feed.keyring import Rings, Signer
@@ -51,6 +52,7 @@ class CentreSettings(Struct, frozen=True):
         quota_per_minute: events of each organisation; 0 is no quota.
         heartbeat_s: how often each is heard; after three that are missed it is silent.
         patience: how long a request may take to arrive, and how many connections there may be.
+        limits: how much is taken at a time.
     """
 
     state: Path
@@ -66,6 +68,7 @@ class CentreSettings(Struct, frozen=True):
     quota_per_minute: int = QUOTA_PER_MINUTE
     heartbeat_s: float = EVERY_S
     patience: Patience = Patience()
+    limits: Limits = Limits()
 
     def trust(self) -> Trust:
         """What signatures stand on; reads every file of it, so that one that cannot be used shows at the start.
@@ -187,7 +190,8 @@ class Centre:
 
     async def _open_feed(self) -> None:
         patience = self._settings.patience
-        server = FeedServer(Charging(self._inbox, self._quota), self._gate, self._trust, patience=patience)
+        store = Charging(self._inbox, self._quota)
+        server = FeedServer(store, self._gate, self._trust, self._settings.limits, patience=patience)
         connections = Connections(patience)
         middlewares = (connections.middleware, self._faults.middleware, refusals, self._gate.middleware)
         self._feed = server.runner(*middlewares)

@@ -34,6 +34,7 @@ UNITS = (
     "_silent",
     "_success",
     "_records",
+    "_reports",
 )
 
 

@@ -13,8 +13,8 @@ from socmon.errors import HeldError
 from socmon.event import Alert, rfc3339
 from socmon.feed.sharing import tlp_of
 from socmon.feed.vocabulary import rsit, tactics, techniques
-from socmon.reports.duty import Duty, Facts, Kind, Told, duty, facts
-from socmon.reports.told import Part, Telling, kept, parts_of
+from socmon.reports.duty import CENTRE, KINDS, Duty, Facts, Told, duty, facts
+from socmon.reports.told import Kind, Part, Telling, kept, parts_of
 from socmon.sections import ReportSettings
 from socmon.store.reading import Delivery, Reader
 from socmon.store.triage import Entry, history
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from socmon.cli.report import Settings
     from socmon.config import Config
 
-_CENTRE = "ncsc"  # the kind of forwarder
 _PARTS: tuple[Part, ...] = ("cause", "scope", "remedy")
 # Of a forwarder's settings, by what they are called in a report.
 _SENDER = {"org_id": "org_id", "system": "system_id", "system_level": "system_level", "tlp": "tlp"}
@@ -59,7 +58,7 @@ def look(reader: Reader, typed: str) -> tuple[list[Alert], Found | None]:
 
 def centres(config: "Config") -> list[str]:
     """Names of the destinations that are a national centre, in the order of the configuration."""
-    return [each.name for each in config.forwarders if each.kind == _CENTRE]
+    return [each.name for each in config.forwarders if each.kind == CENTRE]
 
 
 def document(found: Found, wanted: Wanted, settings: "Settings", rules: Sequence[Path]) -> Row:
@@ -152,7 +151,7 @@ def _telling_row(telling: Telling) -> Row:
 
 def _entry_row(row: Row, *, with_comments: bool) -> Row:
     """A change; without what was written for this house only, and what stands in `parts`."""
-    return row if with_comments else row | {"text": kept(row["text"], ("first", "detailed"))}
+    return row if with_comments else row | {"text": kept(row["text"], KINDS)}
 
 
 def _evidence_row(row: Row, *, with_raw: bool) -> Row:

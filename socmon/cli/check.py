@@ -67,6 +67,8 @@ def command(options: Options, *, connect: bool, timeout_s: float) -> int:
         for line in check_connect.lines(tried, options):
             click.echo(line)
         _print(found, options)
+        if bad:
+            click.echo(options.tr("not every destination can be reached"), err=True)
     elif options.output == "csv":
         write_csv([*_flat(found), *_flat_destinations(told)], ("section", "value"))
     else:

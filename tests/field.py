@@ -90,7 +90,12 @@ class Field:
         self.feed_port = self.kept.getsockname()[1]
 
     def start_centre(
-        self, failpoint: str = "", *, organisations: Sequence[str] = (ORG,), options: Sequence[str] = ()
+        self,
+        failpoint: str = "",
+        environment: Mapping[str, str] | None = None,
+        *,
+        organisations: Sequence[str] = (ORG,),
+        options: Sequence[str] = (),
     ) -> None:
         keys = _centre_keys(self.root.parent / "keys")
         if not self.feed_port:
@@ -99,9 +104,8 @@ class Field:
         command += ["--admin", "127.0.0.1:0", "--state", str(self.root / "centre"), *keys]
         command += [*options, *(text for name in organisations for text in ("--organisation", name))]
         with (self.root / "centre.log").open("ab") as log:
-            self.centre = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, text=True, env=_environment(failpoint)
-            )
+            whole = _environment(failpoint) | dict(environment or {})
+            self.centre = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=whole)
         self.started.append(self.centre)
         assert self.centre.stdout is not None
         ready = self.centre.stdout.readline()

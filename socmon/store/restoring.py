@@ -146,6 +146,7 @@ def _marked(part: Path, used: _Streams) -> tuple[int, int, int | None, int]:
         db.execute("begin immediate")
         for destination, stream, epoch in [*outbox.streams(db), *used]:
             outbox.open_epoch(db, destination, stream, after=epoch, now_us=now_us)
+            outbox.queue_again(db, destination, stream, now_us)
         db.execute("commit")
         if damaged := quick_check(db):
             raise sqlite3.DatabaseError(damaged)

@@ -31,6 +31,8 @@ _TAKEN = f"""
 select seq, seq from released where {_BEHIND} and epoch = ?5
 union all select seq, to_seq from void where {_BEHIND} and epoch = ?5 order by 1
 """  # noqa: S608  constants
+# A void that was refused is made anew: nothing but it can take its sequences.
+_MAKE_ANEW = f"update void set state = 'pending', body = null where {_BEHIND} and state = 'dead'"  # noqa: S608  constants
 _UNANSWERED = """
 select id from released where destination = ? and stream = ? and state in ('waiting', 'held')
 """
@@ -87,16 +89,22 @@ def resume(db: sqlite3.Connection, destination: str, places: Mapping[str, Place]
         beyond = place.beyond if place.epoch == stream.epoch else 0
         if db.execute(_COUNT, (*behind, stream.epoch)).fetchone()[0] > beyond or place.epoch < stream.epoch:
             resumed.again += _send_again(db, stream, behind, now_us)
+        db.execute(_MAKE_ANEW, behind)
         _fill(db, stream, behind, resumed, now_us)
     return resumed
 
 
 def _begin_anew(db: sqlite3.Connection, stream: _Stream, theirs: str, now_us: int) -> None:
-    """Sequences that we would give next are taken there: none of ours goes out any more under one of them."""
+    """Sequences that we would give next are taken there: none of ours goes out any more under one of them.
+
+    What we have told since the state that we were set back to is not known here, so all is told again: what the
+    destination has is a duplicate, and what it has of a later revision makes us go beyond that.
+    """
     outbox.open_epoch(db, stream.destination, stream.name, after=theirs, now_us=now_us)
     unanswered = db.execute(_UNANSWERED, (stream.destination, stream.name)).fetchall()
     for (number,) in unanswered:
         outbox.release_anew(db, number, "epoch", now_us)
+    outbox.queue_again(db, stream.destination, stream.name, now_us)
     db.execute("delete from void where destination = ? and stream = ?", (stream.destination, stream.name))
 
 

@@ -230,6 +230,17 @@ async def test_a_destination_that_looks_at_no_sequences_is_sent_no_void(outbox: 
     assert outbox.rows("select count(*) from void") == [(0,)]
 
 
+async def test_a_void_that_is_refused_is_made_anew_at_the_next_look(outbox: Outbox) -> None:
+    await outbox.commit(alert(1))
+    await outbox.settle(await outbox.released(), "rejected")
+    await outbox.settle(await outbox.released(), "rejected", code="bad_sig")
+    assert await outbox.released() == []
+
+    await outbox.resume(normal=Place("", 0))
+
+    assert bodies(await outbox.released()) == ["void 1-1 refused"]
+
+
 async def test_a_void_that_cannot_be_signed_waits_for_the_key(outbox: Outbox) -> None:
     def blocked(void: Void) -> bytes:
         raise BlockedError("no key", reason="own_unusable", remedy="make one")

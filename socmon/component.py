@@ -196,6 +196,39 @@ class Void(Struct, frozen=True):
     alert_id: str = ""
 
 
+class Member(Struct, frozen=True):
+    """An alert as part of an aggregate, at the revision that is told by it."""
+
+    alert: Alert
+    revision: int
+
+
+class Aggregate(Struct, frozen=True):
+    """Alerts of one rule and agency that one message stands for.
+
+    Attributes:
+        id: made from its members, so that the same ones always have the same.
+        members: two at least, by their first events.
+    """
+
+    id: str
+    members: tuple[Member, ...]
+
+
+class Quota(Struct, frozen=True):
+    """How many messages of a stream are released within a minute; of more, alerts are joined, or wait.
+
+    Attributes:
+        per_minute: of each stream.
+        exempt: streams that have no quota.
+        most: how many alerts one message stands for at most.
+    """
+
+    per_minute: int
+    exempt: frozenset[str] = frozenset()
+    most: int = 500
+
+
 class Released(Struct, frozen=True):
     """An alert on its way: rendered once, immutable, sent until the destination has answered for it.
 
@@ -310,6 +343,19 @@ class Forwarder(Component[SettingsT]):
     def void(self, void: Void) -> bytes | None:  # noqa: ARG002  for those whose destination looks at sequences
         """The message for sequences that stay empty; None where the destination looks at none. Pure, as `render`."""
         return None
+
+    @property
+    def quota(self) -> Quota | None:
+        """How much of a stream is released within a minute; None where that has no bound."""
+        return None
+
+    def aggregate(self, aggregate: Aggregate, release: Release) -> bytes:
+        """The message that stands for several alerts; pure, as `render`. Asked for only where there is a `quota`.
+
+        Raises:
+            HeldError: one of them is not to leave.
+        """
+        raise NotImplementedError
 
     async def places(self) -> Mapping[str, Place] | None:
         """How far the destination has each stream that it knows; None where it cannot say. Called after `open`.

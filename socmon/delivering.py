@@ -143,7 +143,9 @@ class Delivering:
 
     async def _deliver(self) -> None:
         forwarder = cast("Forwarder[Any]", self._wiring.cls(self._context))
-        routing = Routing(self.name, forwarder.stream, forwarder.render)
+        routing = Routing(
+            self.name, forwarder.stream, forwarder.render, quota=forwarder.quota, aggregate=forwarder.aggregate
+        )
         try:
             await self.measure()
             await forwarder.open()

@@ -19,7 +19,8 @@ from socmon.ledger import Ledger
 from socmon.seen import Clock, Seen, Silence
 from socmon.store import outbox, pruning, queue, restoring, resuming, sources, triage
 from socmon.store.checking import check, damage, is_damage
-from socmon.store.outbox import Routing, Undelivered
+from socmon.store.outbox import Undelivered
+from socmon.store.routing import Routing
 from socmon.store.rows import read_alerts, write_alert
 from socmon.store.salvaging import Salvaged, salvage
 from socmon.store.schema import prepare

@@ -36,6 +36,7 @@ class Finding(Struct, frozen=True):
         uid: the alert's id at its sender.
         revision: `socrev`; a greater one replaces a smaller one.
         digest: sha256 of the data without its envelope.
+        members: (uid, socrev) of the findings that an aggregate stands for; () for a finding of its own.
     """
 
     uid: str
@@ -46,6 +47,7 @@ class Finding(Struct, frozen=True):
     count: int
     start_ms: int
     end_ms: int
+    members: tuple[tuple[str, int], ...] = ()
 
 
 class Item(Struct, frozen=True):
@@ -202,7 +204,14 @@ def _finding(event: Mapping[str, Any]) -> Finding:
         count=int(data["count"]),
         start_ms=int(data["start_time"]),
         end_ms=int(data["end_time"]),
+        members=_members(data["unmapped"]["vn_soc"].get("aggregation")),
     )
+
+
+def _members(aggregation: object) -> tuple[tuple[str, int], ...]:
+    """Those of an aggregate; the schema has seen to their form."""
+    told = aggregation.get("members", ()) if isinstance(aggregation, dict) else ()
+    return tuple((member["uid"], int(member["socrev"])) for member in told)
 
 
 def _first_error(schema: str, event: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from socmon.feed.batch import Committed, Result, ResultStatus
 from socmon.feed.checking import Finding, Item
 from socmon.feed.server import Stored
 from socmon.feed.signing import SIGNATURE_CODES
+from socmon.ncsc import members
 
 _VERSION = 1
 _WAIT_S = 10.0
@@ -56,8 +57,7 @@ SELECT org, count(*) AS rows, count(*) - count(DISTINCT uid || char(10) || revis
 FROM events WHERE status = 'stored' GROUP BY org
 """
 _KEPT = """
-SELECT org, 'findings' AS kind, count(*) AS count FROM findings GROUP BY org
-UNION ALL SELECT org, 'quarantined', count(*) FROM quarantine GROUP BY org
+SELECT org, 'quarantined' AS kind, count(*) AS count FROM quarantine GROUP BY org
 """
 # SQLite takes the other columns from the row that max() picked.
 _CURSORS = """
@@ -99,8 +99,8 @@ class Inbox:
         return await self._written(lambda: self._store(organisation, items))
 
     async def findings(self) -> list[Row]:
-        """Every finding at its last revision, by organisation and uid."""
-        return await asyncio.to_thread(self._read, _FINDINGS)
+        """Every finding at its last revision, by organisation and uid, with its members if it is an aggregate."""
+        return await asyncio.to_thread(self._findings)
 
     async def stats(self) -> dict[str, Row]:
         """Counts per organisation that has sent anything, taken from the tables."""
@@ -131,6 +131,7 @@ class Inbox:
         elif version != _VERSION:
             text = f"{self.path} is of version {version}, this program's is {_VERSION}; choose another --state"
             raise StoreError(text)
+        members.prepare(self._db)
 
     def _store(self, organisation: str, items: Sequence[Item]) -> Stored:
         self._db.execute("BEGIN IMMEDIATE")
@@ -196,6 +197,7 @@ class Inbox:
             "REPLACE INTO findings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*key, *shown, item.source, item.epoch, item.seq),
         )
+        members.keep(self._db, organisation, finding)
 
     def _held(self, organisation: str, finding: Finding) -> sqlite3.Row | None:
         query = "SELECT revision, digest FROM findings WHERE org = ? AND uid = ?"
@@ -244,10 +246,18 @@ class Inbox:
         return self._db.execute(query, values).fetchone()
 
     def _read(self, query: str) -> list[Row]:
+        return self._seen(lambda db: [dict(row) for row in db.execute(query)])
+
+    def _findings(self) -> list[Row]:
+        return self._seen(lambda db: members.attached(db, [dict(row) for row in db.execute(_FINDINGS)]))
+
+    def _seen(self, look: Callable[[sqlite3.Connection], _T]) -> _T:
+        """What a connection of its own shows of one moment."""
         address = f"{self.path.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(address, uri=True, timeout=_WAIT_S)) as db:
             db.row_factory = sqlite3.Row
-            return [dict(row) for row in db.execute(query)]
+            db.execute("BEGIN")
+            return look(db)
 
     def _stats(self) -> dict[str, Row]:
         found: dict[str, Row] = {}
@@ -256,8 +266,10 @@ class Inbox:
         kept = {(row["org"], row["kind"]): row["count"] for row in self._read(_KEPT)}
         rows = {row["org"]: row for row in self._read(_ROWS)}
         cursors = self._read(_CURSORS)
+        counted = self._seen(members.counts)
         return {
             org: _organisation_stats(org, one["answers"], kept, rows.get(org, {}), cursors)
+            | dict(zip(("findings", "aggregates"), counted.get(org, (0, 0)), strict=True))
             for org, one in found.items()
         }
 
@@ -265,7 +277,6 @@ class Inbox:
 def _organisation_stats(org: str, answers: Row, kept: dict[tuple[str, str], int], rows: Row, cursors: list[Row]) -> Row:
     return {
         "events_received": sum(answers.values()),
-        "findings": kept.get((org, "findings"), 0),
         "rows_stored": rows.get("rows", 0),
         "rows_stored_twice": rows.get("rows_twice", 0),
         "duplicates_answered": answers.get("duplicate", 0),

@@ -19,16 +19,17 @@ from forwarders._http import Resolver, bounded, wait_s
 from forwarders._ncsc_settings import NcscSettings
 from forwarders._own_thread import in_own_thread
 from forwarders._rendering import rendering
-from socmon.component import Context, Forwarder, Heart, Outcome, OutcomeStatus, Release, Released
+from socmon.component import Aggregate, Context, Forwarder, Heart, Outcome, OutcomeStatus, Quota, Release, Released
 from socmon.errors import BlockedError, ComponentError, ConfigError, ParseError
 from socmon.event import SECOND_US, Alert
 from socmon.feed import receipt
+from socmon.feed.aggregate import most_members, render_aggregate
 from socmon.feed.batch import BATCHES_PATH, Reply, Result, ResultStatus, pack, packed_size, read_reply
 from socmon.feed.keyring import KeyFile, KeyFileError
 from socmon.feed.message import Sender, event_id, render
 from socmon.feed.privacy import Policy
 from socmon.feed.signing import SIGNATURE_CODES, Key, normal
-from socmon.feed.vocabulary import stream_of
+from socmon.feed.vocabulary import URGENT_STREAM, stream_of
 from socmon.text import printable
 from socmon.tls import Renewed
 
@@ -122,7 +123,7 @@ class NcscForwarder(Forwarder[NcscSettings]):
             raise ComponentError(str(error), retry=False) from error
 
     def stream(self, alert: Alert) -> str:
-        """`urgent` for high and critical alerts, which then wait behind no backlog; else `normal`."""
+        """`urgent` for high and critical alerts, which wait behind no backlog; `stats` for informational ones."""
         return stream_of(alert.level)
 
     def render(self, alert: Alert, release: Release) -> bytes:
@@ -136,6 +137,26 @@ class NcscForwarder(Forwarder[NcscSettings]):
         key = self._signer.at(release.released_us // SECOND_US) if self._signer else None
         with rendering(alert):
             return render(alert, release, self._sender, key)
+
+    @property
+    def quota(self) -> Quota | None:
+        """That of the settings; urgent alerts have none."""
+        per_minute = self.settings.quota_per_minute
+        most = most_members(self.settings.max_bytes)
+        return Quota(per_minute, frozenset({URGENT_STREAM}), most) if per_minute else None
+
+    def aggregate(self, aggregate: Aggregate, release: Release) -> bytes:
+        """As `render`, of several alerts as one.
+
+        Raises:
+            ValueError: they have no message, or one that is larger than `max_bytes`.
+        """
+        key = self._signer.at(release.released_us // SECOND_US) if self._signer else None
+        with rendering(aggregate.members[0].alert):
+            body = render_aggregate(aggregate, release, self._sender, key)
+        if packed_size([body]) > self.settings.max_bytes:
+            raise ValueError(f"the aggregate of {len(aggregate.members)} alerts has {len(body)} bytes")
+        return body
 
     async def send(self, released: Sequence[Released]) -> Sequence[Outcome]:
         """Send one batch, as several requests where it is larger than `max_bytes` or than the centre takes.

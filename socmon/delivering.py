@@ -143,9 +143,7 @@ class Delivering:
 
     async def _deliver(self) -> None:
         forwarder = cast("Forwarder[Any]", self._wiring.cls(self._context))
-        routing = Routing(
-            self.name, forwarder.stream, forwarder.render, quota=forwarder.quota, aggregate=forwarder.aggregate
-        )
+        routing = Routing.of(self.name, forwarder)
         try:
             await self.measure()
             await forwarder.open()

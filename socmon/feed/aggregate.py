@@ -10,7 +10,7 @@ from msgspec import structs
 
 from socmon.component import Aggregate, Member, Release
 from socmon.event import LEVELS, SECOND_US, Alert
-from socmon.feed.message import Sender, finding_of, sealed, system_of
+from socmon.feed.message import Sender, enveloped, finding_of, system_of
 from socmon.feed.sharing import TLPS, must_be_shared, tlp_of
 from socmon.feed.signing import Key
 from socmon.feed.vocabulary import severity
@@ -44,7 +44,7 @@ def render_aggregate(aggregate: Aggregate, release: Release, sender: Sender, key
     block = data["unmapped"]["vn_soc"]
     block |= _system(systems, levels)
     block["aggregation"]["members"] = [_told(member) for member in aggregate.members]
-    return sealed(data, aggregate.id, release, sender, key)
+    return enveloped(aggregate.id, data, release, sender.org_id, key)
 
 
 def _system(systems: Sequence[tuple[str, int | None]], levels: Sequence[int]) -> dict[str, Any]:

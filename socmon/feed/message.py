@@ -82,24 +82,24 @@ def render(alert: Alert, release: Release, sender: Sender, key: Key | None = Non
     Raises:
         HeldError: the alert is not to leave.
     """
-    return sealed(finding_of(alert, sender), alert.id, release, sender, key)
+    return enveloped(alert.id, finding_of(alert, sender), release, sender.org_id, key)
 
 
-def sealed(data: Mapping[str, Any], uid: str, release: Release, sender: Sender, key: Key | None) -> bytes:
-    """The message of a finding's `data`; see `render`."""
+def enveloped(alert_id: str, finding: Mapping[str, Any], release: Release, org_id: str, key: Key | None) -> bytes:
+    """A finding in its CloudEvents envelope, in canonical form, signed by `key` if there is one."""
     event = {
         "specversion": "1.0",
         "id": event_id(release),
-        "source": source_of(sender.org_id, release.stream),
+        "source": source_of(org_id, release.stream),
         "type": FINDING_TYPE,
-        "subject": uid,
+        "subject": alert_id,
         "time": rfc3339(release.released_us),
         "datacontenttype": "application/json",
         "dataschema": FINDING_SCHEMA,
         "socepoch": release.epoch,
         "socseq": f"{release.seq:020}",
         "socrev": release.revision,
-        "data": data,
+        "data": finding,
     }
     return canonical(event) if key is None else sign_event(event, key, release.released_us // SECOND_US)
 

@@ -5,7 +5,7 @@ its members is a row too, of its own alert and revision, without sequence and by
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from uuid import UUID, uuid5
 
 import msgspec
@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 from socmon.component import Aggregate, Member, Outcome, Quota, Release
 from socmon.errors import ComponentError
 from socmon.event import LEVELS, SECOND_US, Alert
-from socmon.store import placing
+from socmon.store import placing, voids
 from socmon.store.routing import Routing
 from socmon.store.rows import ALERT_FIELDS, alert_of, read_alert
 
@@ -38,6 +38,17 @@ _MEMBERS = "select id from released where within = ?1 and seq is null"
 _ORPHANS = """
 select id from released as member where destination = ? and state in ('waiting', 'held') and seq is null
     and not exists (select 1 from released as whole where whole.id = member.within)
+"""
+_WITHOUT = """
+update released set state = 'retried', code = 'parted', settled_us = ?2, retried_us = ?2, retried_by = 'socmon'
+where within = ?1 and state in ('waiting', 'held')
+"""
+_QUEUE_PARTED = """
+insert into pending (destination, alert_id, urgency, since_us, error)
+select destination, alert_id, urgency, released_us, null from released
+where within = ?1 and seq is null and state = 'retried' and code = 'parted'
+    and alert_id in (select id from alert)
+on conflict (destination, alert_id) do nothing
 """
 _BARE = """
 delete from released where within is not null and within = id and state not in ('waiting', 'held')
@@ -72,13 +83,21 @@ def fetched(quota: Quota | None, limit: int) -> int:
 
 
 def parcels(
-    db: sqlite3.Connection, routing: Routing, due: Sequence[str], room: dict[str, int], limit: int, now_us: int
+    db: sqlite3.Connection,
+    routing: Routing,
+    due: Sequence[str],
+    room: dict[str, int],
+    limit: int,
+    now_us: int,
+    *,
+    joins: Callable[[Alert], bool] = lambda _alert: True,
 ) -> list[list[str]]:
     """The alerts that are due, as what may be released now: each list is one message.
 
     Args:
         room: how much each stream may still release; streams with a quota are added.
         limit: how much a stream may release that is not in it.
+        joins: whether an alert may be told of with others at all; one that may not goes by itself, or is held there.
     """
     quota = routing.quota
     if quota is None:
@@ -93,7 +112,7 @@ def parcels(
         left = limit if stream in quota.exempt else _left(db, quota, (routing.destination, stream), now_us)
         room[stream] = min(limit, left)
         over = stream not in quota.exempt and len(those) > left
-        found += _joined(those, quota.most) if over else [[each.alert.id] for each in those]
+        found += _joined(those, quota.most, joins) if over else [[each.alert.id] for each in those]
     return found
 
 
@@ -107,9 +126,10 @@ def _left(db: sqlite3.Connection, quota: Quota, stream: tuple[str, str], now_us:
     return max(0, quota.per_minute - int(used))
 
 
-def _joined(due: Sequence[_Due], most: int) -> list[list[str]]:
+def _joined(due: Sequence[_Due], most: int, joins: Callable[[Alert], bool]) -> list[list[str]]:
     """What says most first: alerts that go together, then each other one by itself, in their order."""
-    groups = [group for group in together([each.alert for each in due if each.may_join], most) if len(group) > 1]
+    alerts = [each.alert for each in due if each.may_join and joins(each.alert)]
+    groups = [group for group in together(alerts, most) if len(group) > 1]
     joined = {alert.id for group in groups for alert in group}
     alone = [[each.alert.id] for each in due if each.alert.id not in joined]
     return [[alert.id for alert in group] for group in groups] + alone
@@ -243,6 +263,18 @@ def spread(db: sqlite3.Connection, outcomes: Sequence[Outcome]) -> list[Outcome]
             *(structs.replace(outcome, id=member, revision=None) for member in members_of(db, outcome.id)),
         )
     ]
+
+
+def part(db: sqlite3.Connection, number: int, now_us: int) -> None:
+    """Let an aggregate that has no answer go out anew without its member `number`, which was taken back just now.
+
+    The caller has given that row a state in which it waits for nothing; what is no member is left alone.
+    """
+    found = db.execute("select within from released where id = ? and seq is null", (number,)).fetchone()
+    if found is None or not db.execute(_WITHOUT, (found[0], now_us)).rowcount:
+        return
+    voids.queue_for(db, found[0], "retried", "replaced", now_us)
+    db.execute(_QUEUE_PARTED, found)
 
 
 def orphans(db: sqlite3.Connection, destination: str) -> list[int]:

@@ -55,6 +55,7 @@ class Row(Struct, frozen=True):
     Attributes:
         id: names the release; None while there is none (`pending`).
         title: of the alert; None for one that is gone.
+        seq: of one that went with others in one message, that message's; so is `size_bytes`.
         code: the destination's word for its answer, why a pending alert cannot be rendered, or why one is held.
         size_bytes: of the message; 0 once a later one of its alert was acknowledged, None before its release.
     """

@@ -1,10 +1,11 @@
-"""What the outbox asks a destination's forwarder for."""
+"""How a destination's alerts become messages, as the outbox asks for it."""
 
 from collections.abc import Callable
+from typing import Any, Self
 
 from msgspec import Struct
 
-from socmon.component import Aggregate, Quota, Release, Void
+from socmon.component import Aggregate, Forwarder, Quota, Release, Void
 from socmon.event import Alert
 
 
@@ -13,7 +14,10 @@ def _no_aggregate(_aggregate: Aggregate, _release: Release) -> bytes:
 
 
 class Routing(Struct, frozen=True):
-    """How a destination's alerts become messages; the functions are pure. `aggregate` is used only with a `quota`."""
+    """A destination's name, and what its forwarder makes of alerts; the functions are pure.
+
+    `quota`, `aggregate` and the rest are what `Forwarder` says of them.
+    """
 
     destination: str
     stream: Callable[[Alert], str]
@@ -21,3 +25,15 @@ class Routing(Struct, frozen=True):
     void: Callable[[Void], bytes | None] = lambda _void: None
     quota: Quota | None = None
     aggregate: Callable[[Aggregate, Release], bytes] = _no_aggregate
+
+    @classmethod
+    def of(cls, destination: str, forwarder: Forwarder[Any]) -> Self:
+        """As the forwarder does it."""
+        return cls(
+            destination,
+            forwarder.stream,
+            forwarder.render,
+            forwarder.void,
+            quota=forwarder.quota,
+            aggregate=forwarder.aggregate,
+        )

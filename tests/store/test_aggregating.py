@@ -1,54 +1,23 @@
 """Over the quota: new alerts of one rule and agency go as one message, each goes on by itself, and nothing is lost."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from aggregating_kit import MINUTE_US, NOW_US, render_all, routing
 from hypothesis import given
 from hypothesis import strategies as st
 from store_kit import START_US, S, alert
 
-from socmon.component import Aggregate, Outcome, OutcomeStatus, Place, Quota, Release, Released, Void
-from socmon.errors import HeldError
+from socmon.component import Aggregate, Outcome, OutcomeStatus, Place, Release, Released
 from socmon.event import Alert
-from socmon.store import Routing, Store, queue, read, resuming
-from socmon.store.aggregating import together
+from socmon.store import Store, queue, read, resuming
+from socmon.store.aggregating import parcels, part, together
 from socmon.store.pruning import Bounds, prune
 from socmon.store.verifying import verify
-
-MINUTE_US = 60 * S
-NOW_US = START_US + 3600 * S
-
-
-def render(item: Alert, release: Release) -> bytes:
-    if item.title == "red":
-        raise HeldError("TLP:RED never leaves")
-    if item.title == "odd":
-        raise ValueError("no words for this")
-    return f"{item.id} r{release.revision}".encode()
-
-
-def render_all(aggregate: Aggregate, release: Release) -> bytes:
-    members = [(member.alert.id, member.revision) for member in aggregate.members]
-    for member in aggregate.members:
-        render(member.alert, release)
-    return msgspec.json.encode({"id": aggregate.id, "members": members})
-
-
-def void(item: Void) -> bytes:
-    return f"void {item.release.seq} {item.reason}".encode()
-
-
-def stream(item: Alert) -> str:
-    return "urgent" if item.level == "critical" else "normal"
-
-
-def routing(per_minute: int = 2, most: int = 500, aggregate: Callable[..., bytes] = render_all) -> Routing:
-    quota = Quota(per_minute, frozenset({"urgent"}), most)
-    return Routing("up", stream, render, void, quota, aggregate)
 
 
 @pytest.fixture
@@ -274,6 +243,35 @@ async def test_in_a_new_epoch_members_are_released_anew(store: Store) -> None:
     assert resumed == resuming.Resumed(epochs=1)
     assert (again.release.epoch > item.release.epoch, again.release.seq) == (True, 1)
     assert members(again) == members(item)
+
+
+async def test_one_that_is_taken_back_parts_its_aggregate_and_the_others_go_anew(store: Store) -> None:
+    await commit(store, *(alert(number) for number in range(1, 6)))
+    (item,) = await released(store)
+    with sqlite3.connect(store.path) as db:
+        (number,) = db.execute("select id from released where alert_id = ?", (alert(3).id,)).fetchone()
+        for _ in range(2):
+            db.execute("update released set state = 'dead' where id = ?", (number,))
+            part(db, number, NOW_US)
+
+    (filled,) = await released(store)
+    await answer(store, [filled])
+    (again,) = await released(store)
+
+    assert filled.body == b"void 1 replaced"
+    assert members(again) == ids(1, 2, 4, 5)
+    assert again.alert_id != item.alert_id
+    assert states(store)[alert(3).id] == ["dead"]
+
+
+async def test_one_that_may_not_be_joined_goes_by_itself(store: Store) -> None:
+    await commit(store, *(alert(number) for number in range(1, 31)))
+    with sqlite3.connect(store.path) as db:
+        due = ids(*range(1, 31))
+        found = parcels(db, routing(), due, {}, 100, NOW_US, joins=lambda each: each.id != alert(7).id)
+
+    assert [len(each) for each in found] == [29, 1]
+    assert found[1] == ids(7)
 
 
 async def test_members_whose_aggregate_was_damaged_are_released_anew(store: Store) -> None:

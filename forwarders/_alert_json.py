@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from forwarders._rendering import rendering
-from socmon.component import Release
 from socmon.event import Alert, Evidence, rfc3339
+from socmon.outgoing import Release
 
 SCHEMA = "socmon.alert/1"
 # It is stored for each revision of its alert, so it must not grow with the attack.

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 
 from socmon import __version__
-from socmon.component import Release
 from socmon.event import Alert
+from socmon.outgoing import Release
 from socmon.text import printable
 
 # 0 to 10: 3 and less is low, 4 to 6 medium, 7 and 8 high, 9 and 10 very high.

@@ -14,11 +14,12 @@ from forwarders._advice import Advisor
 from forwarders._http import Resolver, bounded, wait_s
 from forwarders._own_thread import in_own_thread
 from socmon import __version__
-from socmon.component import Heart, Vitals
+from socmon.component import Heart
 from socmon.errors import ComponentError
 from socmon.event import rfc3339
 from socmon.feed.heartbeat import HEARTBEATS_PATH, MAX_NAME_CHARS, MAX_NAMES, Heartbeat
 from socmon.feed.privacy import Account, Policy
+from socmon.outgoing import Vitals
 
 _MAX_REPLY_BYTES = 64 * 1024
 _KEYS_REMEDY = "check the disk or mount that holds them"

@@ -6,12 +6,12 @@ from contextlib import suppress
 import msgspec
 from msgspec import Struct
 
-from socmon.component import Outcome, OutcomeStatus, Released
 from socmon.errors import BlockedError
 from socmon.feed.batch import Reply, Result, ResultStatus
 from socmon.feed.message import event_id
 from socmon.feed.signing import SIGNATURE_CODES, Key, kid_of
 from socmon.feed.void import void_id
+from socmon.outgoing import Outcome, OutcomeStatus, Released
 from socmon.text import printable
 
 TOO_LARGE = 413

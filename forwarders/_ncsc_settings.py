@@ -62,6 +62,13 @@ class NcscSettings(ForwarderSettings):
     max_bytes: int = Field(
         default=1_000_000, ge=10_000, le=8_000_000, description="Bytes of one batch before compression, at most."
     )
+    quota_per_minute: int = Field(
+        default=600,
+        ge=0,
+        le=1_000_000,
+        description="Messages a minute of each of the streams normal and stats. Of more, new alerts of one rule and "
+        "agency go as one message, and the rest waits; 0 is no quota.",
+    )
     heartbeat_s: float = Field(
         default=60.0, ge=0, le=3600, description="Seconds between two heartbeats to the centre; 0 sends none."
     )

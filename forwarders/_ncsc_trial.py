@@ -13,10 +13,10 @@ from forwarders._advice import Advisor, shown
 from forwarders._http import Resolver, bounded
 from forwarders._ncsc_settings import NcscSettings
 from forwarders._reaching import Goal, Road, reach
-from socmon.component import Step
 from socmon.errors import ComponentError, ParseError
 from socmon.feed.batch import CURSORS_PATH, Cursors, read_cursors
 from socmon.i18n import Message, mark
+from socmon.outgoing import Step
 
 _MAX_REPLY_BYTES = 1024 * 1024
 _MAX_SKEW_S = 60.0  # beyond it the centre flags us

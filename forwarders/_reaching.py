@@ -14,10 +14,10 @@ from msgspec import Struct
 from forwarders._advice import shown
 from forwarders._own_thread import in_own_thread
 from socmon import tls
-from socmon.component import Step
 from socmon.errors import ComponentError, ConfigError
 from socmon.event import rfc3339, to_us
 from socmon.i18n import Message, mark
+from socmon.outgoing import Step
 from socmon.text import printable
 
 _REFUSAL_S = 0.5  # TLS 1.3: a server looks at our certificate after our side of the handshake is over

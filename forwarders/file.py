@@ -20,9 +20,10 @@ from pydantic import Field
 
 from forwarders._alert_json import alert_json
 from forwarders._own_thread import in_own_thread
-from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, Release, Released
+from socmon.component import Context, Forwarder, ForwarderSettings
 from socmon.errors import ComponentError
 from socmon.event import Alert
+from socmon.outgoing import Outcome, Release, Released
 
 _STREAM = "alerts"
 _TAIL_BYTES = 1024 * 1024

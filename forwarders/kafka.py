@@ -17,10 +17,11 @@ from pydantic import Field
 from forwarders._alert_json import alert_json
 from forwarders._own_thread import in_own_thread
 from forwarders._reaching import Goal, reach_all
-from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, Release, Released, Step
+from socmon.component import Context, Forwarder, ForwarderSettings
 from socmon.errors import ComponentError
 from socmon.event import Alert
 from socmon.kafka import FAILURES, TOPIC, Cluster, trouble, why_unreachable
+from socmon.outgoing import Outcome, Release, Released, Step
 from socmon.tls import Renewed
 
 _STREAM = "alerts"

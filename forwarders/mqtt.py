@@ -11,12 +11,13 @@ from pydantic import Field, field_validator
 
 from forwarders._alert_json import alert_json
 from forwarders._reaching import Goal, reach
-from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, Release, Released, Step
+from socmon.component import Context, Forwarder, ForwarderSettings
 from socmon.errors import BlockedError, ComponentError
 from socmon.event import Alert
 from socmon.log import Rarely
 from socmon.mqtt.connection import Connection
 from socmon.mqtt.settings import BrokerSettings
+from socmon.outgoing import Outcome, Release, Released, Step
 
 _STREAM = "alerts"
 _MAX_VALUE_CHARS = 128

@@ -22,17 +22,19 @@ from forwarders._ncsc_trial import trial as ncsc_trial
 from forwarders._own_thread import in_own_thread
 from forwarders._rendering import rendering
 from forwarders._signing_keys import KEYS_REMEDY, SigningKeys
-from socmon.component import Context, Forwarder, Heart, Outcome, Place, Release, Released, Step, Void
+from socmon.component import Context, Forwarder, Heart
 from socmon.errors import BlockedError, ComponentError, ConfigError, ParseError
 from socmon.event import SECOND_US, Alert
 from socmon.feed import receipt
+from socmon.feed.aggregate import most_members, render_aggregate
 from socmon.feed.batch import BATCHES_PATH, CURSORS_PATH, Reply, pack, packed_size, read_cursors, read_reply
 from socmon.feed.keyring import KeyFile, KeyFileError
 from socmon.feed.message import Sender, render
 from socmon.feed.privacy import Policy
 from socmon.feed.signing import Key, normal
-from socmon.feed.vocabulary import stream_of
+from socmon.feed.vocabulary import URGENT_STREAM, stream_of
 from socmon.feed.void import render_void
+from socmon.outgoing import Aggregate, Outcome, Place, Quota, Release, Released, Step, Void
 from socmon.tls import Renewed
 
 _MAX_REPLY_BYTES = 4 * 1024 * 1024
@@ -119,7 +121,7 @@ class NcscForwarder(Forwarder[NcscSettings]):
             raise ComponentError(str(error), retry=False) from error
 
     def stream(self, alert: Alert) -> str:
-        """`urgent` for high and critical alerts, which then wait behind no backlog; else `normal`."""
+        """`urgent` for high and critical alerts, which wait behind no backlog; `stats` for informational ones."""
         return stream_of(alert.level)
 
     def render(self, alert: Alert, release: Release) -> bytes:
@@ -182,6 +184,25 @@ class NcscForwarder(Forwarder[NcscSettings]):
         session = await self._connected()
         async with session.get(self.settings.url + CURSORS_PATH, allow_redirects=False) as response:
             return await _answer(response)
+
+    @property
+    def quota(self) -> Quota | None:
+        """That of the settings; urgent alerts have none."""
+        per_minute = self.settings.quota_per_minute
+        most = most_members(self.settings.max_bytes)
+        return Quota(per_minute, frozenset({URGENT_STREAM}), most) if per_minute else None
+
+    def aggregate(self, aggregate: Aggregate, release: Release) -> bytes:
+        """As `render`, of several alerts as one.
+
+        Raises:
+            ValueError: they have no message, or one that is larger than `max_bytes`.
+        """
+        with rendering(aggregate.members[0].alert):
+            body = render_aggregate(aggregate, release, self._sender, self._key(release.released_us))
+        if packed_size([body]) > self.settings.max_bytes:
+            raise ValueError(f"the aggregate of {len(aggregate.members)} alerts has {len(body)} bytes")
+        return body
 
     async def send(self, released: Sequence[Released]) -> Sequence[Outcome]:
         """Send one batch, as several requests where it is larger than `max_bytes` or than the centre takes.

@@ -23,9 +23,10 @@ from forwarders._cef import cef
 from forwarders._own_thread import in_own_thread
 from forwarders._reaching import Goal, reach
 from forwarders._rendering import rendering
-from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, Release, Released, Step
+from socmon.component import Context, Forwarder, ForwarderSettings
 from socmon.errors import BlockedError, ComponentError, ConfigError
 from socmon.event import Alert, rfc3339
+from socmon.outgoing import Outcome, Release, Released, Step
 from socmon.secrets import SecretRef, unreadable
 from socmon.text import printable
 from socmon.tls import Renewed, authority_expiry, client_of_others, expiry, is_loopback

@@ -24,9 +24,10 @@ from forwarders._alert_json import alert_json
 from forwarders._http import Resolver, wait_s
 from forwarders._own_thread import in_own_thread
 from forwarders._reaching import Goal, reach
-from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, OutcomeStatus, Release, Released, Step
+from socmon.component import Context, Forwarder, ForwarderSettings
 from socmon.errors import BlockedError, ComponentError, ConfigError
 from socmon.event import Alert
+from socmon.outgoing import Outcome, OutcomeStatus, Release, Released, Step
 from socmon.secrets import SecretRef, unreadable
 from socmon.tls import Renewed, authority_expiry, https_context, is_loopback
 

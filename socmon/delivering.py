@@ -10,11 +10,12 @@ from msgspec import Struct
 from structlog.typing import FilteringBoundLogger
 
 from socmon import failpoints, metrics
-from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, Release, Released
+from socmon.component import Context, Forwarder, ForwarderSettings
 from socmon.config import Wiring
 from socmon.errors import BlockedError, ComponentError, SocmonError
 from socmon.event import SECOND_US, Alert, ReportDuty
 from socmon.intake import until
+from socmon.outgoing import Outcome, Release, Released
 from socmon.sections import DeliverySettings
 from socmon.store import Routing, Store
 from socmon.supervisor import Backoff, supervise
@@ -160,7 +161,8 @@ class Delivering:
 
     async def _deliver(self) -> None:
         forwarder = cast("Forwarder[Any]", self._wiring.cls(self._context))
-        routing = Routing(self.name, forwarder.stream, self._with_duty(forwarder.render), forwarder.void)
+        routing = Routing.of(self.name, forwarder)
+        routing = msgspec.structs.replace(routing, render=self._with_duty(routing.render))
         try:
             await self.measure()
             await forwarder.open()

@@ -9,10 +9,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
-from socmon.component import Context, Forwarder, Heart, Vitals
+from socmon.component import Context, Forwarder, Heart
 from socmon.config import Config, Wiring
 from socmon.correlating import Correlating
 from socmon.errors import ComponentError, StoreError
+from socmon.outgoing import Vitals
 from socmon.sigma import RuleSet
 from socmon.store import figures, queue
 from socmon.worker import Worker

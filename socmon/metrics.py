@@ -333,7 +333,7 @@ _ANSWERED: Mapping[str, Kept[Counter]] = {
 
 
 def answered(forwarder: str, status: str) -> None:
-    """Count what a destination said about one alert, a `socmon.component.OutcomeStatus`."""
+    """Count what a destination said about one alert, a `socmon.outgoing.OutcomeStatus`."""
     _ANSWERED[status][forwarder].inc()
 
 

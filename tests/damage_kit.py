@@ -8,9 +8,9 @@ from pathlib import Path
 
 from store_kit import START_US, S
 
-from socmon.component import Outcome, Release
 from socmon.event import Alert, Evidence
 from socmon.ledger import Ledger
+from socmon.outgoing import Outcome, Release
 from socmon.store import Checkpoint, Routing, Store
 
 PAGE_BYTES = 4096

@@ -14,7 +14,6 @@ import msgspec
 from feed_kit import KEY, ORG, START_US, alert
 
 from forwarders import _ncsc_answers as answers
-from socmon.component import Outcome, Place, Release, Released, Void
 from socmon.event import Alert, Level
 from socmon.feed import receipt
 from socmon.feed.batch import CONTENT_DIGEST, Cursor, pack, read_reply
@@ -28,6 +27,7 @@ from socmon.feed.vocabulary import stream_of
 from socmon.feed.void import render_void
 from socmon.ncsc.counts import cursors_of
 from socmon.ncsc.inbox import Inbox
+from socmon.outgoing import Outcome, Place, Release, Released, Void
 from socmon.store import Routing, Store, outbox, queue, resuming, triage
 
 DESTINATION = "ncsc"

@@ -10,7 +10,6 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from socmon.component import Release, Released, VoidReason
 from socmon.event import SECOND_US, Alert, Evidence
 from socmon.feed.batch import BATCHES_PATH, pack
 from socmon.feed.keyring import key_set, read_keys
@@ -19,6 +18,7 @@ from socmon.feed.message import Sender, render
 from socmon.feed.signing import Key, sign_event
 from socmon.feed.void import render_void
 from socmon.ncsc.centre import Centre, CentreSettings
+from socmon.outgoing import Release, Released, VoidReason
 from socmon.tls import client_context
 
 ORG = "000.00.00.H07"

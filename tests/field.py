@@ -134,6 +134,7 @@ class Field:
                     "signing_key": f"file:{keys / 'client-signing.jwks'}",
                     "centre_key": str(keys / "centre-signing.pub.jwks"),
                     "org_id": ORG,
+                    "quota_per_minute": 0,  # for who tests it; else time would pass
                 }
             },
             "intake": {"tick_s": 2},
@@ -216,9 +217,12 @@ class Field:
         ) and all(backlog is not None and not backlog.pending and not backlog.waiting for backlog in backlogs)
 
     def findings(self) -> dict[str, int]:
-        """The centre's findings, and their last revision."""
-        rows = self._get("/findings").splitlines()
-        return {row["uid"]: row["socrev"] for row in map(json.loads, rows)}
+        """The centre's findings, and their last revision; in place of an aggregate its members."""
+        held: dict[str, int] = {}
+        for row in map(json.loads, self._get("/findings").splitlines()):
+            for uid, revision in row["members"] or [[row["uid"], row["socrev"]]]:
+                held[uid] = max(revision, held.get(uid, 0))
+        return held
 
     def stats(self) -> dict[str, Any]:
         stats: dict[str, Any] = json.loads(self._get("/stats"))

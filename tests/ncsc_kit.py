@@ -10,8 +10,8 @@ from harness import FakeContext
 
 from forwarders._ncsc_settings import NcscSettings
 from forwarders.ncsc import NcscForwarder
-from socmon.component import Outcome
 from socmon.feed.keys import KeyFiles
+from socmon.outgoing import Outcome
 
 
 def settings_for(url: str, keys: KeyFiles, **changes: Any) -> NcscSettings:

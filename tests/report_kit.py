@@ -10,8 +10,8 @@ from typing import Any
 
 from store_kit import START_US, Place, S, alert, valid
 
-from socmon.component import Outcome
 from socmon.event import Evidence
+from socmon.outgoing import Outcome
 from socmon.store import Routing, Store
 
 ESCAPES = "\x1b[2J\x1b]52;c;cm0gLXJm\x07 \u202egpj.exe \x9b31m \x00 \u2028 \x7f"

@@ -11,11 +11,12 @@ from harness import FakeContext
 from harness import until as until_true
 
 from socmon import metrics
-from socmon.component import Forwarder, ForwarderSettings, Outcome, OutcomeStatus, Place, Release, Released, Settings
+from socmon.component import Forwarder, ForwarderSettings, Settings
 from socmon.config import Wiring
 from socmon.delivering import Delivering
 from socmon.errors import BlockedError, ComponentError, HeldError
 from socmon.event import Alert, Level
+from socmon.outgoing import Outcome, OutcomeStatus, Place, Release, Released
 from socmon.sections import DeliverySettings
 from socmon.store import Store
 

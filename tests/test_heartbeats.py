@@ -13,9 +13,10 @@ from harness import FakeContext, until
 from sigma_kit import ONE, TWO, loaded, together
 from store_kit import START_US, Place, alert
 
-from socmon.component import ForwarderSettings, Heart, Vitals
+from socmon.component import ForwarderSettings, Heart
 from socmon.errors import ComponentError
 from socmon.heartbeats import Beating, version
+from socmon.outgoing import Vitals
 from socmon.registry import find
 
 RULES = loaded(together(ONE, TWO))

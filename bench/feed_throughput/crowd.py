@@ -12,12 +12,12 @@ from typing import Any
 from bench.feed_throughput.backlog import alerts
 from bench.udp_burst.daemon import cpu_s
 from forwarders.ncsc import NcscForwarder
-from socmon.component import Release, Released
 from socmon.errors import ComponentError
 from socmon.feed.keyring import key_set
 from socmon.feed.keys import Authority, rotate, signing_key
 from socmon.feed.message import Sender, render
 from socmon.feed.signing import Key
+from socmon.outgoing import Release, Released
 
 # The forwarder without a daemon around it, certificates and the centre's process are those of the tests.
 sys.path.append(str(Path(__file__).parents[2] / "tests"))

@@ -15,8 +15,9 @@ from socmon.i18n import Message, mark
 from socmon.text import printable
 
 if TYPE_CHECKING:
-    from socmon.component import Forwarder, Step
+    from socmon.component import Forwarder
     from socmon.config import Config, Wiring
+    from socmon.outgoing import Step
 
 State = Literal["ok", "warning", "problem", "untried"]
 _HANGS = 3  # times its limit after which a destination that does not keep it is given up
@@ -59,7 +60,7 @@ def try_all(config: "Config", timeout_s: float) -> list[Tried]:
 
 
 async def _try(wiring: "Wiring", timeout_s: float, warn_days: int) -> Tried:
-    from socmon.component import Step
+    from socmon.outgoing import Step
 
     forwarder = cast("type[Forwarder[Any]]", wiring.cls)
     steps: Sequence[Step] | None

@@ -1,5 +1,6 @@
 """The centre's own pages, as the demonstration uses them: faults to ask for, and what it holds."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import aiohttp
@@ -16,7 +17,7 @@ class Held(Struct, frozen=True):
     """What the centre has stored.
 
     Attributes:
-        findings: {uid: socrev}, each at its last revision.
+        findings: {uid: socrev}, each at its last revision; in place of an aggregate its members.
         rows_twice: rows that are there a second time.
         sent_again: events that came again, were recognised, and not stored again.
     """
@@ -24,6 +25,15 @@ class Held(Struct, frozen=True):
     findings: dict[str, int]
     rows_twice: int
     sent_again: int
+
+
+def counted(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """{uid: socrev} of the rows of `/findings`, the greatest revision of each, with members of aggregates."""
+    found: dict[str, int] = {}
+    for row in rows:
+        for uid, revision in row["members"] or [(row["uid"], row["socrev"])]:
+            found[uid] = max(revision, found.get(uid, 0))
+    return found
 
 
 class Pages:
@@ -40,8 +50,7 @@ class Pages:
         """See Held. Raises SocmonError if the centre does not answer."""
         rows = msgspec.json.Decoder(dict[str, Any]).decode_lines(await self._ask("GET", "/findings", 200))
         stats = msgspec.json.decode(await self._ask("GET", "/stats", 200))["organisations"][ORG_ID]
-        findings = {row["uid"]: row["socrev"] for row in rows}
-        return Held(findings, stats["rows_stored_twice"], stats["duplicates_answered"])
+        return Held(counted(rows), stats["rows_stored_twice"], stats["duplicates_answered"])
 
     async def _ask(self, method: str, path: str, expected: int, body: dict[str, Any] | None = None) -> bytes:
         url = self._url + path

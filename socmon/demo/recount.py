@@ -21,7 +21,7 @@ from socmon.sigma import load_rules
 from socmon.store import Reading, read
 
 LOSSLESS = frozenset({"file", "mqtt", "capture"})  # transports
-_RELEASED = "select count(distinct alert_id) from released where destination = ?"
+_RELEASED = "select count(distinct alert_id) from released where destination = ? and within is not id"
 
 
 class Sent(Struct, frozen=True):

@@ -6,12 +6,12 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from socmon.component import Release
 from socmon.event import Alert, Evidence
 from socmon.feed.message import FINDING_TYPE, event_id
 from socmon.feed.receipt import Receipt
 from socmon.feed.signing import SIGNATURE, Key, SignatureError, canonical, forms, normal, opened, payload, verify
 from socmon.i18n import Message, mark
+from socmon.outgoing import Release
 
 State = Literal["ok", "failed", "absent"]
 _ACCEPTED = {"stored", "duplicate", "stale"}

@@ -12,11 +12,11 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from socmon.component import VoidReason
 from socmon.feed.batch import RefusedError
 from socmon.feed.message import FINDING_SCHEMA, VOID_SCHEMA
 from socmon.feed.signing import SIGNATURE, Key, SignatureError, costly, forms, verify
 from socmon.feed.unknown import unknown_members
+from socmon.outgoing import VoidReason
 
 SUPPORTED = (FINDING_SCHEMA, VOID_SCHEMA)
 _MAX_REASON = 300

@@ -9,12 +9,12 @@ from uuid import UUID
 from msgspec import Struct
 
 from socmon import __version__
-from socmon.component import Release
 from socmon.event import SECOND_US, Alert, rfc3339
 from socmon.feed.privacy import Account, Policy, user_of
 from socmon.feed.sharing import Share, Tlp, must_be_shared, tlp_of
 from socmon.feed.signing import Key, canonical, sign_event
 from socmon.feed.vocabulary import TEST_TAG, rsit, severity, tactics, techniques
+from socmon.outgoing import Release
 
 FINDING_TYPE = "vn.soc.finding.v1"
 FINDING_SCHEMA = "urn:vn:soc:schema:finding:1"
@@ -82,24 +82,29 @@ def render(alert: Alert, release: Release, sender: Sender, key: Key | None = Non
     Raises:
         HeldError: the alert is not to leave.
     """
+    return enveloped(alert.id, finding_of(alert, sender), release, sender.org_id, key)
+
+
+def enveloped(alert_id: str, finding: Mapping[str, Any], release: Release, org_id: str, key: Key | None) -> bytes:
+    """A finding in its CloudEvents envelope, in canonical form, signed by `key` if there is one."""
     event = {
         "specversion": "1.0",
         "id": event_id(release),
-        "source": source_of(sender.org_id, release.stream),
+        "source": source_of(org_id, release.stream),
         "type": FINDING_TYPE,
-        "subject": alert.id,
+        "subject": alert_id,
         "time": rfc3339(release.released_us),
         "datacontenttype": "application/json",
         "dataschema": FINDING_SCHEMA,
         "socepoch": release.epoch,
         "socseq": f"{release.seq:020}",
         "socrev": release.revision,
-        "data": _finding(alert, sender),
+        "data": finding,
     }
     return canonical(event) if key is None else sign_event(event, key, release.released_us // SECOND_US)
 
 
-def _finding(alert: Alert, sender: Sender) -> dict[str, Any]:
+def finding_of(alert: Alert, sender: Sender) -> dict[str, Any]:
     """The OCSF part: a function of the alert and not of its release, so that equal revisions have equal bytes.
 
     Raises:
@@ -118,7 +123,7 @@ def _finding(alert: Alert, sender: Sender) -> dict[str, Any]:
         "category_uid": _DETECTION_FINDING // 1000,
         "class_uid": _DETECTION_FINDING,
         "type_uid": _DETECTION_FINDING * 100 + activity,
-        "severity_id": severity(alert.level, _system(alert, sender)[1]),
+        "severity_id": severity(alert.level, system_of(alert, sender)[1]),
         "status_id": _STATUS_ID.get(alert.status, _IN_PROGRESS),
         "time": last_ms,
         "start_time": first_ms,
@@ -262,7 +267,7 @@ def _vn_soc(alert: Alert, sender: Sender, tlp: Tlp) -> dict[str, Any]:
         block["test"] = True
     if alert.reason:
         block["disposition"] = alert.reason
-    system_id, system_level = _system(alert, sender)
+    system_id, system_level = system_of(alert, sender)
     if system_id:
         block["system_id"] = system_id
     if system_level is not None:
@@ -270,6 +275,6 @@ def _vn_soc(alert: Alert, sender: Sender, tlp: Tlp) -> dict[str, Any]:
     return block
 
 
-def _system(alert: Alert, sender: Sender) -> tuple[str, int | None]:
+def system_of(alert: Alert, sender: Sender) -> tuple[str, int | None]:
     """Id and level of the alert's system; the sender's, both of them, where it names none."""
     return (alert.system, alert.system_level) if alert.system else (sender.system_id, sender.system_level)

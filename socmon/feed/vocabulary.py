@@ -9,8 +9,9 @@ from socmon.event import Level
 SEVERITY: Mapping[Level, int] = {"informational": 1, "low": 2, "medium": 3, "high": 4, "critical": 5}
 FATAL = 6
 
-# Levels that must not wait behind a backlog travel in a stream of their own.
-URGENT: frozenset[Level] = frozenset({"high", "critical"})
+# Levels that must not wait behind a backlog travel in a stream of their own, and so does what is only counted.
+URGENT_STREAM, NORMAL_STREAM, STATS_STREAM = "urgent", "normal", "stats"
+_STREAMS: Mapping[Level, str] = {"critical": URGENT_STREAM, "high": URGENT_STREAM, "informational": STATS_STREAM}
 
 # ATT&CK Enterprise, as Sigma writes it in `attack.…` tags.
 TACTICS: Mapping[str, tuple[str, str]] = {
@@ -49,8 +50,8 @@ TEST_TAG = "socmon.test"
 
 
 def stream_of(level: Level) -> str:
-    """`urgent` for high and critical, else `normal`."""
-    return "urgent" if level in URGENT else "normal"
+    """`urgent` for high and critical, `stats` for informational, else `normal`."""
+    return _STREAMS.get(level, NORMAL_STREAM)
 
 
 def severity(level: Level, system_level: int | None) -> int:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from socmon.component import Release, Void, VoidReason
 from socmon.event import SECOND_US, rfc3339
 from socmon.feed.message import VOID_SCHEMA, VOID_TYPE, event_id, source_of
 from socmon.feed.signing import Key, canonical, sign_event
+from socmon.outgoing import Release, Void, VoidReason
 
 VOID_REASONS: tuple[VoidReason, ...] = get_args(VoidReason)
 LOSSES: frozenset[VoidReason] = frozenset({"expired", "lost_local"})

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from socmon.feed.void import LOSSES
+from socmon.ncsc import members
 
 Row = dict[str, Any]
 
@@ -19,9 +20,8 @@ SELECT org, total(times) AS rows, total(times - 1) AS rows_twice FROM (
     SELECT org, count(*) AS times FROM events WHERE status = 'stored' GROUP BY org, uid, revision
 ) GROUP BY org
 """
-_KEPT = """
-SELECT org, 'findings' AS kind, count(*) AS count FROM findings GROUP BY org
-UNION ALL SELECT org, 'quarantined', count(*) FROM quarantine GROUP BY org
+_QUARANTINED = """
+SELECT org, count(*) AS count FROM quarantine GROUP BY org
 """
 # total(), for a void may be as wide as it likes, and sum() ends in an error beyond 2^63.
 _VOIDED = "SELECT org, reason, total(taken) AS count FROM voids WHERE taken > 0 GROUP BY org, reason"
@@ -48,14 +48,14 @@ def cursors_of(db: sqlite3.Connection, org: str) -> list[Row]:
     return [dict(row) for row in db.execute(_CURSORS_OF, (org,))]
 
 
-def count_unknown(db: sqlite3.Connection, org: str, members: Sequence[str]) -> None:
-    """Count an event that has `members` which no schema names: once as an event, and once for each of them.
+def count_unknown(db: sqlite3.Connection, org: str, names: Sequence[str]) -> None:
+    """Count an event with members of these `names`, which no schema has: once as an event, and once for each of them.
 
     Of an organisation `MAX_UNKNOWN` are told apart; what else it invents counts as the event only.
     """
     db.execute(_COUNT, (org, ""))
     (told,) = db.execute("SELECT count(*) FROM unknown WHERE org = ?", (org,)).fetchone()
-    for member in members:
+    for member in names:
         if not db.execute(_COUNT_KNOWN, (org, member)).rowcount and told <= MAX_UNKNOWN:
             db.execute(_COUNT, (org, member))
             told += 1
@@ -66,7 +66,8 @@ def counts(db: sqlite3.Connection) -> dict[str, Row]:
     answers: dict[str, Row] = {}
     for row in db.execute(_ANSWERS):
         answers.setdefault(row["org"], {})[row["status"]] = row["count"]
-    kept = {(row["org"], row["kind"]): row["count"] for row in db.execute(_KEPT)}
+    quarantined = {row["org"]: row["count"] for row in db.execute(_QUARANTINED)}
+    held = members.counts(db)
     rows = {row["org"]: row for row in db.execute(_ROWS)}
     voided: dict[str, dict[str, int]] = {}
     for row in db.execute(_VOIDED):
@@ -80,12 +81,13 @@ def counts(db: sqlite3.Connection) -> dict[str, Row]:
     return {
         org: {
             "events_received": sum(one.values()),
-            "findings": kept.get((org, "findings"), 0),
+            "findings": held.get(org, (0, 0))[0],
+            "aggregates": held.get(org, (0, 0))[1],
             "rows_stored": int(rows[org]["rows"]) if org in rows else 0,
             "rows_stored_twice": int(rows[org]["rows_twice"]) if org in rows else 0,
             "duplicates_answered": one.get("duplicate", 0),
             "stale": one.get("stale", 0),
-            "quarantined": kept.get((org, "quarantined"), 0),
+            "quarantined": quarantined.get(org, 0),
             "voided": voided.get(org, {}),
             "lost": sum(count for reason, count in voided.get(org, {}).items() if reason in LOSSES),
             "unknown": unknown.get(org, {}).pop("", 0),

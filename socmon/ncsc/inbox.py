@@ -10,13 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
-
 from socmon.errors import StoreError
 from socmon.feed.batch import Committed, Cursor, Result, ResultStatus
 from socmon.feed.checking import Finding, Item, Void
 from socmon.feed.server import Stored
 from socmon.feed.signing import SIGNATURE_CODES
+from socmon.ncsc import members
 from socmon.ncsc.counts import count_unknown, counts, cursors_of
 from socmon.ncsc.tables import prepare
 from socmon.ncsc.taken import Taken
@@ -28,7 +27,7 @@ _SEQ_TAKEN = "seq_taken"
 
 _FINDINGS = """
 SELECT org, uid, revision AS socrev, rule, level, count, start_ms, end_ms,
-       substr(source, instr(source, '/') + 1) AS stream, epoch, seq, members
+       substr(source, instr(source, '/') + 1) AS stream, epoch, seq
 FROM findings ORDER BY org, uid
 """
 Row = dict[str, Any]
@@ -66,9 +65,10 @@ class Inbox:
         return await self._written(lambda: self._store(organisation, items))
 
     async def findings(self) -> list[Row]:
-        """Every finding at its last revision, by organisation and uid; an aggregate has `members` too."""
-        rows = await asyncio.to_thread(self._read, lambda db: [dict(row) for row in db.execute(_FINDINGS)])
-        return [_with_members(row) for row in rows]
+        """Every finding at its last revision, by organisation and uid, with its members if it is an aggregate."""
+        return await asyncio.to_thread(
+            self._read, lambda db: members.attached(db, [dict(row) for row in db.execute(_FINDINGS)])
+        )
 
     async def stats(self) -> dict[str, Row]:
         """Counts per organisation that has sent anything, taken from the tables."""
@@ -183,12 +183,12 @@ class Inbox:
 
     def _upsert(self, organisation: str, item: Item, finding: Finding) -> None:
         key = (organisation, finding.uid, finding.revision, finding.digest)
-        members = msgspec.json.encode(finding.members).decode() if finding.members else ""
         shown = (finding.rule, finding.level, finding.count, finding.start_ms, finding.end_ms)
         self._db.execute(
-            "REPLACE INTO findings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*key, *shown, item.source, item.epoch, item.seq, members),
+            "REPLACE INTO findings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*key, *shown, item.source, item.epoch, item.seq),
         )
+        members.keep(self._db, organisation, finding)
 
     def _insert_void(self, organisation: str, item: Item, void: Void) -> Result:
         """Let the void have what nothing has of its range; the sequences of others stay what they are."""
@@ -237,17 +237,12 @@ class Inbox:
         return self._db.execute(query, values).fetchone()
 
     def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """What a connection of its own shows of one moment."""
         address = f"{self.path.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(address, uri=True, timeout=_WAIT_S)) as db:
             db.row_factory = sqlite3.Row
+            db.execute("BEGIN")
             return work(db)
-
-
-def _with_members(row: Row) -> Row:
-    members = row.pop("members")
-    if not members:
-        return row
-    return row | {"members": [{"uid": uid, "socrev": revision} for uid, revision in msgspec.json.decode(members)]}
 
 
 def _result(item: Item, status: ResultStatus, code: str = "", socrev: int | None = None) -> Result:

@@ -26,7 +26,16 @@ TABLE: Mapping[str, _Told] = {
         "Events that the centre had already.",
         lambda row: row["duplicates_answered"],
     ),
-    "ncsc_findings": (GaugeMetricFamily, "Findings that are held.", lambda row: row["findings"]),
+    "ncsc_findings": (
+        GaugeMetricFamily,
+        "Findings that are held, with those that came as members of aggregates.",
+        lambda row: row["findings"],
+    ),
+    "ncsc_aggregates": (
+        GaugeMetricFamily,
+        "Aggregates that are held, each for several findings.",
+        lambda row: row["aggregates"],
+    ),
     "ncsc_quarantined_events": (GaugeMetricFamily, "Events in quarantine.", lambda row: row["quarantined"]),
     "ncsc_lost_events": (
         GaugeMetricFamily,

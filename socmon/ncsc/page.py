@@ -141,11 +141,21 @@ def _province(tr: Translator, org_id: str, row: Row) -> list[Cell]:
         _cell(skew, "bad" if row["clock_off"] else ""),
         _cell(_moment(row["certificate_expires"])),
         _cell(beat.get("rules") or "–"),
-        _cell(str(row["findings"])),
+        _cell(_counted(tr, row)),
         _cell(str(absent), "bad" if absent else ""),
         _cell(str(row["lost"]), "bad" if row["lost"] else ""),
         _cell(str(row["quarantined"]), "warn" if row["quarantined"] else ""),
     ]
+
+
+def _counted(tr: Translator, row: Row) -> str:
+    """Findings, those of aggregates too, and how many aggregates there are."""
+    findings, aggregates = row["findings"], row["aggregates"]
+    if not aggregates:
+        return str(findings)
+    return tr.many(
+        "{findings}, with {count} aggregate", "{findings}, with {count} aggregates", aggregates, findings=findings
+    )
 
 
 def _state(tr: Translator, row: Row) -> Cell:

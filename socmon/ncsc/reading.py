@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from socmon.ncsc.members import COUNTED
+
 Row = dict[str, Any]
 
 _WAIT_S = 10.0
@@ -34,7 +36,7 @@ SELECT f.org, f.uid, f.revision, f.rule, f.level, f.count, f.start_ms, f.end_ms,
 FROM events e JOIN findings f ON f.source = e.source AND f.epoch = e.epoch AND f.seq = e.seq
 ORDER BY e.n DESC LIMIT ?
 """
-_LEVELS = "SELECT org, level, count(*) AS count FROM findings GROUP BY org, level"
+_LEVELS = f"SELECT org, level, count(*) AS count FROM ({COUNTED}) GROUP BY org, level"  # noqa: S608  constant
 _QUARANTINE = """
 SELECT org, substr(source, instr(source, '/') + 1) AS stream, epoch, seq, id, code, reason, received_us
 FROM quarantine ORDER BY n DESC LIMIT ?
@@ -68,7 +70,7 @@ class Reading:
         return [_titled(row) for row in self._rows(_NEWEST, limit)]
 
     def levels(self) -> list[Row]:
-        """How many findings each organisation has of each level."""
+        """How many findings each organisation has of each level; of an aggregate its members count."""
         return self._rows(_LEVELS)
 
     def quarantine(self, limit: int) -> list[Row]:

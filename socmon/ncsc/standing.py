@@ -17,6 +17,7 @@ from socmon.ncsc.roll import Period, Roll
 _NOTHING: Row = {
     "events_received": 0,
     "findings": 0,
+    "aggregates": 0,
     "rows_stored": 0,
     "rows_stored_twice": 0,
     "duplicates_answered": 0,

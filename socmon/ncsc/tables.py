@@ -36,6 +36,7 @@ CREATE TABLE answers (
 # taken   ranges of sequences that something has taken: apart from each other, none next to another
 # voids   each void as it came; `taken` is how many sequences it took
 # voided  the ranges that a void took, so that what comes later for them is told from a sequence used twice
+# members findings that came as part of another one (see `members`)
 # unknown members that no schema of ours names, in findings that are stored; '' counts the findings that have any
 _VOIDS = """
 CREATE TABLE taken (
@@ -55,7 +56,11 @@ CREATE TABLE unknown (
     org TEXT NOT NULL, member TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (org, member)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX stored_revision ON events (org, uid, revision) WHERE status = 'stored';
-ALTER TABLE findings ADD COLUMN members TEXT NOT NULL DEFAULT '';
+CREATE TABLE members (
+    org TEXT NOT NULL, aggregate TEXT NOT NULL, uid TEXT NOT NULL, revision INTEGER NOT NULL,
+    PRIMARY KEY (org, aggregate, uid)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX members_uid ON members (org, uid);
 INSERT INTO taken
 SELECT source, epoch, min(seq), max(seq) FROM (
     SELECT source, epoch, seq, seq - row_number() OVER (PARTITION BY source, epoch ORDER BY seq) AS island FROM (

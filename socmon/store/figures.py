@@ -18,10 +18,15 @@ where error is null or error not glob 'held: *' group by destination
 """
 _HELD = "select destination, count(*) from pending where error glob 'held: *' group by destination"
 # A dead letter that was released again is counted as what became of that.
-_RELEASED = "select destination, state, count(*) from released where state <> 'retried' group by destination, state"
+# Of an aggregate its members are counted.
+_RELEASED = """
+select destination, state, count(*) from released where state <> 'retried' and within is not id
+group by destination, state
+"""
 _WAITING = "select destination, min(released_us) from released where state = 'waiting' group by destination"
 _OF_STREAMS = """
-select stream, count(*), min(released_us) from released where destination = ? and state = 'waiting' group by stream
+select stream, count(*), min(released_us) from released
+where destination = ? and state = 'waiting' and seq is not null group by stream
 """
 _PENDING_OF = """
 select count(*), min(since_us) from pending where destination = ? and (error is null or error not glob 'held: *')

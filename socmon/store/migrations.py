@@ -231,6 +231,12 @@ def _add_voids(db: sqlite_utils.Database) -> None:
     )
 
 
+def _add_aggregates(db: sqlite_utils.Database) -> None:
+    """A release within another one, whose message tells of it too; that one is within itself."""
+    _table(db, "released").add_column("within", int)
+    db.execute("create index idx_released_within on released (within) where within is not null")
+
+
 MIGRATIONS: tuple[Callable[[sqlite_utils.Database], None], ...] = (
     _first,
     _retried,
@@ -241,4 +247,5 @@ MIGRATIONS: tuple[Callable[[sqlite_utils.Database], None], ...] = (
     _add_sources,
     _add_receipt,
     _add_voids,
+    _add_aggregates,
 )

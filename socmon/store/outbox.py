@@ -6,16 +6,16 @@ until its destination has answered for it.
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
-from hashlib import sha256
+from collections.abc import Sequence
 
 from msgspec import Struct
 
-from socmon.component import Outcome, OutcomeStatus, Release, Released, Void
 from socmon.errors import ComponentError, HeldError
-from socmon.event import LEVELS, SECOND_US, Alert
-from socmon.store import voids
+from socmon.event import SECOND_US
+from socmon.outgoing import Outcome, OutcomeStatus, Release, Released
+from socmon.store import aggregating, placing, voids
 from socmon.store.pruning import forget
+from socmon.store.routing import Routing
 from socmon.store.rows import read_alert
 
 SETTLED = ("accepted", "duplicate", "stale")
@@ -38,24 +38,19 @@ where pending.destination = :destination and pending.error is null
        or last.level <> alert.level or last.status <> alert.status)
 order by pending.urgency desc, pending.since_us, alert.opened_seq limit :limit
 """
-_RELEASE = """
-insert into released
-    (destination, stream, epoch, seq, alert_id, revision, level, urgency, status, released_us, body, sha256, state)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting')
-"""
 _PENDING = """
 select count(*) filter (where not is_held), min(since_us) filter (where not is_held), count(*) filter (where is_held)
 from (select since_us, coalesce(error glob ?, 0) as is_held from pending where destination = ?)
 """
 _STREAMS_WAITING = """
 select stream from (
-    select stream, urgency, id from released where destination = ?1 and state = 'waiting'
+    select stream, urgency, id from released where destination = ?1 and state = 'waiting' and seq is not null
     union all select stream, 0, 0 from void where destination = ?1 and state = 'waiting')
 group by stream order by max(urgency) desc, min(id)
 """
 _WAITING = """
 select id, alert_id, epoch, seq, revision, released_us, body, sha256 from released
-where destination = ? and stream = ? and state = 'waiting' order by epoch, seq limit ?
+where destination = ? and stream = ? and state = 'waiting' and seq is not null order by epoch, seq limit ?
 """
 _FIRST_ACCEPTED = """
 select alert.id, alert.received_us from released join alert on alert.id = released.alert_id
@@ -108,15 +103,6 @@ update released set body = x'' where state = 'acknowledged' and body <> x''
 """
 
 
-class Routing(Struct, frozen=True):
-    """How a destination's alerts become messages; the functions are pure."""
-
-    destination: str
-    stream: Callable[[Alert], str]
-    render: Callable[[Alert, Release], bytes]
-    void: Callable[[Void], bytes | None] = lambda _void: None
-
-
 class Undelivered(Struct, frozen=True):
     """A destination's backlog. `oldest_us` is when its oldest row came in; None if there is none.
 
@@ -136,32 +122,45 @@ def release(db: sqlite3.Connection, routing: Routing, *, limit: int, now_us: int
 
     A ComponentError of the forwarder's goes through: nothing can be rendered, so the caller undoes it all.
 
-    A stream in which something waits for an answer gets nothing new; all others together get up to `limit`, the most
-    urgent alerts first. So an urgent alert never waits behind a backlog that was released before it.
+    A stream in which something waits for an answer gets nothing new; any other gets up to `limit`, the most urgent
+    alerts first. So an urgent alert never waits behind a backlog that was released before it. Over the destination's
+    quota, alerts go together, or wait (see `aggregating`).
 
     Args:
         before_us: an alert last released after this stays pending.
     """
     voids.release(db, routing.destination, routing.void, limit, now_us)
-    given = _Given(db, routing, dict.fromkeys(streams_waiting(db, routing.destination), 0), limit, now_us)
-    parameters = {"destination": routing.destination, "before_us": before_us, "now_us": now_us, "limit": 2 * limit}
+    room = dict.fromkeys(streams_waiting(db, routing.destination), 0)
+    most = aggregating.fetched(routing.quota, limit)
+    parameters = {"destination": routing.destination, "before_us": before_us, "now_us": now_us, "limit": most}
     problems = []
-    due = db.execute(_DUE, parameters).fetchall()
+    due = [alert_id for (alert_id,) in db.execute(_DUE, parameters)]
     end_s = time.monotonic() + _MOST_S
-    for (alert_id,) in due:
-        if given.count >= limit or time.monotonic() > end_s:
+    for alert_ids in aggregating.parcels(db, routing, due, room, limit, now_us):
+        if time.monotonic() > end_s:
             break
-        try:
-            given.add(alert_id)
-        except (ComponentError, sqlite3.Error):
-            raise  # it is not about this alert: there is no key to sign with, or the disk is full
-        except HeldError as held:
-            _note(db, routing.destination, alert_id, f"{HELD}{held}")
-        except Exception as error:  # noqa: BLE001  a forwarder's own code: one alert must not hold back the rest
-            problems.append(f"alert {alert_id}: {error!r}")
-            _note(db, routing.destination, alert_id, repr(error))
-    given.write()
+        for alert_id, error in _release(db, routing, alert_ids, room, limit, now_us):
+            if isinstance(error, HeldError):
+                _note(db, routing.destination, alert_id, f"{HELD}{error}")
+            else:
+                problems.append(f"alert {alert_id}: {error!r}")
+                _note(db, routing.destination, alert_id, repr(error))
     return problems
+
+
+def _release(
+    db: sqlite3.Connection, routing: Routing, alert_ids: Sequence[str], room: dict[str, int], limit: int, now_us: int
+) -> list[tuple[str, Exception]]:
+    """Release what is one message; return what cannot be rendered of it, or is held."""
+    if len(alert_ids) > 1:
+        return aggregating.release(db, routing, alert_ids, room, now_us)
+    try:
+        _release_one(db, routing, alert_ids[0], room, limit, now_us)
+    except (ComponentError, sqlite3.Error):
+        raise  # it is not about this alert: there is no key to sign with, or the disk is full
+    except Exception as error:  # noqa: BLE001  a forwarder's own code: one alert must not hold back the rest
+        return [(alert_ids[0], error)]
+    return []
 
 
 def _note(db: sqlite3.Connection, destination: str, alert_id: str, error: str) -> None:
@@ -171,8 +170,10 @@ def _note(db: sqlite3.Connection, destination: str, alert_id: str, error: str) -
 
 
 def reconsider(db: sqlite3.Connection, destination: str) -> None:
-    """Let what is held be looked at again: what is shared may have changed."""
+    """Let what is held be looked at again: what is shared may have changed. So may what damage has left alone."""
     db.execute("update pending set error = null where destination = ? and error glob ?", (destination, f"{HELD}*"))
+    for number in aggregating.orphans(db, destination):
+        release_anew(db, number, "lost", time.time_ns() // 1000)
 
 
 def try_held(db: sqlite3.Connection, destination: str, now_us: int) -> None:
@@ -185,65 +186,19 @@ def try_held(db: sqlite3.Connection, destination: str, now_us: int) -> None:
         )
 
 
-class _Given:
-    """What one `release` gives out. It is written at the end, all at once: there are few statements for each alert."""
-
-    def __init__(self, db: sqlite3.Connection, routing: Routing, room: dict[str, int], limit: int, now_us: int) -> None:
-        """`room` is per stream, `limit` where it is not in it."""
-        self._db = db
-        self._routing = routing
-        self._room = room
-        self._limit = limit
-        self._now_us = now_us
-        self._next: dict[str, tuple[str, int]] = {}  # by stream
-        self._rows: list[tuple[object, ...]] = []
-        self._released: list[tuple[str, str]] = []
-
-    def add(self, alert_id: str) -> None:
-        """Release one alert if there is still room in its stream."""
-        destination = self._routing.destination
-        alert = read_alert(self._db, alert_id, self._has_room)
-        if alert is None:
-            return
-        stream = self._routing.stream(alert)
-        epoch, seq = self._next.get(stream) or self._place(stream)
-        revision = alert.revision + alert.analyst_revision + _lifted(self._db, destination, alert.id)
-        body = self._routing.render(alert, Release(destination, stream, epoch, seq, revision, self._now_us))
-        content = (alert.level, LEVELS.index(alert.level), alert.status, self._now_us, body, sha256(body).hexdigest())
-        self._rows.append((destination, stream, epoch, seq, alert.id, revision, *content))
-        self._released.append((destination, alert.id))
-        self._next[stream] = (epoch, seq + 1)
-        self._room[stream] -= 1  # not for one that was held or not rendered: it keeps nobody else waiting
-
-    @property
-    def count(self) -> int:
-        """How many, in all streams."""
-        return len(self._rows)
-
-    def write(self) -> None:
-        """Put down what was released."""
-        places = [(self._routing.destination, stream, *place) for stream, place in self._next.items()]
-        self._db.executemany(
-            "insert into stream (destination, stream, epoch, next_seq) values (?, ?, ?, ?)"
-            " on conflict do update set next_seq = excluded.next_seq",
-            places,
-        )
-        self._db.executemany(_RELEASE, self._rows)
-        self._db.executemany("delete from pending where destination = ? and alert_id = ?", self._released)
-
-    def _has_room(self, alert: Alert) -> bool:
-        return self._room.setdefault(self._routing.stream(alert), self._limit) > 0
-
-    def _place(self, stream: str) -> tuple[str, int]:
-        query = "select epoch, next_seq from stream where destination = ? and stream = ?"
-        return self._db.execute(query, (self._routing.destination, stream)).fetchone() or (_epoch("", self._now_us), 1)
-
-
-def _lifted(db: sqlite3.Connection, destination: str, alert_id: str) -> int:
-    """How much is added to the alert's revisions, since the destination had greater ones than we knew of."""
-    query = "select revisions from lifted where destination = ? and alert_id = ?"
-    (revisions,) = db.execute(query, (destination, alert_id)).fetchone() or (0,)
-    return int(revisions)
+def _release_one(
+    db: sqlite3.Connection, routing: Routing, alert_id: str, room: dict[str, int], limit: int, now_us: int
+) -> None:
+    """Release one alert if there is still room in its stream; `room` is per stream, `limit` where it is not in it."""
+    alert = read_alert(db, alert_id, lambda each: room.setdefault(routing.stream(each), limit) > 0)
+    if alert is None:
+        return
+    stream = routing.stream(alert)
+    epoch, seq = placing.next_place(db, routing.destination, stream, now_us)
+    revision = placing.revision_of(db, routing.destination, alert)
+    place = Release(routing.destination, stream, epoch, seq, revision, now_us)
+    placing.put(db, place, alert, routing.render(alert, place))
+    room[stream] -= 1  # not for one that was held or not rendered: it keeps nobody else waiting
 
 
 def streams(db: sqlite3.Connection) -> list[tuple[str, str, str]]:
@@ -265,13 +220,8 @@ def open_epoch(db: sqlite3.Connection, destination: str, stream: str, *, after: 
     (own,) = db.execute("select epoch from stream where destination = ? and stream = ?", place).fetchone() or ("",)
     db.execute(
         "insert or replace into stream (destination, stream, epoch, next_seq) values (?, ?, ?, 1)",
-        (*place, _epoch(max(own, after), now_us)),
+        (*place, placing.epoch_after(max(own, after), now_us)),
     )
-
-
-def _epoch(after: str, now_us: int) -> str:
-    """The time in milliseconds, as text that sorts; behind `after` though the clock was set back since."""
-    return f"{max(now_us // 1000, int(after or '0', 16) + 1):012x}"
 
 
 def streams_waiting(db: sqlite3.Connection, destination: str) -> list[str]:
@@ -306,7 +256,7 @@ def settle(db: sqlite3.Connection, outcomes: Sequence[Outcome], now_us: int) -> 
         received, if that is known.
     """
     voids.settle(db, [outcome for outcome in outcomes if outcome.id < 0], now_us)
-    settled = [outcome for outcome in outcomes if outcome.id > 0 and outcome.status != "retry"]
+    settled = aggregating.spread(db, [each for each in outcomes if each.id > 0 and each.status != "retry"])
     accepted = [(outcome.id,) for outcome in settled if outcome.status in SETTLED]
     received_us = dict(row for number in accepted for row in db.execute(_FIRST_ACCEPTED, number))
     # One for a batch, however many alerts it is for.
@@ -340,11 +290,12 @@ def _follow(db: sqlite3.Connection, outcome: Outcome, now_us: int) -> None:
 
 
 def release_anew(db: sqlite3.Connection, number: int, code: str, now_us: int) -> None:
-    """Let the alert of a release that has no answer go out under another place; nothing fills the old one."""
+    """Let the alerts of a release that has no answer go out under another place; nothing fills the old one."""
     statement = "update released set state = 'retried', code = ?, settled_us = ? where id = ?"
-    db.execute(statement, (code, now_us, number))
-    db.execute(_MARK_RETRIED, (now_us, number))
-    db.execute(_QUEUE_AGAIN, (now_us, number))
+    for each in (number, *aggregating.members_of(db, number)):
+        db.execute(statement, (code, now_us, each))
+        db.execute(_MARK_RETRIED, (now_us, each))
+        db.execute(_QUEUE_AGAIN, (now_us, each))
 
 
 def _keep_receipt(db: sqlite3.Connection, content: str) -> int | None:
@@ -354,11 +305,9 @@ def _keep_receipt(db: sqlite3.Connection, content: str) -> int | None:
 def backlog(db: sqlite3.Connection, destination: str) -> Undelivered:
     """How much of the destination's outbox is not delivered yet."""
     pending, since_us, held = db.execute(_PENDING, (f"{HELD}*", destination)).fetchone()
-    states = dict(
-        db.execute(
-            "select state, count(*) from released where destination = ? group by state", (destination,)
-        ).fetchall()
-    )
+    # Of an aggregate its members count.
+    query = "select state, count(*) from released where destination = ? and within is not id group by state"
+    states = dict(db.execute(query, (destination,)).fetchall())
     (released_us,) = db.execute(
         "select min(released_us) from released where destination = ? and state = 'waiting'", (destination,)
     ).fetchone()
@@ -377,7 +326,8 @@ def acknowledged(db: sqlite3.Connection, destination: str) -> dict[str, int]:
     """Alert id → the highest revision that the destination has acknowledged."""
     return dict(
         db.execute(
-            "select alert_id, max(revision) from released where destination = ? and state = 'acknowledged' group by 1",
+            "select alert_id, max(revision) from released"
+            " where destination = ? and state = 'acknowledged' and within is not id group by 1",
             (destination,),
         ).fetchall()
     )
@@ -403,6 +353,6 @@ def prune(db: sqlite3.Connection, before_us: int) -> int:
     old = (
         "delete from void where state = 'acknowledged' and settled_us < ? returning to_seq, destination, stream, epoch"
     )
-    forget(db, deleted + db.execute(old, (before_us,)).fetchall())
+    forget(db, deleted + db.execute(old, (before_us,)).fetchall() + aggregating.prune(db))
     db.execute("delete from receipt where not exists (select 1 from released where receipt_id = receipt.id)")
     return len(deleted)

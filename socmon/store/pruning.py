@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from socmon.errors import StoreError
 from socmon.i18n import Message
+from socmon.store import aggregating
 
 STEP = 100  # alerts in one transaction: tens of milliseconds with 20 lines of evidence each
 _HOUR_US = 3_600_000_000
@@ -102,13 +103,14 @@ def prune(db: sqlite3.Connection, bounds: Bounds, limit: int) -> Pruned:
             ("alert", "id"),
         ):
             db.execute(f"delete from {table} where {column} = ?", (alert_id,))  # noqa: S608  constants
+    forget(db, aggregating.prune(db))
     db.executemany(_DROP_RECEIPT, receipts)
     return Pruned(len(gone), used_bytes(db), more=len(gone) == limit)
 
 
-def forget(db: sqlite3.Connection, deleted: Sequence[tuple[int, str, str, str]]) -> None:
+def forget(db: sqlite3.Connection, deleted: Sequence[tuple[int | None, str, str, str]]) -> None:
     """Remember up to where a stream's releases are deleted; `deleted` are (seq, destination, stream, epoch)."""
-    db.executemany(_FORGET, deleted)
+    db.executemany(_FORGET, [each for each in deleted if each[0] is not None])  # None: a member of an aggregate
 
 
 def would_prune(db: sqlite3.Connection, bounds: Bounds) -> Pruned:

@@ -15,16 +15,20 @@ State = Literal["pending", "held", "waiting", "dead", "acknowledged", "retried"]
 STATES: tuple[State, ...] = ("pending", "held", "waiting", "dead", "acknowledged", "retried")
 UNDELIVERED: tuple[State, ...] = ("pending", "held", "waiting", "dead")
 
-# Deliveries in the order in which they happened or will happen: what is pending comes last. What is
-# held begins so in `pending.error`, see `outbox.HELD`.
+# Deliveries in the order in which they happened or will happen: what is pending comes last. A member of an aggregate is
+# shown with the sequence and size of that, which is not shown itself. What is held begins so in `pending.error`, see
+# `outbox.HELD`.
 _ROWS = """
 select id, destination, alert_id, title, level, stream, epoch, seq, revision, state, released_us, settled_us, code,
        size_bytes
 from (
-    select released.id, released.destination, released.alert_id, alert.title, released.level, stream, epoch, seq,
-           released.revision, state, released_us, settled_us, coalesce(code, '') as code, length(body) as size_bytes,
-           0 as since_us
+    select released.id, released.destination, released.alert_id, alert.title, released.level, released.stream,
+           released.epoch, coalesce(released.seq, whole.seq) as seq, released.revision, released.state,
+           released.released_us, released.settled_us, coalesce(released.code, '') as code,
+           length(iif(released.seq is null, whole.body, released.body)) as size_bytes, 0 as since_us
     from released left join alert on alert.id = released.alert_id
+    left join released as whole on whole.id = released.within
+    where released.within is not released.id
     union all
     select null, pending.destination, pending.alert_id, alert.title, alert.level, null, null, null,
            alert.revision + alert.analyst_revision, iif(pending.error glob 'held: *', 'held', 'pending'), null, null,
@@ -51,6 +55,7 @@ class Row(Struct, frozen=True):
     Attributes:
         id: names the release; None while there is none (`pending`).
         title: of the alert; None for one that is gone.
+        seq: of one that went with others in one message, that message's; so is `size_bytes`.
         code: the destination's word for its answer, why a pending alert cannot be rendered, or why one is held.
         size_bytes: of the message; 0 once a later one of its alert was acknowledged, None before its release.
     """
@@ -93,8 +98,14 @@ def rows(
     conditions += ["destination = :destination"] if destination is not None else []
     conditions += ["alert_id = :alert_id"] if alert_id is not None else []
     values = {"states": json.encode(states).decode(), "destination": destination, "alert_id": alert_id}
-    for row in db.execute(_ROWS + "where " + " and ".join(conditions) + _IN_ORDER, values):
+    shown = _ROWS if _knows_aggregates(db) else _ROWS.replace("released.within", "null")
+    for row in db.execute(shown + "where " + " and ".join(conditions) + _IN_ORDER, values):
         yield Row(*row)
+
+
+def _knows_aggregates(db: sqlite3.Connection) -> bool:
+    """Not so of a store that an older socmon wrote, and that no daemon has brought up to date yet."""
+    return any(column[1] == "within" for column in db.execute("pragma table_info(released)"))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from socmon.store.rows import ALERT_FIELDS, SELECT_ALERT, alert_of, read_evidenc
 T = TypeVar("T")
 STATUSES = ("open", "acknowledged", "closed", "recurring")
 _NEVER_US = (1 << 62, -(1 << 62))  # after and before every time
-SCHEMA = 9  # the newest that is known here: len(migrations.MIGRATIONS), which would import the writer's libraries
+SCHEMA = 10  # the newest that is known here: len(migrations.MIGRATIONS), which would import the writer's libraries
 _TRIES = 5
 _MAX_RELEASES = 10
 
@@ -56,7 +56,9 @@ select * from (select changed.number, {ALERT_FIELDS}
 order by number
 """  # noqa: S608  constants
 _RELEASES = """
-select destination, revision, state, code, stream, epoch, seq, released_us, settled_us from released
+select destination, revision, state, code, stream, epoch,
+       coalesce(seq, (select whole.seq from released as whole where whole.id = released.within), 0),
+       released_us, settled_us from released
 where alert_id = ? and destination = ? order by id desc limit ?
 """
 

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-from socmon.component import Place, VoidReason
+from socmon.outgoing import Place, VoidReason
 from socmon.store import outbox, voids
 
-_BEHIND = "destination = ?1 and stream = ?2 and (epoch, seq) > (?3, ?4)"
+# A member of an aggregate has no sequence.
+_BEHIND = "destination = ?1 and stream = ?2 and (epoch, seq) > (?3, ?4) and seq is not null"
 # A dead letter without a void is one whose sequence the destination has taken all the same.
 _COUNT = f"""
 select (select count(*) from released where {_BEHIND} and epoch = ?5 and (state = 'acknowledged' or (state = 'dead'
@@ -21,6 +22,10 @@ _SEND_AGAIN = (
     f"update released set state = 'waiting' where {_BEHIND} and state = 'acknowledged' and body <> x''",  # noqa: S608
     f"update void set state = 'waiting' where {_BEHIND} and state = 'acknowledged'",  # noqa: S608  constants
 )
+_MEMBERS_AGAIN = f"""
+update released set state = 'waiting' where seq is null and state = 'acknowledged' and within in (
+    select id from released where {_BEHIND} and within is not null and state = 'waiting')
+"""  # noqa: S608  constants
 # Releases that will not come, and stand in no void yet.
 _SILENT = f"""
 select epoch, seq, iif(state = 'acknowledged', 'superseded', iif(state = 'dead', 'refused', 'replaced'))
@@ -111,7 +116,9 @@ def _begin_anew(db: sqlite3.Connection, stream: _Stream, theirs: str, now_us: in
 def _send_again(db: sqlite3.Connection, stream: _Stream, behind: tuple[str, str, str, int], now_us: int) -> int:
     for epoch, first, last, reason in _runs(db.execute(_SILENT, behind).fetchall()):
         voids.queue(db, (stream.destination, stream.name, epoch), (first, last), reason, now_us)
-    return sum(db.execute(statement, behind).rowcount for statement in _SEND_AGAIN)
+    again = sum(db.execute(statement, behind).rowcount for statement in _SEND_AGAIN)
+    db.execute(_MEMBERS_AGAIN, behind)
+    return again
 
 
 def _runs(rows: list[tuple[str, int, VoidReason]]) -> Iterator[tuple[str, int, int, VoidReason]]:

@@ -11,8 +11,8 @@ from typing import Any
 
 from msgspec import Struct, json
 
-from socmon.component import Outcome
 from socmon.errors import SocmonError, StoreError
+from socmon.outgoing import Outcome
 from socmon.store import outbox
 from socmon.store.checking import damage
 from socmon.store.copying import discard, quick_check, sync

@@ -4,7 +4,7 @@ import sqlite3
 
 from msgspec import Struct
 
-from socmon.component import Release
+from socmon.outgoing import Release
 
 _SENT = """
 select released.id, destination, stream, epoch, seq, revision, released_us, state, coalesce(code, ''), body, sha256,

@@ -12,15 +12,16 @@ import msgspec
 from msgspec import Struct
 
 from socmon import failpoints, metrics
-from socmon.component import Outcome, Place, Released
 from socmon.errors import StoreError
 from socmon.event import Alert
 from socmon.ledger import Ledger
+from socmon.outgoing import Outcome, Place, Released
 from socmon.seen import Clock, Seen, Silence
 from socmon.store import outbox, pruning, queue, restoring, resuming, sources, triage
 from socmon.store.checking import check, damage, is_damage, is_nonsense
 from socmon.store.ledgers import is_place, readable_ledger
-from socmon.store.outbox import Routing, Undelivered
+from socmon.store.outbox import Undelivered
+from socmon.store.routing import Routing
 from socmon.store.rows import read_alerts, write_alert
 from socmon.store.salvaging import Salvaged, requeue, salvage
 from socmon.store.schema import prepare

@@ -4,7 +4,7 @@ import hashlib
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from socmon.component import Outcome, Release, Released, Void, VoidReason
+from socmon.outgoing import Outcome, Release, Released, Void, VoidReason
 
 _QUEUE = """
 insert or ignore into void (destination, stream, epoch, seq, to_seq, reason, alert_id, made_us)
@@ -13,7 +13,8 @@ values (?, ?, ?, ?, ?, ?, ?, ?)
 # Of a release that became what `state` is: one whose alert goes on, or goes on elsewhere.
 _QUEUE_FOR = """
 insert or ignore into void (destination, stream, epoch, seq, to_seq, reason, alert_id, made_us)
-select destination, stream, epoch, seq, seq, ?, alert_id, ? from released where id = ? and state = ?
+select destination, stream, epoch, seq, seq, ?, alert_id, ? from released
+where id = ? and state = ? and seq is not null
 """
 _PENDING = """
 select id, stream, epoch, seq, to_seq, reason, alert_id from void where destination = ? and state = 'pending'

@@ -10,9 +10,9 @@ from cloudevents_kit import problems
 from feed_kit import EPOCH, KEY, ORG, START_US, alert, evidence, release
 
 from forwarders._heartbeat import body
-from socmon.component import Vitals
 from socmon.feed.message import Sender, render
 from socmon.feed.privacy import Policy, PseudonymKey
+from socmon.outgoing import Vitals
 
 pytestmark = pytest.mark.skipif(not cloudevents_kit.is_here(), reason=cloudevents_kit.MISSING)
 

@@ -133,6 +133,7 @@ def test_severity_is_the_rules_level_and_one_more_on_important_systems(
 
 def test_only_high_and_critical_alerts_are_urgent() -> None:
     assert [level for level in LEVELS if stream_of(level) == "urgent"] == ["high", "critical"]
+    assert [level for level in LEVELS if stream_of(level) == "stats"] == ["informational"]
 
 
 def test_an_event_id_is_a_uuid7_of_the_release_time() -> None:

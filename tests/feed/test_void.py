@@ -6,11 +6,11 @@ from feed_kit import ORG, release
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socmon.component import VoidReason
 from socmon.feed.checking import validator
 from socmon.feed.message import event_id
 from socmon.feed.signing import canonical
 from socmon.feed.void import LOSSES, VOID_REASONS, render_void
+from socmon.outgoing import VoidReason
 
 
 @given(first=st.integers(1, 2**52), more=st.integers(0, 2**52), reason=st.sampled_from(VOID_REASONS))

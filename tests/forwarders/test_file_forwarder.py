@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from forwarders._own_thread import workers
 from forwarders.file import FileForwarder, FileSettings
-from socmon.component import Released
 from socmon.errors import ComponentError
+from socmon.outgoing import Released
 
 
 def made(path: Path, timeout_s: float = 30.0) -> FileForwarder:

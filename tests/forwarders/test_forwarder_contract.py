@@ -19,8 +19,9 @@ from forwarders.mqtt import MqttForwarder, MqttSettings
 from forwarders.ncsc import NcscForwarder
 from forwarders.syslog import SyslogForwarder, SyslogSettings
 from forwarders.webhook import WebhookForwarder
-from socmon.component import Forwarder, Released
+from socmon.component import Forwarder
 from socmon.feed.keys import generate, public_file
+from socmon.outgoing import Released
 
 Opened = Callable[[Path], AbstractAsyncContextManager[Callable[[], Forwarder[Any]]]]
 

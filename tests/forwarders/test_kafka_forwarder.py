@@ -14,8 +14,8 @@ from harness import FakeContext
 from kafka_kit import Broker
 
 from forwarders.kafka import KafkaForwarder, KafkaSettings
-from socmon.component import Released
 from socmon.errors import BlockedError, ComponentError
+from socmon.outgoing import Released
 
 _numbers = count()
 

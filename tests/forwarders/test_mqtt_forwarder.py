@@ -14,8 +14,8 @@ from harness import FakeContext, until
 from mqtt_kit import USER, Broker, broker_in, needs_mosquitto, strange_broker
 
 from forwarders.mqtt import MqttForwarder, MqttSettings
-from socmon.component import Outcome, Released
 from socmon.errors import BlockedError, ComponentError
+from socmon.outgoing import Outcome, Released
 
 pytestmark = needs_mosquitto
 Context = FakeContext[MqttSettings]

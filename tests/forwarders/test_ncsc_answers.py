@@ -13,11 +13,11 @@ from aiohttp import web
 from feed_kit import ORG, alert, centre_and_client, release, released
 from ncsc_kit import forwarding, keys_of, said
 
-from socmon.component import Place, Released, Void
 from socmon.errors import ComponentError
 from socmon.feed.batch import BATCHES_PATH, CURSORS_PATH, unpack
 from socmon.feed.checking import validator
 from socmon.feed.keys import KeyFiles, generate, public_file
+from socmon.outgoing import Place, Released, Void
 from socmon.tls import server_context
 
 Answer = Callable[[list[dict[str, Any]]], tuple[int, Any]]

@@ -365,6 +365,7 @@ def test_urgent_alerts_have_a_stream_of_their_own(tmp_path: Path) -> None:
 
     assert made.stream(alert(level="critical")) == "urgent"
     assert made.stream(alert(level="medium")) == "normal"
+    assert made.stream(alert(level="informational")) == "stats"
 
 
 async def test_rendering_is_pure(tmp_path: Path) -> None:

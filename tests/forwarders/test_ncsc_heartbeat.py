@@ -14,12 +14,13 @@ from ncsc_kit import keys_of, settings_for
 
 from forwarders._heartbeat import body
 from forwarders.ncsc import NcscForwarder
-from socmon.component import Heart, Vitals
+from socmon.component import Heart
 from socmon.errors import BlockedError, ComponentError
 from socmon.feed.heartbeat import read_heartbeat
 from socmon.feed.keys import KeyFiles, generate
 from socmon.feed.privacy import Policy, PseudonymKey
 from socmon.ncsc.register import FILE_NAME, Register
+from socmon.outgoing import Vitals
 
 KEPT = Policy(hosts="keep")
 VITALS = Vitals({"urgent": 2}, 1, 1_000_000, ("portal",), "0123456789abcdef")

@@ -20,11 +20,11 @@ from ncsc_kit import forwarding, keys_of, said, settings_for
 from forwarders.ncsc import NcscForwarder
 from socmon.cli import Options
 from socmon.cli.keys import command
-from socmon.component import Released
 from socmon.errors import BlockedError
 from socmon.feed.keyring import Signer, key_set, read_keys
 from socmon.feed.keys import generate, public_file, rotate, signing_key
 from socmon.feed.signing import forms, opened, verify
+from socmon.outgoing import Released
 
 
 def let_go(fifo: Path) -> None:

@@ -20,9 +20,9 @@ from syslog_kit import cef_of, frames, read_cef, receiver
 from tcp_kit import listening, tcp_context
 
 from forwarders.syslog import SyslogForwarder, SyslogSettings
-from socmon.component import Released
 from socmon.errors import BlockedError, ComponentError
 from socmon.event import Record
+from socmon.outgoing import Released
 from socmon.parsers import parse
 
 

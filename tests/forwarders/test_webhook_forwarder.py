@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from webhook_kit import SECRET, Receiver
 
 from forwarders.webhook import WebhookForwarder, WebhookSettings
-from socmon.component import Released
 from socmon.errors import BlockedError, ComponentError
+from socmon.outgoing import Released
 
 
 @asynccontextmanager

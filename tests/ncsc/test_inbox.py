@@ -50,6 +50,7 @@ async def test_a_greater_revision_replaces_a_finding(inbox: Inbox) -> None:
         "stream": "normal",
         "epoch": EPOCH,
         "seq": 2,
+        "members": [],
     }
 
 

@@ -64,8 +64,8 @@ class Reader(HTMLParser):
 
 def standing(**changes: Any) -> dict[str, Any]:
     told: dict[str, Any] = {
-        "name": "Province", "enrolled": True, "org_path": [ORG], "silent": False, "findings": 0, "quarantined": 0,
-        "lost": 0, "unknown_members": {}, "gaps": [], **heard_row(None),
+        "name": "Province", "enrolled": True, "org_path": [ORG], "silent": False, "findings": 0, "aggregates": 0,
+        "quarantined": 0, "lost": 0, "unknown_members": {}, "gaps": [], **heard_row(None),
     }  # fmt: skip
     return told | changes
 

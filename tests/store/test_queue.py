@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import sqlite_utils
 
-from socmon.component import Outcome, OutcomeStatus
 from socmon.errors import StoreError
 from socmon.event import Alert, Level
+from socmon.outgoing import Outcome, OutcomeStatus
 from socmon.store import Routing, Store
 from socmon.store.migrations import MIGRATIONS
 from socmon.store.queue import Row, State, destinations, opened, rows

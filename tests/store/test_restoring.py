@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from store_kit import START_US, S, alert, put
 
-from socmon.component import Outcome, Release
 from socmon.errors import NotFoundError, StoreError
 from socmon.event import Alert
+from socmon.outgoing import Outcome, Release
 from socmon.store import Routing, Store, read
 from socmon.store.copying import back_up
 from socmon.store.restoring import restore

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from store_kit import alert
 
-from socmon.component import Outcome, OutcomeStatus, Place, Released, Void
 from socmon.errors import BlockedError
 from socmon.event import SECOND_US, Alert
+from socmon.outgoing import Outcome, OutcomeStatus, Place, Released, Void
 from socmon.store import Routing, Store
 from socmon.store.resuming import Resumed
 

@@ -10,8 +10,8 @@ import pytest
 from damage_kit import fill, line, page_of, zero
 from store_kit import START_US, S, alert
 
-from socmon.component import Outcome
 from socmon.errors import StoreError
+from socmon.outgoing import Outcome
 from socmon.store import Store, read
 from socmon.store.verifying import verify
 

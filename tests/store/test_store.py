@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from socmon.component import Outcome, OutcomeStatus, Release, Released
 from socmon.errors import StoreError
 from socmon.event import Alert, Evidence, Level
 from socmon.instruments import REGISTRY
 from socmon.ledger import Account, Ledger
+from socmon.outgoing import Outcome, OutcomeStatus, Release, Released
 from socmon.seen import Clock, Seen, Silence
 from socmon.store import Checkpoint, Routing, Store, outbox, read
 

@@ -7,9 +7,9 @@ from typing import NoReturn
 import pytest
 from store_kit import alert
 
-from socmon.component import Outcome, Release
 from socmon.errors import BlockedError
 from socmon.event import Alert
+from socmon.outgoing import Outcome, Release
 from socmon.store import Routing, Store
 
 ROUTING = Routing("ncsc", lambda _alert: "normal", lambda alert, _release: alert.id.encode())

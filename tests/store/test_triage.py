@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from store_kit import START_US, S, alert
 
 from socmon.cli.shown import REASON_WORDS
-from socmon.component import Outcome, Release
 from socmon.event import Alert
+from socmon.outgoing import Outcome, Release
 from socmon.store import Routing, Store, read
 from socmon.store.reading import Filter, Reader, consult
 from socmon.store.triage import MAX_TEXT_CHARS, REASONS, Change, Entry, Triaged, Verb, history

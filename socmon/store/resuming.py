@@ -30,6 +30,9 @@ update released set state = 'waiting' where seq is null and state = 'acknowledge
 _SILENT = f"""
 select epoch, seq, iif(state = 'acknowledged', 'superseded', iif(state = 'dead', 'refused', 'replaced'))
 from released where {_BEHIND} and (state in ('dead', 'retried') or (state = 'acknowledged' and body = x''))
+  and not exists (select 1 from void where (void.destination, void.stream, void.epoch)
+                  = (released.destination, released.stream, released.epoch)
+                  and released.seq between void.seq and void.to_seq)
 order by epoch, seq
 """  # noqa: S608  constants
 _TAKEN = f"""

@@ -97,19 +97,6 @@ async def test_organisations_do_not_share_members(inbox: Inbox) -> None:
     assert await numbers(inbox) == (2, 1)
 
 
-async def test_an_inbox_of_before_gets_its_table(tmp_path: Path) -> None:
-    inbox = Inbox(tmp_path / "centre.sqlite")
-    await inbox.open()
-    await put(inbox, message(1))
-    await inbox._written(lambda: inbox._db.execute("DROP TABLE members"))
-    await inbox.close()
-
-    again = Inbox(tmp_path / "centre.sqlite")
-    await again.open()
-    assert await put(again, joined(2, (1, 2), (2, 3))) == ["stored"]
-    await again.close()
-
-
 async def test_page_and_metrics_tell_of_both(tmp_path: Path) -> None:
     async with centre_and_client(tmp_path) as (centre, client):
         await client.statuses([joined(1, (1, 2), (2, 3)), message(2, number=4)])

@@ -208,6 +208,18 @@ async def test_a_dead_letter_that_keeps_its_sequence_leaves_none(outbox: Outbox)
     assert await outbox.released() == []
 
 
+async def test_each_sequence_that_is_silent_is_void_once(outbox: Outbox) -> None:
+    await outbox.commit(alert(1), alert(2), alert(3))
+    items = await outbox.released()
+    await outbox.settle(items[:1], "rejected")
+    await outbox.settle(items[1:], "rejected", keeps_seq=True)
+    await outbox.settle(await outbox.released())
+
+    await outbox.resume(normal=Place("", 0))
+
+    assert bodies(await outbox.released()) == ["void 1-1 refused", "void 2-3 refused"]
+
+
 async def test_a_dead_letter_that_the_destination_has_counts_as_what_it_has(outbox: Outbox) -> None:
     await outbox.commit(*(alert(number) for number in range(1, 5)))
     items = await outbox.released()

@@ -15,6 +15,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from socmon.errors import BlockedError, ConfigError, SocmonError
+from socmon.event import SECOND_US
 from socmon.feed.connections import Connections, FeedSite, Patience
 from socmon.feed.heartbeat import EVERY_S
 from socmon.feed.keyring import Rings, Signer
@@ -151,9 +152,17 @@ class Centre:
         await self._opened.aclose()
 
     async def inject(self, fault: Fault) -> None:
-        """Make `fault` happen from now on; a stop returns when the listener is closed."""
+        """Make `fault` happen from now on; what happens at once has happened when this returns.
+
+        Raises:
+            StoreError: the inbox cannot be copied, or put back.
+        """
+        if fault.fault in {"backup", "restore"}:
+            log.warning("fault injected", fault=fault.fault)
+            await (self._inbox.copy() if fault.fault == "backup" else self._inbox.put_back())
+            return
         if fault.fault != "stop":
-            self._faults.left[fault.fault] += fault.times
+            self._faults.arm(fault)
             return
         log.warning("fault injected", fault="stop", seconds=fault.seconds)
         if self._pause and not self._pause.done():
@@ -182,7 +191,8 @@ class Centre:
 
         register, before = await asyncio.to_thread(opened)
         self._gate = Gate(register, self._quota, self._look_at_keys)
-        self.liveness = Liveness(before, every_s=self._settings.heartbeat_s)
+        wall = self._faults.now_us
+        self.liveness = Liveness(before, every_s=self._settings.heartbeat_s, wall=lambda: wall() / SECOND_US)
 
     def _look_at_keys(self, org_id: str) -> None:
         """Tell of an organisation that cannot send anything yet, for want of a key."""
@@ -197,11 +207,12 @@ class Centre:
 
     async def _open_feed(self) -> None:
         patience = self._settings.patience
-        server = FeedServer(Charging(self._inbox, self._quota), self._gate, self._trust, patience=patience)
+        store, now_us = Charging(self._inbox, self._quota), self._faults.now_us
+        server = FeedServer(store, self._gate, self._trust, patience=patience, now_us=now_us)
         connections = Connections(patience)
         middlewares = (connections.middleware, self._faults.middleware, refusals, self._gate.middleware)
         self._feed = server.runner(*middlewares)
-        Hearing(self.liveness, self._gate, self._settings.heartbeat_s).add_to(self._feed.app)
+        Hearing(self.liveness, self._gate, self._settings.heartbeat_s, now_us).add_to(self._feed.app)
         site = partial(FeedSite, self._feed, connections, self._address, self._keys.context)
         self._address = await _listen(self._feed, self._address, site)
 

@@ -4,6 +4,7 @@ import asyncio
 import math
 import ssl
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
@@ -31,9 +32,10 @@ class Hearing:
     Each organisation may send ten times as many as it should: each is written to the disk, while nobody is let in.
     """
 
-    def __init__(self, liveness: Liveness, gate: Gate, every_s: float) -> None:
+    def __init__(self, liveness: Liveness, gate: Gate, every_s: float, now_us: Callable[[], int]) -> None:
         self._liveness = liveness
         self._gate = gate
+        self._now_us = now_us
         self._quota = Quota(max(_TIMES, math.ceil(_TIMES * 60 / every_s)))
         self._told_trouble = False
 
@@ -53,7 +55,7 @@ class Hearing:
         except ParseError as error:
             raise RefusedError(400, "heartbeat", str(error)) from error
         await self._keep(org_id, heard)
-        reply = HeartbeatReply(rfc3339(time.time_ns() // 1000))
+        reply = HeartbeatReply(rfc3339(self._now_us()))
         return web.Response(body=msgspec.json.encode(reply), content_type="application/json")
 
     async def _keep(self, org_id: str, heard: Heard) -> None:

@@ -95,6 +95,9 @@ class FeedServer:
 
     Attributes:
         organisations: `org_id` of everyone who may send; asked at each request.
+
+    Args:
+        now_us: the time that replies and receipts tell, in microseconds since 1970 UTC.
     """
 
     def __init__(
@@ -105,7 +108,9 @@ class FeedServer:
         limits: Limits | None = None,
         *,
         patience: Patience | None = None,
+        now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
+        self._now_us = now_us
         self.organisations = organisations
         self._store = store
         self._trust = trust or Trust()
@@ -163,7 +168,7 @@ class FeedServer:
             log.error("cursors cannot be read", organisation=organisation, error=str(error))  # noqa: TRY400  the cause is in the text
             text = "the centre cannot read its state at the moment"
             raise RefusedError(503, "store", text, retry_after_s=_STORE_RETRY_S) from error
-        return _json(200, Cursors(cursors, rfc3339(time.time_ns() // 1000)))
+        return _json(200, Cursors(cursors, rfc3339(self._now_us())))
 
     def _check(self, content: bytes, encoding: str, digest: str | None, organisation: str) -> list[Item]:
         check_digest(digest, content)
@@ -185,7 +190,7 @@ class FeedServer:
             keys = self._trust.keys_of(organisation)
             if self._trust.signer:
                 # Before anything is stored: what is stored must be answered for.
-                self._trust.signer.at(int(time.time()))
+                self._trust.signer.at(self._now_us() // SECOND_US)
         except (ConfigError, BlockedError) as error:
             log.error("batch refused, the centre cannot use its keys", organisation=organisation, error=str(error))  # noqa: TRY400  the text says it
             text = "the centre cannot use its keys at the moment; nothing is stored"
@@ -201,7 +206,7 @@ class FeedServer:
             raise RefusedError(503, "store", text, retry_after_s=_STORE_RETRY_S) from error
 
     def _reply(self, batch_id: str, items: Sequence[Item], stored: Stored) -> Reply:
-        now_us = time.time_ns() // 1000
+        now_us = self._now_us()
         reply = Reply(
             batch_id=batch_id,
             committed=stored.committed,

@@ -92,10 +92,14 @@ class Admin:
             fault = msgspec.json.decode(await request.read(), type=Fault)
         except msgspec.MsgspecError as error:
             return _json({"error": f"no fault: {error}"}, status=400)
-        if not (1 <= fault.times <= _MAX_TIMES and 0 <= fault.seconds <= _MAX_SECONDS):
-            text = f"times is 1 to {_MAX_TIMES}, seconds 0 to {_MAX_SECONDS}"
+        least_s = -_MAX_SECONDS if fault.fault == "clock" else 0
+        if not (1 <= fault.times <= _MAX_TIMES and least_s <= fault.seconds <= _MAX_SECONDS):
+            text = f"times is 1 to {_MAX_TIMES}, seconds {least_s} to {_MAX_SECONDS}"
             return _json({"error": text}, status=400)
-        await self._inject(fault)
+        try:
+            await self._inject(fault)
+        except StoreError as error:
+            return _json({"error": str(error)}, status=409)
         return _json({"status": "armed"}, status=202)
 
 

@@ -15,6 +15,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from socmon.errors import BlockedError, ConfigError, SocmonError
+from socmon.event import SECOND_US
 from socmon.feed.checking import Limits
 from socmon.feed.connections import Connections, FeedSite, Patience
 from socmon.feed.heartbeat import EVERY_S
@@ -70,20 +71,19 @@ class CentreSettings(Struct, frozen=True):
     patience: Patience = Patience()
     limits: Limits = Limits()
 
+    @property
+    def signer_files(self) -> Path:
+        """The directory of the senders' public keys."""
+        return self.signers or self.cert.with_name("signers")
+
     def trust(self) -> Trust:
-        """What signatures stand on; reads every file of it, so that one that cannot be used shows at the start.
+        """What signatures stand on. The centre's own keys must be usable; those of each organisation are its affair.
 
         Raises:
-            ConfigError: a file cannot be used.
+            ConfigError: the file of its own keys cannot be used.
         """
-        signers = self.signers or self.cert.with_name("signers")
         signing_key = self.signing_key or self.cert.with_name("centre-signing.jwks")
-        rings = Rings(signers)
-        for org_id in self.organisations:
-            if not rings.of(org_id) and not self.unsigned:
-                log.warning(
-                    "organisation has no signing key, nothing of it is stored", organisation=org_id, signers=signers
-                )
+        rings = Rings(self.signer_files)
         signer = None
         if not (self.unsigned and stamp(signing_key) is None):
             signer = Signer(lambda: signing_key)
@@ -131,7 +131,8 @@ class Centre:
             opened.callback(os.close, await asyncio.to_thread(_claim, self._settings.state))
             await self._inbox.open()
             opened.push_async_callback(self._inbox.close)
-            opened.push_async_callback(asyncio.to_thread, (await self._open_register()).close)
+            await self._open_register()
+            opened.push_async_callback(self._gate.close)
             opened.push_async_callback(self._close_feed)
             await self._open_feed()
             admin = Admin(self._inbox, Standings(self._inbox, self._gate, self.liveness), self.inject).runner()
@@ -154,9 +155,17 @@ class Centre:
         await self._opened.aclose()
 
     async def inject(self, fault: Fault) -> None:
-        """Make `fault` happen from now on; a stop returns when the listener is closed."""
+        """Make `fault` happen from now on; what happens at once has happened when this returns.
+
+        Raises:
+            StoreError: the inbox cannot be copied, or put back.
+        """
+        if fault.fault in {"backup", "restore"}:
+            log.warning("fault injected", fault=fault.fault)
+            await (self._inbox.copy() if fault.fault == "backup" else self._inbox.put_back())
+            return
         if fault.fault != "stop":
-            self._faults.left[fault.fault] += fault.times
+            self._faults.arm(fault)
             return
         log.warning("fault injected", fault="stop", seconds=fault.seconds)
         if self._pause and not self._pause.done():
@@ -175,7 +184,7 @@ class Centre:
         except TimeoutError:
             await self._open_feed()
 
-    async def _open_register(self) -> Register:
+    async def _open_register(self) -> None:
         """Who may send, and who was heard before."""
 
         def opened() -> tuple[Register, dict[str, Heard]]:
@@ -184,18 +193,29 @@ class Centre:
             return register, register.heartbeats()
 
         register, before = await asyncio.to_thread(opened)
-        self._gate = Gate(register, self._quota)
-        self.liveness = Liveness(before, every_s=self._settings.heartbeat_s)
-        return register
+        self._gate = Gate(register, self._quota, self._look_at_keys)
+        wall = self._faults.now_us
+        self.liveness = Liveness(before, every_s=self._settings.heartbeat_s, wall=lambda: wall() / SECOND_US)
+
+    def _look_at_keys(self, org_id: str) -> None:
+        """Tell of an organisation that cannot send anything yet, for want of a key."""
+        signers = self._settings.signer_files
+        try:
+            if not self._trust.keys_of(org_id) and self._trust.demanded:
+                text = "organisation has no signing key, nothing of it is stored"
+                log.warning(text, organisation=org_id, signers=signers)
+        except ConfigError as error:
+            text = "signing keys of an organisation cannot be used, its batches are refused"
+            log.error(text, organisation=org_id, error=str(error))  # noqa: TRY400  the text says it
 
     async def _open_feed(self) -> None:
         patience = self._settings.patience
-        store = Charging(self._inbox, self._quota)
-        server = FeedServer(store, self._gate, self._trust, self._settings.limits, patience=patience)
+        store, now_us = Charging(self._inbox, self._quota), self._faults.now_us
+        server = FeedServer(store, self._gate, self._trust, self._settings.limits, patience=patience, now_us=now_us)
         connections = Connections(patience)
         middlewares = (connections.middleware, self._faults.middleware, refusals, self._gate.middleware)
         self._feed = server.runner(*middlewares)
-        Hearing(self.liveness, self._gate).add_to(self._feed.app)
+        Hearing(self.liveness, self._gate, self._settings.heartbeat_s, now_us).add_to(self._feed.app)
         site = partial(FeedSite, self._feed, connections, self._address, self._keys.context)
         self._address = await _listen(self._feed, self._address, site)
 

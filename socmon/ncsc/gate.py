@@ -5,6 +5,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from aiohttp import web
@@ -80,12 +81,19 @@ class Gate(Container[str]):
     """Asks the register at each request, so that whoever is revoked is refused from the next one on.
 
     In it is who is enrolled now, as the last request has seen it.
+
+    Args:
+        enrolled: called in a thread for each organisation that has come to be enrolled, and at the first look for all.
     """
 
-    def __init__(self, register: Register, quota: Quota) -> None:
+    def __init__(
+        self, register: Register, quota: Quota, enrolled: Callable[[str], None] = lambda _org_id: None
+    ) -> None:
+        self._enrolled = enrolled
         self._register = register
         self._quota = quota
-        self._asking = asyncio.Lock()
+        # One thread for all that is done with the register: whoever waits for it may be cancelled, and it goes on.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="register")
         self._at_work: Counter[str] = Counter()
         self._told: dict[tuple[str, str], float] = {}
         self.roll = Roll()
@@ -99,11 +107,11 @@ class Gate(Container[str]):
         Raises:
             StoreError: it cannot be read.
         """
-        async with self._asking:  # the register's connection is used by one thread at a time
-            roll = await asyncio.to_thread(self._register.roll)
+        roll = await asyncio.get_running_loop().run_in_executor(self._thread, self._register.roll)
         if roll is not self.roll:
             before, self.roll = self.roll, roll
-            _tell(before, roll)
+            for org_id in _tell(before, roll):
+                await asyncio.to_thread(self._enrolled, org_id)
         return roll
 
     async def change(self, work: Callable[[Register], None]) -> None:
@@ -112,8 +120,12 @@ class Gate(Container[str]):
         Raises:
             StoreError: it cannot be written.
         """
-        async with self._asking:
-            await asyncio.to_thread(work, self._register)
+        await asyncio.get_running_loop().run_in_executor(self._thread, work, self._register)
+
+    async def close(self) -> None:
+        """Let go of the register when what is at work with it has ended."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._register.close)
+        self._thread.shutdown()
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -167,7 +179,8 @@ class Gate(Container[str]):
             log.warning("audit cannot be written", organisation=org_id, code=code, error=str(error))
 
 
-def _tell(before: Roll, now: Roll) -> None:
+def _tell(before: Roll, now: Roll) -> list[str]:
+    """Log what is another now; who has come to be enrolled is returned."""
     at_us = time.time_ns() // 1000
     was, is_now = ({period.org_id for period in roll.enrolled(at_us)} for roll in (before, now))
     for org_id in sorted(is_now - was):
@@ -176,3 +189,4 @@ def _tell(before: Roll, now: Roll) -> None:
         log.warning("organisation revoked", organisation=org_id)
     for number in sorted(now.revoked - before.revoked):
         log.warning("certificate revoked", serial=number)
+    return sorted(is_now - was)

@@ -1,8 +1,10 @@
 """The door for heartbeats on the feed's listener: small, apart from the places of batches, answered at once."""
 
 import asyncio
+import math
 import ssl
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
@@ -14,21 +16,27 @@ from socmon.feed.batch import RefusedError
 from socmon.feed.heartbeat import HEARTBEATS_PATH, MAX_BYTES, HeartbeatReply, read_heartbeat
 from socmon.feed.server import admitted
 from socmon.log import get
-from socmon.ncsc.gate import Gate
+from socmon.ncsc.gate import Gate, Quota
 from socmon.ncsc.liveness import Heard, Liveness
 
 _BODY_TIMEOUT_S = 10
 _LOOK_S = 1.0
+_TIMES = 10
 
 log = get("ncsc")
 
 
 class Hearing:
-    """Takes heartbeats in; what is kept of them for a restart is a help, so a full disk refuses none."""
+    """Takes heartbeats in; what is kept of them for a restart is a help, so a full disk refuses none.
 
-    def __init__(self, liveness: Liveness, gate: Gate) -> None:
+    Each organisation may send ten times as many as it should: each is written to the disk, while nobody is let in.
+    """
+
+    def __init__(self, liveness: Liveness, gate: Gate, every_s: float, now_us: Callable[[], int]) -> None:
         self._liveness = liveness
         self._gate = gate
+        self._now_us = now_us
+        self._quota = Quota(max(_TIMES, math.ceil(_TIMES * 60 / every_s)))
         self._told_trouble = False
 
     def add_to(self, app: web.Application) -> None:
@@ -37,6 +45,9 @@ class Hearing:
 
     async def _receive(self, request: web.Request) -> web.Response:
         org_id = admitted(request, self._gate)
+        if wait_s := self._quota.wait_s(org_id):
+            raise RefusedError(429, "quota", "too many heartbeats; one each minute is enough", retry_after_s=wait_s)
+        self._quota.charge(org_id, 1)
         body = await _body(request)
         try:
             beat = read_heartbeat(body)
@@ -44,7 +55,7 @@ class Hearing:
         except ParseError as error:
             raise RefusedError(400, "heartbeat", str(error)) from error
         await self._keep(org_id, heard)
-        reply = HeartbeatReply(rfc3339(time.time_ns() // 1000))
+        reply = HeartbeatReply(rfc3339(self._now_us()))
         return web.Response(body=msgspec.json.encode(reply), content_type="application/json")
 
     async def _keep(self, org_id: str, heard: Heard) -> None:

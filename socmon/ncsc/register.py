@@ -84,10 +84,15 @@ class Register:
             return self._roll
 
     def begin_with(self, organisations: Mapping[str, str]) -> None:
-        """Enrol those of {org_id: name} that never had an entry; whoever was revoked stays so."""
+        """Enrol those of {org_id: name} that never had an entry, whoever was revoked stays so.
+
+        They are in force from the beginning of time: by a clock that is ahead at the first start, and set right later,
+        "now" would shut all of them out until then.
+        """
         for org_id, name in organisations.items():
             if org_id not in self.roll().known:
-                self.enrol(org_id, name, actor="start")
+                with self._changing():
+                    self._enrol(Period(org_id, name or org_id, "", 0, None), self._now_us(), 0, actor="start")
 
     def enrol(self, org_id: str, name: str, *, parent: str = "", from_us: int | None = None, actor: str) -> Period:
         """Let an organisation in from `from_us` on, now by default; an entry in force then ends there.
@@ -99,14 +104,17 @@ class Register:
         now_us = self._now_us()
         period = Period(org_id, name or org_id, parent, now_us if from_us is None else from_us, None)
         with self._changing():
-            roll = self._read()
-            _check(period, roll, now_us)
-            cut = "UPDATE organisations SET to_us = ? WHERE org = ? AND from_us < ? AND (to_us IS NULL OR to_us > ?)"
-            self._db.execute(cut, (period.from_us, org_id, period.from_us, period.from_us))
-            self._db.execute(_INSERT, (org_id, period.name, parent, period.from_us, None))
-            detail = f"{period.name}, below {parent}" if parent else period.name
-            self._audit(now_us, actor, "enrol", org_id, detail)
+            self._enrol(period, now_us, now_us, actor=actor)
         return period
+
+    def _enrol(self, period: Period, now_us: int, earliest_us: int, *, actor: str) -> None:
+        _check(period, self._read(), earliest_us)
+        place = (period.from_us, period.org_id)
+        cut = "UPDATE organisations SET to_us = ?1 WHERE org = ?2 AND from_us < ?1 AND (to_us IS NULL OR to_us > ?1)"
+        self._db.execute(cut, place)
+        self._db.execute(_INSERT, (period.org_id, period.name, period.parent, period.from_us, None))
+        detail = f"{period.name}, below {period.parent}" if period.parent else period.name
+        self._audit(now_us, actor, "enrol", period.org_id, detail)
 
     def revoke(self, org_id: str, *, actor: str) -> None:
         """Refuse an organisation from now on, also from what is to begin for it.
@@ -221,13 +229,13 @@ def at(state: Path, work: Callable[[Register], _T]) -> _T:
         return work(register)
 
 
-def _check(period: Period, roll: Roll, now_us: int) -> None:
+def _check(period: Period, roll: Roll, earliest_us: int) -> None:
     if not ORG_ID.fullmatch(period.org_id) or (period.parent and not ORG_ID.fullmatch(period.parent)):
         raise RefusedChangeError(Message("an organisation is letters, digits, dots and dashes: 000.00.00.H07"))
     if len(period.name) > MAX_NAME_CHARS:
         text = mark("the name is {count} characters long; write at most {limit}")
         raise RefusedChangeError(Message(text, count=len(period.name), limit=MAX_NAME_CHARS))
-    if period.from_us < now_us:
+    if period.from_us < earliest_us:
         raise RefusedChangeError(Message("what begins in the past would change what was; name a time to come, or none"))
     if any(each.from_us >= period.from_us and each.to_us != each.from_us for each in roll.known.get(period.org_id, ())):
         text = mark("{org_id} has an entry that begins later; revoke it first")

@@ -1,15 +1,17 @@
-"""Faults of the receiver: killed before its commit, and senders that are hostile; with real processes."""
+"""Faults of the receiver: killed before its commit, gaps, what it does not know, hostile senders; real processes."""
 
 import signal
 import socket
+import sqlite3
 import ssl
 import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import pytest
-from feed_kit import altered, message
+from feed_kit import altered, message, void
 from field import wait_for
 from ncsc_kit import keys_of
 from province_kit import Province, post, post_raw, province_in
@@ -42,6 +44,32 @@ def test_fault_06_receiver_killed_before_its_commit(place: Province) -> None:
 
     place.check_nothing_is_lost_or_doubled()
     assert place.of_all("duplicates_answered") == 0
+
+
+def test_fault_19_a_gap_holds_the_cursor_until_it_is_filled_or_void(place: Province) -> None:
+    place.start_centre()
+
+    cursors = [
+        post(place, batch)[1]["committed"]["seq"]
+        for batch in ([message(1), message(4)], [message(2)], [void(3, 3, "lost_local")], [void(5, 7, "expired")])
+    ]
+
+    assert cursors == [1, 2, 4, 7]
+    assert (place.of_all("lost"), place.of_all("findings")) == (4, 3)
+    assert post(place, [message(3)])[1]["results"][0]["code"] == "seq_void"
+
+
+def test_fault_35_unknown_members_are_kept_and_counted(place: Province) -> None:
+    place.start_centre()
+    event = altered(message(1), fromafuture={"colour": "red"})
+
+    assert post(place, [event, message(2)])[1]["committed"]["seq"] == 2
+
+    (standing,) = [each for each in place.stats()["organisations"].values() if each["unknown"]]
+    assert standing["unknown_members"] == {"fromafuture": 1}
+    with closing(sqlite3.connect(f"file:{place.root}/centre/centre.sqlite?mode=ro", uri=True)) as db:
+        (kept,) = db.execute("select body from events where seq = 1").fetchone()
+    assert kept == event
 
 
 def test_fault_34_hostile_bodies_are_refused_and_others_are_served(place: Province) -> None:

@@ -28,6 +28,7 @@ def test_all_streams_but_urgent_have_a_quota_and_an_aggregate_fits_into_a_batch(
 async def test_an_aggregate_is_signed_and_its_members_are_counted_at_the_centre(tmp_path: Path) -> None:
     parts = tuple(Member(alert(number), 5) for number in range(1, 21))
     async with centre_and_client(tmp_path) as (centre, client), forwarding(centre.feed_url, keys_of(tmp_path)) as made:
+        await made.open()
         place = released(1).release
         body = made.aggregate(Aggregate(name_of(parts), parts), place)
 
@@ -38,9 +39,11 @@ async def test_an_aggregate_is_signed_and_its_members_are_counted_at_the_centre(
         assert (stats["findings"], stats["aggregates"]) == (20, 1)
 
 
-def test_an_aggregate_that_is_larger_than_a_batch_has_no_message(tmp_path: Path) -> None:
+async def test_an_aggregate_that_is_larger_than_a_batch_has_no_message(tmp_path: Path) -> None:
     parts = tuple(Member(alert(number), 5) for number in range(1, 301))
     made = NcscForwarder(FakeContext(settings_for("https://127.0.0.1:1", generate(tmp_path, ORG), max_bytes=10_000)))
+    await made.open()
 
     with pytest.raises(ValueError, match="the aggregate of 300 alerts has"):
         made.aggregate(Aggregate(name_of(parts), parts), released(1).release)
+    await made.close()

@@ -209,3 +209,12 @@ async def test_a_centre_that_cannot_keep_heartbeats_hears_them_all_the_same(tmp_
 
         assert (await post_beat(centre, keys_of(tmp_path), beat()))[0] == 200
         assert ORG in centre.liveness.last
+
+
+async def test_more_than_ten_times_the_heartbeats_are_refused_and_nobody_else_s(tmp_path: Path) -> None:
+    async with centre_and_client(tmp_path) as (centre, client):
+        answers = [await post_beat(centre, keys_of(tmp_path), beat()) for _ in range(12)]
+
+        assert [status for status, _ in answers[:10]] == [200] * 10
+        assert (answers[-1][0], answers[-1][1]["error"]) == (429, "quota")
+        assert await client.statuses([message(1)]) == ["stored"]

@@ -210,3 +210,14 @@ def test_a_path_ends_in_whom_it_is_of_and_names_nobody_twice(parents: dict[int, 
 
     assert path[-1] == str(asked)
     assert len(path) == len(set(path)) <= MAX_DEPTH
+
+
+def test_whom_a_start_enrols_is_in_force_though_the_clock_was_ahead_then(register: Register, clock: Clock) -> None:
+    clock.now_s += 10 * 365 * 86_400
+    register.begin_with({ORG: "Province"})
+
+    clock.now_s -= 10 * 365 * 86_400
+
+    assert [period.org_id for period in register.roll().enrolled(clock.now_us())] == [ORG]
+    register.revoke(ORG, actor="lan")
+    assert list(register.roll().enrolled(clock.now_us())) == []

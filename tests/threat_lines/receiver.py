@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 import msgspec
-from threat_switches import ALL_IS_PRINTABLE, Changed, Instead, Line, called_with, returning, to
+from threat_switches import ALL_IS_PRINTABLE, Changed, Instead, Line, returning, to
 
 _SIGNATURES = "tests/feed/test_feed_signatures.py"
 _SERVER = "tests/feed/test_feed_server.py"
@@ -15,6 +15,9 @@ _BEATS = "tests/ncsc/test_heartbeats.py"
 _GAPS = "tests/ncsc/test_gaps_and_metrics.py"
 _CONNECTIONS = "tests/feed/test_feed_connections.py"
 _PAGE = "tests/ncsc/test_page.py"
+
+
+_MUCH = 1 << 40
 
 
 def _waits_for_ever(body_of: Any) -> Any:
@@ -104,7 +107,12 @@ FLOOD = (
     Line(
         "F3",
         [f"{_SERVER}::test_a_body_larger_than_the_limit_is_refused"],
-        [Changed("socmon.feed.server:Limits", called_with(max_bytes=1 << 40))],
+        [
+            Changed(
+                "socmon.feed.server:body_of", lambda found: lambda request, _, patience: found(request, _MUCH, patience)
+            ),
+            Changed("socmon.feed.server:unpack", lambda found: lambda content, coded, _: found(content, coded, _MUCH)),
+        ],
     ),
     Line(
         "F4",

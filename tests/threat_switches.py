@@ -65,11 +65,6 @@ def returning(wrap: Make) -> Make:
     return lambda found: lambda *args, **named: wrap(found(*args, **named))
 
 
-def called_with(**arguments: Any) -> Make:
-    """Makes a function into one that is called with other arguments, by name."""
-    return lambda found: lambda *args, **named: found(*args, **(named | arguments))
-
-
 def context_with(**attributes: Any) -> Make:
     """Makes a function that makes TLS contexts into one whose contexts have other attributes, set in that order."""
 

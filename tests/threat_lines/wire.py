@@ -23,6 +23,7 @@ _SIGNING = "tests/feed/test_signing.py"
 _SERVER = "tests/feed/test_feed_server.py"
 _BATCH = "tests/feed/test_feed_batch.py"
 _GATE = "tests/ncsc/test_gate.py"
+_VOIDS = "tests/ncsc/test_inbox_voids.py"
 _INBOX = "tests/ncsc/test_inbox.py"
 _CENTRE = "tests/ncsc/test_centre.py"
 _BEATS = "tests/ncsc/test_heartbeats.py"
@@ -142,6 +143,22 @@ REPLAY = (
         "R6",
         [f"{_KEYS}::test_the_keys_fit_both_sides_of_tls"],
         [Changed("ssl:SSLContext.num_tickets", to(property(lambda _self: 2, lambda _self, _count: None)))],
+    ),
+    Line(
+        "R7",
+        [f"{_VOIDS}::test_a_void_without_a_good_signature_takes_nothing"],
+        [ANY_SIGNATURE],
+    ),
+    Line(
+        "R8",
+        [f"{_VOIDS}::test_a_void_over_what_is_stored_or_quarantined_is_stale_and_stays_so"],
+        [Instead("socmon.ncsc.taken:_holes", lambda _taken, wanted: iter((wanted,)))],
+        raised=["StoreError"],
+    ),
+    Line(
+        "R9",
+        [f"{_VOIDS}::test_what_comes_later_for_a_void_sequence_is_quarantined"],
+        [Instead("socmon.ncsc.taken:Taken.is_void", lambda _self, _item: False)],
     ),
 )
 

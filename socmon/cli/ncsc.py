@@ -20,6 +20,7 @@ _FILE = click.Path(path_type=Path)
 _NEEDED = ("state", "cert", "key", "ca")
 _QUOTA = 120_000
 _HEARTBEAT_S = 60.0
+_MAX_BYTES = 8 * 1024 * 1024  # of socmon.feed.checking.Limits, which takes long to load
 
 
 @click.group("ncsc", invoke_without_command=True)
@@ -45,6 +46,10 @@ _HEARTBEAT_S = 60.0
     "--heartbeat-s", "heartbeat_s", default=_HEARTBEAT_S, show_default=True, type=click.FloatRange(0.05, 3600),
     help="Three that are missed make a sender silent.",
 )  # fmt: skip
+@click.option(
+    "--max-batch-bytes", "max_bytes", default=_MAX_BYTES, show_default=True, type=click.IntRange(1000, _MAX_BYTES),
+    help="Bytes of a batch before compression; more: HTTP 413.",
+)  # fmt: skip
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -57,6 +62,7 @@ def command(
     enrolled: tuple[str, ...],
     quota: int,
     heartbeat_s: float,
+    max_bytes: int,
     **files: Path | None,
 ) -> None:
     """Run the simulated national centre until SIGTERM or SIGINT, or say who may send to it.
@@ -65,6 +71,7 @@ def command(
     """
     if ctx.invoked_subcommand is not None:
         return
+    from socmon.feed.checking import Limits
     from socmon.ncsc.centre import LOOPBACK, CentreSettings
 
     given = {name: path for name in _NEEDED if (path := files[name]) is not None}
@@ -84,6 +91,7 @@ def command(
         unsigned=unsigned,
         quota_per_minute=quota,
         heartbeat_s=heartbeat_s,
+        limits=Limits(max_bytes=max_bytes),
     )
     asyncio.run(_serve(settings))
 

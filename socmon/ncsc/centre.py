@@ -15,6 +15,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from socmon.errors import BlockedError, ConfigError, SocmonError
+from socmon.feed.checking import Limits
 from socmon.feed.heartbeat import EVERY_S
 from socmon.feed.keyring import Rings, Signer
 from socmon.feed.server import FeedServer, Trust, refusals
@@ -49,6 +50,7 @@ class CentreSettings(Struct, frozen=True):
         unsigned: events without a signature are taken too, and receipts are signed only if there is a key.
         quota_per_minute: events of each organisation; 0 is no quota.
         heartbeat_s: how often each is heard; after three that are missed it is silent.
+        limits: how much is taken at a time.
     """
 
     state: Path
@@ -63,6 +65,7 @@ class CentreSettings(Struct, frozen=True):
     unsigned: bool = False
     quota_per_minute: int = QUOTA_PER_MINUTE
     heartbeat_s: float = EVERY_S
+    limits: Limits = Limits()
 
     def trust(self) -> Trust:
         """What signatures stand on; reads every file of it, so that one that cannot be used shows at the start.
@@ -182,7 +185,7 @@ class Centre:
         return register
 
     async def _open_feed(self) -> None:
-        server = FeedServer(Charging(self._inbox, self._quota), self._gate, self._trust)
+        server = FeedServer(Charging(self._inbox, self._quota), self._gate, self._trust, self._settings.limits)
         self._feed = server.runner(self._faults.middleware, refusals, self._gate.middleware)
         Hearing(self.liveness, self._gate).add_to(self._feed.app)
         self._address = await _listen(self._feed, self._address, self._keys.context)

@@ -13,6 +13,7 @@ from msgspec import Struct
 from socmon.cli import NOT_FOUND, CommandError, Options
 from socmon.cli.completing import offer_destinations
 from socmon.cli.confirming import confirm
+from socmon.cli.feed_verify import verify
 from socmon.cli.output import as_json, csv_row
 from socmon.cli.shown import clock
 from socmon.event import rfc3339
@@ -199,3 +200,6 @@ def _write(found: Iterator[Row], options: Options) -> None:
         out.write((between if number else b"") + shown(row))
     out.write(last)
     out.flush()
+
+
+command.add_command(verify)

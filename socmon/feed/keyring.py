@@ -185,7 +185,7 @@ class Signer:
         try:
             if self._file is None:
                 self._file = KeyFile(self._path(), private=True)
-            keys = self._named(list(self._file.current().values()))
+            keys = named(list(self._file.current().values()), self._kid)
         except KeyFileError as error:
             raise error.blocked() from error
         except ConfigError as error:
@@ -197,12 +197,14 @@ class Signer:
             raise BlockedError(what, reason="signing_key_expired", remedy=remedy)
         return max(good, key=lambda key: key.begin.timestamp() if key.begin else 0.0)
 
-    def _named(self, keys: list[Key]) -> list[Key]:
-        if not self._kid:
-            return keys
-        if len(keys) == 1 and keys[0].kid == keys[0].jwk.thumbprint():
-            return [msgspec.structs.replace(keys[0], kid=self._kid)]
-        return [key for key in keys if key.kid == self._kid]
+
+def named(keys: list[Key], kid: str) -> list[Key]:
+    """The key `kid` of `keys`, or the only one that has no other name, called so; all of them where `kid` is ""."""
+    if not kid:
+        return keys
+    if len(keys) == 1 and keys[0].kid == keys[0].jwk.thumbprint():
+        return [msgspec.structs.replace(keys[0], kid=kid)]
+    return [key for key in keys if key.kid == kid]
 
 
 class Rings:

@@ -59,6 +59,8 @@ def back_up(store: Path, target: Path, *, replace: bool = False, told: Told | No
         try:
             copy(store, part, told)
             made = _described(part, target)
+            if not made.damaged and not _is_store(part):
+                raise StoreError(Message("{path} is no store of socmon", path=store))
             sync(part)
             part.replace(target)
             sync(target.parent)
@@ -111,6 +113,12 @@ def _described(part: Path, target: Path) -> Copied:
             (alerts,) = db.execute("select count(*) from alert").fetchone()
             frame, taken_us = db.execute("select number, taken_us from checkpoint").fetchone() or (0, None)
     return Copied(target, part.stat().st_size, alerts, frame, taken_us, damaged)
+
+
+def _is_store(part: Path) -> bool:
+    with closing(sqlite3.connect(part, isolation_level=None)) as db:
+        query = "select count(*) from sqlite_schema where type = 'table' and name in ('alert', 'checkpoint')"
+        return bool(db.execute(query).fetchone() == (2,))
 
 
 def quick_check(db: sqlite3.Connection) -> str:

@@ -360,6 +360,9 @@ def _no_store(path: Path) -> NotFoundError:
 
 
 def _unreadable(path: Path, error: sqlite3.Error) -> StoreError:
+    if type(error) is sqlite3.DatabaseError:
+        text = mark("{path} is damaged: {error}; `socmon db restore FILE` puts a backup that is whole in its place")
+        return StoreError(Message(text, path=path, error=error))
     return StoreError(Message("cannot read {path}: {error}", path=path, error=error))
 
 

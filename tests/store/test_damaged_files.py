@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from damage_kit import fill, line
-from store_kit import alert
+from store_kit import Place, alert
 
 from socmon.errors import StoreError
 from socmon.ledger import Ledger
@@ -22,6 +22,31 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("whole") / "socmon.db"
     asyncio.run(fill(path, [alert(number, evidence=[line(number)]) for number in range(1, 21)]))
     return path.read_bytes()
+
+
+@pytest.mark.parametrize("words", [("status",), ("alerts", "list"), ("db", "verify"), ("feed", "verify", "00000001")])
+def test_commands_tell_a_damaged_header_with_its_remedy(whole: bytes, tmp_path: Path, words: tuple[str, ...]) -> None:
+    place = Place(tmp_path)
+    place.state.mkdir()
+    place.store.write_bytes(b"no store" + whole[8:])
+
+    done = place.socmon(*words)
+
+    assert done.returncode == 1
+    assert f"{place.store} is damaged" in done.stderr
+    assert "socmon db restore FILE" in done.stderr
+
+
+def test_nothing_is_no_store_to_back_up(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.state.mkdir()
+    place.store.touch()
+
+    done = place.socmon("db", "backup", str(tmp_path / "backup.db"))
+
+    assert done.returncode == 1
+    assert "is no store of socmon" in done.stderr
+    assert not (tmp_path / "backup.db").exists()
 
 
 async def opened(path: Path) -> Store:

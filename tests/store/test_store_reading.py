@@ -221,7 +221,7 @@ def test_no_store_an_empty_one_and_a_newer_one_are_told_apart(path: Path) -> Non
     with pytest.raises(StoreError, match="newer socmon"):
         consult(path, lambda reader: reader.count(Filter()))
     path.write_bytes(b"no database at all" * 500)
-    with pytest.raises(StoreError, match="cannot read"):
+    with pytest.raises(StoreError, match="is damaged: file is not a database"):
         consult(path, lambda reader: reader.count(Filter()))
 
 

@@ -99,6 +99,7 @@ class Delivering:
         metrics.expect_forwarder(self.name)
         self.gave_up = False  # only a person can help: it is not tried any more until one says `hurry`
         self._next_prune_s = time.monotonic() + _PRUNE_S
+        self._next_measure_s = 0.0
 
     @property
     def _log(self) -> FilteringBoundLogger:
@@ -170,8 +171,12 @@ class Delivering:
         for problem in problems:
             self._log.error("alert cannot be rendered, it waits for its next revision", problem=problem)
             self._context.counters.error("render")
-        await self.measure()
-        return await self._store.waiting(self.name, self._max_events)
+        batches = await self._store.waiting(self.name, self._max_events)
+        # To count a long backlog takes long, and each batch changes little of it.
+        if not batches or time.monotonic() >= self._next_measure_s:
+            await self.measure()
+            self._next_measure_s = time.monotonic() + _LOOK_S
+        return batches
 
     async def _send_all(self, forwarder: Forwarder[Any], batches: Sequence[Sequence[Released]]) -> None:
         """Send each stream's batch; one that fails does not keep the others from being tried."""

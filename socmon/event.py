@@ -36,8 +36,9 @@ def to_us(moment: datetime) -> int:
 
 def rfc3339(time_us: int) -> str:
     """`2026-11-22T17:05:10.412Z`: UTC, with the fraction only as long as it needs to be (RFC 3339, section 5.6)."""
-    text = (_EPOCH + timedelta(microseconds=time_us)).strftime("%Y-%m-%dT%H:%M:%S.%f")
-    return text.rstrip("0").rstrip(".") + "Z"
+    # Not strftime: that asks for the machine's zone each time, which is a look at a file.
+    text = (_EPOCH + timedelta(microseconds=time_us)).isoformat().removesuffix("+00:00")
+    return (text.rstrip("0") if "." in text else text) + "Z"
 
 
 class Source(Struct, frozen=True):

@@ -115,7 +115,8 @@ def check(raw: Raw, max_depth: int) -> Item:
         return _bad(bytes(raw), None, "json", str(error))
     if not isinstance(event, dict):
         return _bad(body, None, "envelope", "an event is a JSON object")
-    if _deeper(event, max_depth):
+    # What opens fewer containers than that in all, in a string or not, needs no walk.
+    if body.count(b"{") + body.count(b"[") > max_depth and _deeper(event, max_depth):
         return _bad(body, event, "too_deep", f"nested deeper than {max_depth}")
     if reason := _first_error("envelope.v1", event):
         return _bad(body, event, "envelope", reason)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from socmon import __version__
 from socmon.component import Release
 from socmon.event import SECOND_US, Alert, rfc3339
-from socmon.feed.privacy import Account, Policy, external_ip, user_of
+from socmon.feed.privacy import Account, Policy, user_of
 from socmon.feed.sharing import Share, Tlp, must_be_shared, tlp_of
 from socmon.feed.signing import Key, canonical, sign_event
 from socmon.feed.vocabulary import TEST_TAG, rsit, severity, tactics, techniques
@@ -146,12 +146,12 @@ def _ours(alert: Alert, sender: Sender) -> frozenset[str]:
 
 def _cleaned(value: Any, account: Account, ours: frozenset[str]) -> Any:
     """`value` with each text in it as `Account.text` lets it leave, but for names of ours and addresses."""
+    if isinstance(value, str):
+        return value if value in ours else account.value(value)
     if isinstance(value, dict):
         return {name: _cleaned(held, account, ours) for name, held in value.items()}
     if isinstance(value, list):
         return [_cleaned(held, account, ours) for held in value]
-    if isinstance(value, str) and value not in ours and external_ip(value) != value:
-        return account.text(value)
     return value
 
 

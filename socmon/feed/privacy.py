@@ -109,6 +109,10 @@ class Policy(Struct, frozen=True):
 
 def same_name(name: str) -> str:
     """The one spelling of a name: NFC, case folded, without blanks around it."""
+    return _spelling_known(name) if len(name) <= _REMEMBERED_LENGTH else _spelling(name)
+
+
+def _spelling(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name.strip()).casefold())
 
 
@@ -178,8 +182,13 @@ class Account:
     def text(self, text: str) -> str:
         """Any text, without personal data. Secrets are not looked for: titles of rules speak of passwords."""
         text, removed = _remembered(text) if len(text) <= _REMEMBERED_LENGTH else without(text)
-        self._removed |= dict.fromkeys(removed)
+        if removed:
+            self._removed |= dict.fromkeys(removed)
         return text
+
+    def value(self, text: str) -> str:
+        """As `text`; but an external address, which looks like a number of a person perhaps, stays."""
+        return text if len(text) <= _REMEMBERED_LENGTH and _harmless(text) else self.text(text)
 
     def _masked(self, text: str) -> str:
         """What others wrote, without secrets."""
@@ -232,8 +241,14 @@ class Account:
         return account
 
 
-# The words of titles, rules and standards come again in each message.
+_spelling_known = lru_cache(maxsize=4096)(_spelling)
+# What stands in each message again and again: words of titles, rules and standards.
 _remembered = lru_cache(maxsize=4096)(without)
+
+
+@lru_cache(maxsize=4096)
+def _harmless(text: str) -> bool:
+    return external_ip(text) == text or without(text) == (text, [])
 
 
 def user_of(evidence: Evidence) -> str | None:

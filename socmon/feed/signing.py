@@ -129,7 +129,7 @@ def normal(raw: bytes | Raw) -> bytes:
     """The bytes by which sender and centre name an event: its canonical form, or itself where it has none."""
     try:
         event = msgspec.json.decode(raw)
-        return forms(event)[0] if isinstance(event, dict) else bytes(raw)
+        return canonical(event) if isinstance(event, dict) else bytes(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
         return bytes(raw)
 
@@ -140,8 +140,8 @@ def sign_event(event: Mapping[str, Any], key: Key, time_s: int) -> bytes:
     Raises:
         ValueError: it has no canonical form.
     """
-    token = sign(forms(event)[1], key, time_s, detached=True)
-    return forms({**event, SIGNATURE: token})[0]
+    content = canonical({name: value for name, value in event.items() if name != SIGNATURE})
+    return canonical({**event, SIGNATURE: sign(content, key, time_s, detached=True)})
 
 
 def sign(content: bytes, key: Key, time_s: int, *, detached: bool) -> str:

@@ -1,6 +1,7 @@
 """Words of the standards that the feed speaks: OCSF 1.8 numbers, ATT&CK tactics, the ENISA incident taxonomy (RSIT)."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from socmon.event import Level
 
@@ -71,6 +72,11 @@ def tactics(tags: Sequence[str]) -> list[dict[str, str]]:
 
 def rsit(tags: Sequence[str]) -> str:
     """`class/type` of the first technique that has one; that of tests for a test alert."""
+    return _rsit(tuple(tags))
+
+
+@lru_cache(maxsize=1024)  # of each rule again and again
+def _rsit(tags: tuple[str, ...]) -> str:
     if TEST_TAG in tags:
         return TEST
     known = (RSIT[name.partition(".")[0]] for name in techniques(tags) if name.partition(".")[0] in RSIT)

@@ -4,10 +4,10 @@ A pending row is a reference: whatever the alert is at its release goes out. A r
 until its destination has answered for it.
 """
 
-import hashlib
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 
 from msgspec import Struct
 
@@ -97,22 +97,22 @@ def release(db: sqlite3.Connection, routing: Routing, *, limit: int, now_us: int
 
     A ComponentError of the forwarder's goes through: nothing can be rendered, so the caller undoes it all.
 
-    A stream in which something waits for an answer gets nothing new; any other gets up to `limit`, the most urgent
-    alerts first. So an urgent alert never waits behind a backlog that was released before it.
+    A stream in which something waits for an answer gets nothing new; all others together get up to `limit`, the most
+    urgent alerts first. So an urgent alert never waits behind a backlog that was released before it.
 
     Args:
         before_us: an alert last released after this stays pending.
     """
-    room = dict.fromkeys(streams_waiting(db, routing.destination), 0)
+    given = _Given(db, routing, dict.fromkeys(streams_waiting(db, routing.destination), 0), limit, now_us)
     parameters = {"destination": routing.destination, "before_us": before_us, "now_us": now_us, "limit": 2 * limit}
     problems = []
     due = db.execute(_DUE, parameters).fetchall()
     end_s = time.monotonic() + _MOST_S
     for (alert_id,) in due:
-        if time.monotonic() > end_s:
+        if given.count >= limit or time.monotonic() > end_s:
             break
         try:
-            _release_one(db, routing, alert_id, room, limit, now_us)
+            given.add(alert_id)
         except (ComponentError, sqlite3.Error):
             raise  # it is not about this alert: there is no key to sign with, or the disk is full
         except HeldError as held:
@@ -120,6 +120,7 @@ def release(db: sqlite3.Connection, routing: Routing, *, limit: int, now_us: int
         except Exception as error:  # noqa: BLE001  a forwarder's own code: one alert must not hold back the rest
             problems.append(f"alert {alert_id}: {error!r}")
             _note(db, routing.destination, alert_id, repr(error))
+    given.write()
     return problems
 
 
@@ -134,32 +135,56 @@ def reconsider(db: sqlite3.Connection, destination: str) -> None:
     db.execute("update pending set error = null where destination = ? and error glob ?", (destination, f"{HELD}*"))
 
 
-def _release_one(
-    db: sqlite3.Connection, routing: Routing, alert_id: str, room: dict[str, int], limit: int, now_us: int
-) -> None:
-    """Release one alert if there is still room in its stream; `room` is per stream, `limit` where it is not in it."""
-    alert = read_alert(db, alert_id)
-    if alert is None:
-        return
-    stream = routing.stream(alert)
-    if room.setdefault(stream, limit) <= 0:
-        return
-    place = db.execute(
-        "select epoch, next_seq from stream where destination = ? and stream = ?", (routing.destination, stream)
-    ).fetchone()
-    epoch, seq = place or (_epoch("", now_us), 1)
-    revision = alert.revision + alert.analyst_revision
-    place_taken = Release(routing.destination, stream, epoch, seq, revision, now_us)
-    body = routing.render(alert, place_taken)
-    db.execute(
-        "insert or replace into stream (destination, stream, epoch, next_seq) values (?, ?, ?, ?)",
-        (routing.destination, stream, epoch, seq + 1),
-    )
-    digest = hashlib.sha256(body).hexdigest()
-    content = (alert.level, LEVELS.index(alert.level), alert.status, now_us, body, digest)
-    db.execute(_RELEASE, (routing.destination, stream, epoch, seq, alert.id, revision, *content))
-    db.execute("delete from pending where destination = ? and alert_id = ?", (routing.destination, alert.id))
-    room[stream] -= 1  # not for one that was held or not rendered: it keeps nobody else waiting
+class _Given:
+    """What one `release` gives out. It is written at the end, all at once: there are few statements for each alert."""
+
+    def __init__(self, db: sqlite3.Connection, routing: Routing, room: dict[str, int], limit: int, now_us: int) -> None:
+        """`room` is per stream, `limit` where it is not in it."""
+        self._db = db
+        self._routing = routing
+        self._room = room
+        self._limit = limit
+        self._now_us = now_us
+        self._next: dict[str, tuple[str, int]] = {}  # by stream
+        self._rows: list[tuple[object, ...]] = []
+        self._released: list[tuple[str, str]] = []
+
+    def add(self, alert_id: str) -> None:
+        """Release one alert if there is still room in its stream."""
+        destination = self._routing.destination
+        alert = read_alert(self._db, alert_id, self._has_room)
+        if alert is None:
+            return
+        stream = self._routing.stream(alert)
+        epoch, seq = self._next.get(stream) or self._place(stream)
+        revision = alert.revision + alert.analyst_revision
+        body = self._routing.render(alert, Release(destination, stream, epoch, seq, revision, self._now_us))
+        content = (alert.level, LEVELS.index(alert.level), alert.status, self._now_us, body, sha256(body).hexdigest())
+        self._rows.append((destination, stream, epoch, seq, alert.id, revision, *content))
+        self._released.append((destination, alert.id))
+        self._next[stream] = (epoch, seq + 1)
+        self._room[stream] -= 1  # not for one that was held or not rendered: it keeps nobody else waiting
+
+    @property
+    def count(self) -> int:
+        """How many, in all streams."""
+        return len(self._rows)
+
+    def write(self) -> None:
+        """Put down what was released."""
+        places = [(self._routing.destination, stream, *place) for stream, place in self._next.items()]
+        self._db.executemany(
+            "insert or replace into stream (destination, stream, epoch, next_seq) values (?, ?, ?, ?)", places
+        )
+        self._db.executemany(_RELEASE, self._rows)
+        self._db.executemany("delete from pending where destination = ? and alert_id = ?", self._released)
+
+    def _has_room(self, alert: Alert) -> bool:
+        return self._room.setdefault(self._routing.stream(alert), self._limit) > 0
+
+    def _place(self, stream: str) -> tuple[str, int]:
+        query = "select epoch, next_seq from stream where destination = ? and stream = ?"
+        return self._db.execute(query, (self._routing.destination, stream)).fetchone() or (_epoch("", self._now_us), 1)
 
 
 def streams(db: sqlite3.Connection) -> list[tuple[str, str, str]]:

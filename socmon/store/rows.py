@@ -1,7 +1,7 @@
 """Alerts and evidence as rows, and back."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -96,10 +96,15 @@ def _evidence_row(alert_id: str, item: Evidence) -> tuple[object, ...]:
     return (alert_id, item.seq, item.time_us, *origin, item.raw, item.sha256, fields, item.cut)
 
 
-def read_alert(db: sqlite3.Connection, alert_id: str) -> Alert | None:
-    """One alert with its evidence; None if there is none of this id."""
+def read_alert(
+    db: sqlite3.Connection, alert_id: str, wanted: Callable[[Alert], bool] = lambda _alert: True
+) -> Alert | None:
+    """One alert with its evidence; None if there is none of this id, or it is not `wanted`, by all but the evidence."""
     row = db.execute(SELECT_ALERT + "where id = ?", (alert_id,)).fetchone()
-    return None if row is None else _whole(db, row)
+    if row is None or not wanted(alert := alert_of(row)):
+        return None
+    alert.evidence = read_evidence(db, alert.id)
+    return alert
 
 
 def read_alerts(db: sqlite3.Connection) -> Iterator[Alert]:

@@ -50,6 +50,7 @@ bench: venv
 	$(BIN)/python -m bench.end_to_end.run
 	$(BIN)/python -m bench.rule_cache.run
 	$(BIN)/python -m bench.feed_soak.run
+	$(BIN)/python -m bench.feed_throughput.run
 
 conformance: venv
 	$(BIN)/python -m bench.conformance.run

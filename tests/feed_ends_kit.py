@@ -53,7 +53,8 @@ class SenderEnd:
         self._path = folder / "socmon.db"
         shutil.copyfile(template, self._path)
         self.alerts: dict[str, Alert] = {}
-        self.given: dict[Place, set[int]] = {}
+        self.given: dict[Place, set[int]] = {}  # by stream and epoch; not those that a restored store has forgotten
+        self._given_then: dict[Place, set[int]] = {}
         self.now_us = START_US
         self.open()
 
@@ -118,6 +119,7 @@ class SenderEnd:
 
     def back_up(self) -> None:
         _copy(self.db, self._path.with_suffix(".backup"))
+        self._given_then = {place: set(given) for place, given in self.given.items()}
 
     def restore(self) -> bool:
         """Put the last backup back, then let detection say again what it knows; False if there is none."""
@@ -126,6 +128,7 @@ class SenderEnd:
             return False
         self.db.close()
         _put_back(backup, self._path)
+        self.given = {place: set(given) for place, given in self._given_then.items()}
         self.open()
         self.store.commit_now([*self.alerts.values()], 1, self.now_us, None)
         return True

@@ -12,7 +12,7 @@ import pytest
 from control_kit import listening, socmon
 from field import ORG, Field, field_in, wait_for
 from report_kit import SENDER, Page, accept, critical, data, hostile, page, write_down
-from store_kit import Place, S, alert, valid
+from store_kit import Place, S, alert, put, valid
 
 from socmon.event import LEVELS, Evidence
 
@@ -266,3 +266,45 @@ def of_field(field: Field, *ids: str) -> dict[str, dict[str, Any]]:
     """Reports by the ids of alerts."""
     done = {each: socmon(field, "report", "incident", each, "--json").stdout for each in ids}
     return {each: valid(json.loads(text), "report.incident.v1")["report"] for each, text in done.items()}
+
+
+# ── made otherwise ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--kind", "first", "--how", "fax no. 12"], 4, "daemon"),  # only the daemon may write it down
+        (["--kind", "first", "--how", " \n"], 2, "say how it was handed over"),
+        (["--kind", "first", "--how", "x" * 4000], 2, "more than 4000 characters"),
+        (["--how", "fax"], 2, "--kind"),
+    ],
+)
+def test_that_a_report_was_made_is_said_to_the_daemon_and_how(
+    place: Place, words: list[str], code: int, said: str
+) -> None:
+    place.put(critical())
+
+    done = place.socmon("report", "made", "00000001", *words)
+
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in done.stderr
+
+
+def test_how_it_was_handed_over_is_one_line_so_that_it_begins_no_other_part(tmp_path: Path) -> None:
+    with field_in(tmp_path / "province") as field:
+        field.keep_feed_port()
+        field.configure(["auth"])
+        field.state.mkdir()
+        put(field.state / "socmon.db", [critical()])
+        listening(field)
+        how = "portal\ncause: none\x1b[2J"
+
+        done = socmon(field, "report", "made", "00000001", "--kind", "final", "--how", how)
+
+        assert (done.returncode, done.stderr) == (0, "")
+        report = json.loads(socmon(field, "report", "incident", "00000001", "--json").stdout)["report"]
+        assert report["parts"]["cause"] == []
+        told = ["portal cause: none\x1b[2J"] * 2
+        assert [each["told"]["text"] for each in report["duty"]["deadlines"]] == told
+        field.stop_daemon()

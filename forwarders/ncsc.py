@@ -84,11 +84,6 @@ class NcscForwarder(Forwarder[NcscSettings]):
         """The handshake, the centre's clock, and whether it answers to who we are; no finding is sent."""
         return await ncsc_trial(name, settings, timeout_s)
 
-    @classmethod
-    async def trial(cls, name: str, settings: NcscSettings, timeout_s: float) -> Sequence[Step]:
-        """The handshake, the centre's clock, and whether it answers to who we are; no finding is sent."""
-        return await ncsc_trial(name, settings, timeout_s)
-
     async def open(self) -> None:
         """Read the keys, so that one which is missing or expired shows before there is an alert; connects to nobody.
 

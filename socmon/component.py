@@ -155,6 +155,25 @@ class Collector(Component[SettingsT]):
         )
 
 
+class Approval(Struct, frozen=True):
+    """By what an alert may leave for a destination.
+
+    Attributes:
+        mode: auto, or person: somebody has to say so.
+        rule: the name of the rule that asks for this mode; "" where there are no rules.
+        by: who said so; "" for nobody, or nobody yet.
+        at_us: when.
+    """
+
+    mode: Literal["auto", "person"]
+    rule: str = ""
+    by: str = ""
+    at_us: int = 0
+
+
+AUTOMATIC = Approval("auto")
+
+
 class Release(Struct, frozen=True):
     """The place in its destination's stream that an alert was given; decided once, never changed.
 
@@ -165,6 +184,7 @@ class Release(Struct, frozen=True):
         seq: from 1, without holes within (destination, stream, epoch).
         revision: `Alert.revision + Alert.analyst_revision` at release.
         released_us: when it was released.
+        approval: by what it was let go; known at its release only.
     """
 
     destination: str
@@ -173,6 +193,7 @@ class Release(Struct, frozen=True):
     seq: int
     revision: int
     released_us: int
+    approval: Approval = AUTOMATIC
 
 
 VoidReason = Literal["withdrawn", "dropped", "refused", "oversize", "replaced", "superseded", "expired", "lost_local"]
@@ -306,6 +327,26 @@ class Forwarder(Component[SettingsT]):
     @abstractmethod
     def render(self, alert: Alert, release: Release) -> bytes:
         """The message for `alert`; pure, and stored with the released row."""
+
+    @property
+    def policy(self) -> str | None:
+        """What decides which alerts may leave, as a text that differs when it does.
+
+        None where that is not known: then what is held is looked at again at each start.
+        """
+        return None
+
+    def admit(self, alert: Alert) -> Approval:  # noqa: ARG002  for those that ask
+        """On whose word `alert` may leave, `by` left open; pure.
+
+        Raises:
+            HeldError: it is not to leave, whoever says so.
+        """
+        return AUTOMATIC
+
+    def closing(self, alert: Alert, release: Release) -> bytes | None:  # noqa: ARG002  for those that can
+        """The message that an alert which the destination has is withdrawn; None where there is none. Pure."""
+        return None
 
     def void(self, void: Void) -> bytes | None:  # noqa: ARG002  for those whose destination looks at sequences
         """The message for sequences that stay empty; None where the destination looks at none. Pure, as `render`."""

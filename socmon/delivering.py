@@ -143,11 +143,11 @@ class Delivering:
 
     async def _deliver(self) -> None:
         forwarder = cast("Forwarder[Any]", self._wiring.cls(self._context))
-        routing = Routing(self.name, forwarder.stream, forwarder.render)
+        routing = Routing.of(self.name, forwarder)
         try:
             await self.measure()
             await forwarder.open()
-            await self._store.reconsider(self.name)
+            await self._store.reconsider(routing, time.time_ns() // 1000)
             while True:
                 self._wake.clear()
                 batches = await self._due(routing)
@@ -216,6 +216,7 @@ class Delivering:
         """Show the backlog in the metrics; for when nothing is tried any more too."""
         backlog = await self._store.backlog(self.name)
         metrics.backlog(self.name, backlog.pending, backlog.waiting, backlog.oldest_us, held=backlog.held)
+        metrics.held_back(self.name, unapproved=backlog.unapproved, paused=backlog.paused)
 
     async def _rest(self) -> None:
         if time.monotonic() >= self._next_prune_s:

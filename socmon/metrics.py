@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from prometheus_client import Counter, generate_latest
 
-from socmon import __version__
+from socmon import __version__, withheld
 from socmon.instruments import DECLARED, REGISTRY, Declared, Kept, Rising, counter, gauge, histogram
 
 RULES_COUNTED = 1_000
@@ -21,7 +21,6 @@ _DELAY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300,
 
 _BUILD = gauge("socmon_build_info", "Always 1; the labels say which socmon and which Python run.", "version", "python")
 _BUILD.labels(__version__, platform.python_version()).set(1)
-
 READY = gauge("socmon_daemon_ready", "1 while records are taken in, matched and stored, as /readyz says at the scrape.")
 CONFIG_RELOAD_SUCCESS = gauge(
     "socmon_config_reload_success", "1 when the configuration that was read last is in force, 0 when it is wrong."
@@ -267,6 +266,7 @@ CERTIFICATE_EXPIRY = Kept(
         "component",
     )
 )
+held_back = withheld.show
 
 
 def dropped(component: str, records: int, reason: str) -> None:

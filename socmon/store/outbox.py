@@ -7,45 +7,56 @@ until its destination has answered for it.
 import hashlib
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
-from socmon.component import Outcome, OutcomeStatus, Release, Released, Void
+from socmon.component import AUTOMATIC, Outcome, OutcomeStatus, Release, Released
 from socmon.errors import ComponentError, HeldError
-from socmon.event import LEVELS, SECOND_US, Alert
-from socmon.store import voids
+from socmon.event import LEVELS, SECOND_US
+from socmon.store import decisions, pausing, voids
+from socmon.store.decisions import HELD, UNAPPROVED
 from socmon.store.pruning import forget
+from socmon.store.revisions import next_revision
+from socmon.store.routing import Routing
 from socmon.store.rows import read_alert
 
 SETTLED = ("accepted", "duplicate", "stale")
-# Begins `pending.error` of an alert that is not for its destination; the reason follows.
-HELD = "held: "
 _HELD_US = 3600 * SECOND_US  # until what the destination does not understand is sent again
 _MOST_S = 0.5  # of one release: the store's thread does nothing else meanwhile, and some messages take long to make
 
-# The most urgent first. Again only after the interval, unless level or status changed; a release in the future is of a
-# clock that was set back since, and holds up nothing (docs/semantics.md, "Release and delivery"). Neither does a dead
-# letter that a person released again.
+# The most urgent first. Again only after the interval, unless level or status changed, or a person decided; a release
+# in the future is of a clock that was set back since, and holds up nothing (docs/semantics.md, "Release and delivery").
+# Neither does what was taken back, or a dead letter that a person released again.
 _DUE = """
 select pending.alert_id from pending
 join alert on alert.id = pending.alert_id
 left join released as last on last.id = (
     select max(id) from released
-    where destination = pending.destination and alert_id = pending.alert_id and state <> 'retried')
+    where destination = pending.destination and alert_id = pending.alert_id
+      and state not in ('retried', 'withdrawn', 'dropped'))
 where pending.destination = :destination and pending.error is null
   and (last.id is null or last.released_us <= :before_us or last.released_us > :now_us
-       or last.level <> alert.level or last.status <> alert.status)
+       or last.level <> alert.level or last.status <> alert.status
+       or exists (select 1 from decision where destination = pending.destination and alert_id = pending.alert_id
+                  and time_us > last.released_us))
 order by pending.urgency desc, pending.since_us, alert.opened_seq limit :limit
 """
 _RELEASE = """
 insert into released
-    (destination, stream, epoch, seq, alert_id, revision, level, urgency, status, released_us, body, sha256, state)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting')
+    (destination, stream, epoch, seq, alert_id, revision, level, urgency, status, released_us, body, sha256, closing,
+     state)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting')
+"""
+_GIVEN = """
+insert into stream (destination, stream, epoch, next_seq) values (?, ?, ?, ?)
+on conflict (destination, stream) do update set epoch = excluded.epoch, next_seq = excluded.next_seq
 """
 _PENDING = """
-select count(*) filter (where not is_held), min(since_us) filter (where not is_held), count(*) filter (where is_held)
-from (select since_us, coalesce(error glob ?, 0) as is_held from pending where destination = ?)
+select count(*) filter (where not is_held), min(since_us) filter (where not is_held), count(*) filter (where is_held),
+       count(*) filter (where is_unapproved)
+from (select since_us, coalesce(error glob ?, 0) as is_held, coalesce(error = ?, 0) as is_unapproved
+      from pending where destination = ?)
 """
 _STREAMS_WAITING = """
 select stream from (
@@ -101,19 +112,11 @@ update released set body = x'' where state = 'acknowledged' and body <> x''
 """
 
 
-class Routing(Struct, frozen=True):
-    """How a destination's alerts become messages; the functions are pure."""
-
-    destination: str
-    stream: Callable[[Alert], str]
-    render: Callable[[Alert, Release], bytes]
-    void: Callable[[Void], bytes | None] = lambda _void: None
-
-
 class Undelivered(Struct, frozen=True):
     """A destination's backlog. `oldest_us` is when its oldest row came in; None if there is none.
 
     What is `held` is not for the destination, or not understood there yet; it is in neither `pending` nor `waiting`.
+    `unapproved` of it wait for a person. While it is `paused`, what is pending and waiting waits for that.
     """
 
     pending: int
@@ -122,6 +125,8 @@ class Undelivered(Struct, frozen=True):
     acknowledged: int
     oldest_us: int | None
     held: int = 0
+    unapproved: int = 0
+    paused: bool = False
 
 
 def release(db: sqlite3.Connection, routing: Routing, *, limit: int, now_us: int, before_us: int) -> list[str]:
@@ -135,6 +140,7 @@ def release(db: sqlite3.Connection, routing: Routing, *, limit: int, now_us: int
     Args:
         before_us: an alert last released after this stays pending.
     """
+    pausing.end(db, routing.destination, now_us)
     voids.release(db, routing.destination, routing.void, limit, now_us)
     room = dict.fromkeys(streams_waiting(db, routing.destination), 0)
     parameters = {"destination": routing.destination, "before_us": before_us, "now_us": now_us, "limit": 2 * limit}
@@ -145,7 +151,8 @@ def release(db: sqlite3.Connection, routing: Routing, *, limit: int, now_us: int
         if time.monotonic() > end_s:
             break
         try:
-            _release_one(db, routing, alert_id, room, limit, now_us)
+            if not _release_one(db, routing, alert_id, room, limit, now_us):
+                break
         except (ComponentError, sqlite3.Error):
             raise  # it is not about this alert: there is no key to sign with, or the disk is full
         except HeldError as held:
@@ -162,11 +169,6 @@ def _note(db: sqlite3.Connection, destination: str, alert_id: str, error: str) -
     db.execute(statement, (error, destination, alert_id))
 
 
-def reconsider(db: sqlite3.Connection, destination: str) -> None:
-    """Let what is held be looked at again: what is shared may have changed."""
-    db.execute("update pending set error = null where destination = ? and error glob ?", (destination, f"{HELD}*"))
-
-
 def try_held(db: sqlite3.Connection, destination: str, now_us: int) -> None:
     """Let messages that the destination did not understand an hour ago be sent again, at once if the clock was set."""
     for table in ("released", "void"):
@@ -179,37 +181,40 @@ def try_held(db: sqlite3.Connection, destination: str, now_us: int) -> None:
 
 def _release_one(
     db: sqlite3.Connection, routing: Routing, alert_id: str, room: dict[str, int], limit: int, now_us: int
-) -> None:
-    """Release one alert if there is still room in its stream; `room` is per stream, `limit` where it is not in it."""
+) -> bool:
+    """Release one alert if there is still room in its stream; `room` is per stream, `limit` where it is not in it.
+
+    Returns:
+        Whether it is worth going on: not where the stream is paused, for those of the others come first.
+    """
     alert = read_alert(db, alert_id)
     if alert is None:
-        return
+        return True
+    found = decisions.verdict(db, routing, alert)
+    closing = bool(found.held) and decisions.is_recalled(db, routing, alert, found, now_us)
+    if found.held and not closing:
+        raise HeldError(found.held)
     stream = routing.stream(alert)
+    if pausing.stops(db, routing.destination, stream):
+        return False
     if room.setdefault(stream, limit) <= 0:
-        return
+        return True
     place = db.execute(
         "select epoch, next_seq from stream where destination = ? and stream = ?", (routing.destination, stream)
     ).fetchone()
     epoch, seq = place or (_epoch("", now_us), 1)
-    revision = alert.revision + alert.analyst_revision + _lifted(db, routing.destination, alert.id)
-    place_taken = Release(routing.destination, stream, epoch, seq, revision, now_us)
-    body = routing.render(alert, place_taken)
-    db.execute(
-        "insert or replace into stream (destination, stream, epoch, next_seq) values (?, ?, ?, ?)",
-        (routing.destination, stream, epoch, seq + 1),
-    )
+    revision = next_revision(db, routing.destination, alert, closing=closing)
+    given = Release(routing.destination, stream, epoch, seq, revision, now_us, found.approval or AUTOMATIC)
+    body = routing.closing(alert, given) if closing else routing.render(alert, given)
+    if body is None:
+        raise HeldError(found.held)  # the destination cannot be told
     digest = hashlib.sha256(body).hexdigest()
-    content = (alert.level, LEVELS.index(alert.level), alert.status, now_us, body, digest)
+    content = (alert.level, LEVELS.index(alert.level), alert.status, now_us, body, digest, closing)
+    db.execute(_GIVEN, (routing.destination, stream, epoch, seq + 1))
     db.execute(_RELEASE, (routing.destination, stream, epoch, seq, alert.id, revision, *content))
     db.execute("delete from pending where destination = ? and alert_id = ?", (routing.destination, alert.id))
     room[stream] -= 1  # not for one that was held or not rendered: it keeps nobody else waiting
-
-
-def _lifted(db: sqlite3.Connection, destination: str, alert_id: str) -> int:
-    """How much is added to the alert's revisions, since the destination had greater ones than we knew of."""
-    query = "select revisions from lifted where destination = ? and alert_id = ?"
-    (revisions,) = db.execute(query, (destination, alert_id)).fetchone() or (0,)
-    return int(revisions)
+    return True
 
 
 def streams(db: sqlite3.Connection) -> list[tuple[str, str, str]]:
@@ -243,9 +248,10 @@ def streams_waiting(db: sqlite3.Connection, destination: str) -> list[str]:
 def waiting(db: sqlite3.Connection, destination: str, limit: int) -> list[list[Released]]:
     """Messages without an answer: one list a stream, the most urgent stream first, each at most `limit` long.
 
-    Within a stream they stand in the order of their sequences.
+    None of a stream that is paused. Within a stream they stand in the order of their sequences.
     """
-    return [_waiting(db, destination, stream, limit) for stream in streams_waiting(db, destination)]
+    streams = [each for each in streams_waiting(db, destination) if not pausing.stops(db, destination, each)]
+    return [_waiting(db, destination, stream, limit) for stream in streams]
 
 
 def _waiting(db: sqlite3.Connection, destination: str, stream: str, limit: int) -> list[Released]:
@@ -314,7 +320,8 @@ def _keep_receipt(db: sqlite3.Connection, content: str) -> int | None:
 
 def backlog(db: sqlite3.Connection, destination: str) -> Undelivered:
     """How much of the destination's outbox is not delivered yet."""
-    pending, since_us, held = db.execute(_PENDING, (f"{HELD}*", destination)).fetchone()
+    asked = (f"{HELD}*", HELD + UNAPPROVED, destination)
+    pending, since_us, held, unapproved = db.execute(_PENDING, asked).fetchone()
     states = dict(
         db.execute(
             "select state, count(*) from released where destination = ? group by state", (destination,)
@@ -331,6 +338,8 @@ def backlog(db: sqlite3.Connection, destination: str) -> Undelivered:
         acknowledged=states.get("acknowledged", 0),
         oldest_us=min(known, default=None),
         held=held + states.get("held", 0),
+        unapproved=unapproved,
+        paused=pausing.stops(db, destination, ""),
     )
 
 
@@ -352,7 +361,7 @@ def prune(db: sqlite3.Connection, before_us: int) -> int:
     """
     deleted = db.execute(
         """
-        delete from released where state in ('acknowledged', 'retried') and settled_us < ?
+        delete from released where state in ('acknowledged', 'retried', 'withdrawn', 'dropped') and settled_us < ?
         and id < (select max(id) from released as newer
                   where newer.destination = released.destination and newer.alert_id = released.alert_id)
         and id is not (select min(id) from released as first where first.state = 'acknowledged'

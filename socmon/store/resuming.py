@@ -20,8 +20,10 @@ _SEND_AGAIN = (
 )
 # Releases that will not come, and stand in no void yet.
 _SILENT = f"""
-select epoch, seq, iif(state = 'acknowledged', 'superseded', iif(state = 'dead', 'refused', 'replaced'))
-from released where {_BEHIND} and (state in ('dead', 'retried') or (state = 'acknowledged' and body = x''))
+select epoch, seq, case state when 'acknowledged' then 'superseded' when 'dead' then 'refused'
+                              when 'retried' then 'replaced' else state end
+from released where {_BEHIND}
+  and (state in ('dead', 'retried', 'withdrawn', 'dropped') or (state = 'acknowledged' and body = x''))
 order by epoch, seq
 """  # noqa: S608  constants
 _TAKEN = f"""

@@ -303,5 +303,5 @@ def test_every_reason_is_known_to_the_feed_and_to_the_command() -> None:
         (Path(__file__).parents[2] / "socmon" / "feed" / "schemas" / "finding.v1.json").read_bytes()
     )
 
-    assert tuple(schema["$defs"]["vn_soc"]["properties"]["disposition"]["enum"]) == REASONS
+    assert tuple(schema["$defs"]["vn_soc"]["properties"]["disposition"]["enum"]) == (*REASONS, "withdrawn")
     assert tuple(REASON_WORDS) == REASONS

@@ -79,7 +79,7 @@ def test_a_store_that_is_whole_has_no_damage(path: Path) -> None:
          "its alert is gone"),
         ("insert into pending values ('ncsc', 'gone', 3, 1, null)", "pending", "1",
          "its alert is gone"),
-        ("update stream set next_seq = 200", "stream", "200",
+        ("update stream set next_seq = 200", "stream", "1",
          "its next sequence is given already"),
         ("update alert set level = 'loud' where rowid = 4", "alert", "4",
          "its level is none"),

@@ -183,6 +183,8 @@ def _value(option: Mapping[str, Any]) -> str:
         return "; or ".join(_value(choice) for choice in option["anyOf"])
     if "enum" in option:
         return ", ".join(f"`{choice}`" for choice in option["enum"])
+    if "$ref" in option:
+        return "blocks of options"
     if option["type"] == "null":
         return "`null`"
     if option["type"] == "object":

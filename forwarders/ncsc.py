@@ -19,14 +19,17 @@ from forwarders._http import Resolver, bounded, wait_s
 from forwarders._ncsc_settings import NcscSettings
 from forwarders._own_thread import in_own_thread
 from forwarders._rendering import rendering
-from socmon.component import Context, Forwarder, Heart, Outcome, OutcomeStatus, Release, Released
+from socmon.component import Approval, Context, Forwarder, Heart, Outcome, OutcomeStatus, Release, Released
 from socmon.errors import BlockedError, ComponentError, ConfigError, ParseError
 from socmon.event import SECOND_US, Alert
 from socmon.feed import receipt
+from socmon.feed.approving import approval_of
 from socmon.feed.batch import BATCHES_PATH, Reply, Result, ResultStatus, pack, packed_size, read_reply
+from socmon.feed.closing import render_closing
 from socmon.feed.keyring import KeyFile, KeyFileError
 from socmon.feed.message import Sender, event_id, render
 from socmon.feed.privacy import Policy
+from socmon.feed.sharing import must_be_shared, tlp_of
 from socmon.feed.signing import SIGNATURE_CODES, Key, normal
 from socmon.feed.vocabulary import stream_of
 from socmon.text import printable
@@ -66,6 +69,8 @@ class NcscForwarder(Forwarder[NcscSettings]):
             tlp=settings.tlp,
             share=settings.share.share(),
         )
+        self._approvals = settings.approvals()
+        self._policy_text = settings.policy()
         self._advisor = Advisor(url=settings.url, ca=settings.ca, cert=settings.cert)
         self._keys = Renewed(settings.tls, settings.own_files(), [settings.ca])
         self._signer = settings.signer()
@@ -136,6 +141,31 @@ class NcscForwarder(Forwarder[NcscSettings]):
         key = self._signer.at(release.released_us // SECOND_US) if self._signer else None
         with rendering(alert):
             return render(alert, release, self._sender, key)
+
+    @property
+    def policy(self) -> str:
+        """Differs when tlp, share or approval does."""
+        return self._policy_text
+
+    def admit(self, alert: Alert) -> Approval:
+        """By the rules of `approval`.
+
+        Raises:
+            HeldError: it is TLP:RED, or not shared.
+        """
+        tlp_of(alert.tags, self.settings.tlp)
+        must_be_shared(alert, self._sender.share)
+        return approval_of(alert, self._approvals)
+
+    def closing(self, alert: Alert, release: Release) -> bytes:
+        """The closing revision of an alert that was withdrawn.
+
+        Raises:
+            BlockedError: there is no key to sign with at the time of the release.
+        """
+        key = self._signer.at(release.released_us // SECOND_US) if self._signer else None
+        with rendering(alert):
+            return render_closing(alert, release, self._sender, key)
 
     async def send(self, released: Sequence[Released]) -> Sequence[Outcome]:
         """Send one batch, as several requests where it is larger than `max_bytes` or than the centre takes.

@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from socmon import __version__
-from socmon.component import Release
+from socmon.component import Approval, Release
 from socmon.event import SECOND_US, Alert, rfc3339
 from socmon.feed.privacy import Account, Policy, external_ip, user_of
 from socmon.feed.sharing import Share, Tlp, must_be_shared, tlp_of
@@ -22,6 +22,11 @@ VOID_TYPE = "vn.soc.void.v1"
 VOID_SCHEMA = "urn:vn:soc:schema:void:1"
 ORG_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,63}")
 
+METADATA = {
+    "version": "1.8.0",
+    "product": {"name": "socmon", "vendor_name": "socmon", "version": __version__},
+    "profiles": [],
+}
 _DETECTION_FINDING = 2004
 _CREATE, _CLOSE = 1, 3
 _STATUS_ID: Mapping[str, int] = {"open": 1, "closed": 4}
@@ -82,25 +87,30 @@ def render(alert: Alert, release: Release, sender: Sender, key: Key | None = Non
     Raises:
         HeldError: the alert is not to leave.
     """
+    return enveloped(alert.id, _finding(alert, sender, release.approval), release, sender.org_id, key)
+
+
+def enveloped(alert_id: str, finding: Mapping[str, Any], release: Release, org_id: str, key: Key | None) -> bytes:
+    """A finding in its CloudEvents envelope, in canonical form, signed by `key` if there is one."""
     event = {
         "specversion": "1.0",
         "id": event_id(release),
-        "source": source_of(sender.org_id, release.stream),
+        "source": source_of(org_id, release.stream),
         "type": FINDING_TYPE,
-        "subject": alert.id,
+        "subject": alert_id,
         "time": rfc3339(release.released_us),
         "datacontenttype": "application/json",
         "dataschema": FINDING_SCHEMA,
         "socepoch": release.epoch,
         "socseq": f"{release.seq:020}",
         "socrev": release.revision,
-        "data": _finding(alert, sender),
+        "data": finding,
     }
     return canonical(event) if key is None else sign_event(event, key, release.released_us // SECOND_US)
 
 
-def _finding(alert: Alert, sender: Sender) -> dict[str, Any]:
-    """The OCSF part: a function of the alert and not of its release, so that equal revisions have equal bytes.
+def _finding(alert: Alert, sender: Sender, approval: Approval) -> dict[str, Any]:
+    """The OCSF part: a function of the alert and of who let it go, and else not of its release.
 
     Raises:
         HeldError: the alert is not to leave.
@@ -126,15 +136,11 @@ def _finding(alert: Alert, sender: Sender) -> dict[str, Any]:
         "count": alert.count,
         "is_alert": True,
         "message": message,
-        "metadata": {
-            "version": "1.8.0",
-            "product": {"name": "socmon", "vendor_name": "socmon", "version": __version__},
-            "profiles": [],
-        },
+        "metadata": METADATA,
         "finding_info": _finding_info(alert, first_ms, last_ms),
         "evidences": _evidences(alert, account),
         "observables": _observables(alert, account),
-        "unmapped": {"vn_soc": _vn_soc(alert, sender, tlp)},
+        "unmapped": {"vn_soc": _vn_soc(alert, sender, tlp) | {"approval": _approval(approval, account)}},
     }
     held = {name: value for name, value in finding.items() if value != []}
     cleaned: dict[str, Any] = _cleaned(held, account, _ours(alert, sender) | {message})
@@ -258,6 +264,18 @@ def _vn_soc(alert: Alert, sender: Sender, tlp: Tlp) -> dict[str, Any]:
     if system_level is not None:
         block["system_level"] = system_level
     return block
+
+
+def _approval(approval: Approval, account: Account) -> dict[str, str]:
+    """By what the alert leaves; who said so is a user as any other."""
+    told: dict[str, str] = {"mode": approval.mode}
+    if approval.by:
+        told["at"] = rfc3339(approval.at_us)
+        if shown := account.user(approval.by):
+            told["by"] = shown
+    if approval.rule:
+        told["rule"] = approval.rule
+    return told
 
 
 def _system(alert: Alert, sender: Sender) -> tuple[str, int | None]:

@@ -14,6 +14,7 @@ import msgspec
 from pydantic import Field, StringConstraints, field_validator
 
 from forwarders._ncsc_detail import ApprovalSettings, PrivacySettings, ShareSettings
+from forwarders._ncsc_keys import open_to_all, used_twice
 from socmon import __version__
 from socmon.component import ForwarderSettings
 from socmon.errors import BlockedError, ComponentError, ConfigError
@@ -42,8 +43,8 @@ class NcscSettings(ForwarderSettings):
     kid: str = Field(
         default="",
         max_length=128,
-        description="The key of signing_key to use, by its id at the centre; by default the one that is valid, and the "
-        "id of one in PEM is its RFC 7638 thumbprint.",
+        description="The key of signing_key to use, by its id at the centre, and then those that were rotated in after "
+        "it; by default the one that is valid, and the id of one in PEM is its RFC 7638 thumbprint.",
     )
     centre_key: Path | None = Field(
         default=None,
@@ -142,8 +143,9 @@ class NcscSettings(ForwarderSettings):
         return problems
 
     def warnings(self) -> list[str]:
-        """What is not done as it is set, a line each."""
-        return list(self.privacy.warnings())
+        """What is not done as it is set, and keys that are kept carelessly, a line each."""
+        secrets = (self.key, self.signing_key, self.privacy.pseudonym_key)
+        return [*self.privacy.warnings(), *open_to_all(secrets)]
 
     def _problems(self) -> Iterator[str]:
         try:
@@ -168,7 +170,13 @@ class NcscSettings(ForwarderSettings):
         try:
             if self.signing_path().exists():
                 signer.at(int(time.time()))
+                yield from self._used_twice()
             if self.centre_key and self.centre_key.exists():
                 read_keys(self.centre_key)
         except (ComponentError, ConfigError) as error:
             yield str(error)
+
+    def _used_twice(self) -> Iterator[str]:
+        with suppress(OSError, ValueError):  # a certificate that cannot be used is told of as such
+            if used_twice(self.cert, read_keys(self.signing_path(), private=True).values()):
+                yield f"signing_key holds the key of {self.cert}; sign with one that `socmon keys rotate` makes"

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from hashlib import sha256
 from io import BytesIO
 from itertools import chain
@@ -16,41 +16,34 @@ from msgspec import structs
 from forwarders._advice import Advisor, shown
 from forwarders._heartbeat import NcscHeart
 from forwarders._http import Resolver, bounded, wait_s
+from forwarders._ncsc_answers import Divided, divided, message_id, outcomes
 from forwarders._ncsc_settings import NcscSettings
 from forwarders._own_thread import in_own_thread
 from forwarders._rendering import rendering
-from socmon.component import Approval, Context, Forwarder, Heart, Outcome, OutcomeStatus, Release, Released
+from forwarders._signing_keys import KEYS_REMEDY, SigningKeys
+from socmon.component import Approval, Context, Forwarder, Heart, Outcome, Place, Release, Released, Void
 from socmon.errors import BlockedError, ComponentError, ConfigError, ParseError
 from socmon.event import SECOND_US, Alert
 from socmon.feed import receipt
 from socmon.feed.approving import approval_of
-from socmon.feed.batch import BATCHES_PATH, Reply, Result, ResultStatus, pack, packed_size, read_reply
+from socmon.feed.batch import BATCHES_PATH, CURSORS_PATH, Reply, pack, packed_size, read_cursors, read_reply
 from socmon.feed.closing import render_closing
 from socmon.feed.keyring import KeyFile, KeyFileError
-from socmon.feed.message import Sender, event_id, render
+from socmon.feed.message import Sender, render
 from socmon.feed.privacy import Policy
 from socmon.feed.sharing import must_be_shared, tlp_of
-from socmon.feed.signing import SIGNATURE_CODES, Key, normal
+from socmon.feed.signing import Key, normal
 from socmon.feed.vocabulary import stream_of
-from socmon.text import printable
+from socmon.feed.void import render_void
 from socmon.tls import Renewed
 
 _MAX_REPLY_BYTES = 4 * 1024 * 1024
-_TOO_LARGE = 413
+_UNKNOWN_PATH = frozenset({404, 405, 501})
 _BUSY = frozenset({429, 503})
 # A batch whose requests take more than so many times `timeout_s` in all is cut: what is answered must be written down.
 _SEND_TIMEOUTS = 3
-# The centre says so of damage on its side too; an algorithm that it does not take is no damage.
-_RESEND = SIGNATURE_CODES - {"bad_alg"}
-_KEYS_REMEDY = "check the disk or mount that holds them"
-
-_STATUS: dict[ResultStatus, OutcomeStatus] = {
-    "stored": "accepted",
-    "duplicate": "duplicate",
-    "stale": "stale",
-    "quarantined": "rejected",
-    "rejected": "rejected",
-}
+# The centre says so of damage on its side, or on the way.
+_DAMAGED_ON_THE_WAY = "bad_sig"
 
 
 class NcscForwarder(Forwarder[NcscSettings]):
@@ -73,10 +66,11 @@ class NcscForwarder(Forwarder[NcscSettings]):
         self._policy_text = settings.policy()
         self._advisor = Advisor(url=settings.url, ca=settings.ca, cert=settings.cert)
         self._keys = Renewed(settings.tls, settings.own_files(), [settings.ca])
-        self._signer = settings.signer()
+        self._signing = SigningKeys(context.name, settings.signer(), settings.timeout_s, context.log)
         self._centre = KeyFile(settings.centre_key) if settings.centre_key else None
         self._tls: SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._gap = False
 
     @classmethod
     def heart(cls, context: Context[NcscSettings]) -> Heart | None:
@@ -97,18 +91,14 @@ class NcscForwarder(Forwarder[NcscSettings]):
         timeout_s = self.settings.timeout_s
         try:
             async with asyncio.timeout(timeout_s):
-                name = f"read of the signing keys of {self.context.name}"
-                await in_own_thread(self._read_signing_keys, name=name, remedy=_KEYS_REMEDY)
+                await self._signing.open()
+                if self._centre:
+                    centre, name = self._centre, f"read of the centre's keys for {self.context.name}"
+                    await in_own_thread(lambda: self._centre_keys(centre), name=name, remedy=KEYS_REMEDY)
                 self._sender = structs.replace(self._sender, privacy=await self._policy())
                 await self._connected()
         except TimeoutError as error:
-            raise ComponentError(f"the keys were not read within {timeout_s:g} s; {_KEYS_REMEDY}") from error
-
-    def _read_signing_keys(self) -> None:
-        if self._signer:
-            self._signer.at(int(time.time()))
-        if self._centre:
-            self._centre_keys(self._centre)
+            raise ComponentError(f"the keys were not read within {timeout_s:g} s; {KEYS_REMEDY}") from error
 
     @staticmethod
     def _centre_keys(file: KeyFile) -> Mapping[str, Key]:
@@ -122,7 +112,7 @@ class NcscForwarder(Forwarder[NcscSettings]):
         settings = self.settings
         name = f"read of the pseudonym key of {self.context.name}"
         try:
-            return await in_own_thread(lambda: settings.privacy.policy(settings.org_id), name=name, remedy=_KEYS_REMEDY)
+            return await in_own_thread(lambda: settings.privacy.policy(settings.org_id), name=name, remedy=KEYS_REMEDY)
         except ConfigError as error:
             raise ComponentError(str(error), retry=False) from error
 
@@ -131,16 +121,65 @@ class NcscForwarder(Forwarder[NcscSettings]):
         return stream_of(alert.level)
 
     def render(self, alert: Alert, release: Release) -> bytes:
-        """The CloudEvents message, signed, with the detail that `privacy` lets leave; no pseudonyms before `open`.
+        """The CloudEvents message, signed, with the detail that `privacy` lets leave. Reads no file; `open` did.
 
         Raises:
             HeldError: the alert is not to leave.
             ValueError: the alert cannot be written as a message of the feed.
             BlockedError: there is no key to sign with at the time of the release.
         """
-        key = self._signer.at(release.released_us // SECOND_US) if self._signer else None
         with rendering(alert):
-            return render(alert, release, self._sender, key)
+            return render(alert, release, self._sender, self._key(release.released_us))
+
+    def void(self, void: Void) -> bytes:
+        """The message that takes the sequences of `void`, signed.
+
+        Raises:
+            BlockedError: there is no key to sign with at the time of the release.
+        """
+        return render_void(
+            void.release,
+            void.to_seq,
+            void.reason,
+            self.settings.org_id,
+            self._key(void.release.released_us),
+            void.alert_id,
+        )
+
+    def _key(self, time_us: int) -> Key | None:
+        return self._signing.at(time_us // SECOND_US)
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether the centre's last answer names a sequence before which it misses some."""
+        return self._gap
+
+    async def places(self) -> Mapping[str, Place] | None:
+        """What the centre has of each of our streams; None from one that cannot say.
+
+        Raises:
+            ComponentError: it gave no answer that can be trusted.
+        """
+        self._gap = False
+        status, body, retry_after_s = await self._asked(self._get_cursors)
+        if status in _UNKNOWN_PATH:
+            return None
+        if status in _BUSY:
+            raise ComponentError(
+                f"{self.settings.url} answers nothing at the moment (HTTP {status})", wait_s=retry_after_s
+            )
+        if status != 200:
+            raise self._advisor.on_refusal(status, body, retry_after_s)
+        try:
+            cursors = read_cursors(body)
+        except ParseError as error:
+            raise ComponentError(f"{self.settings.url} answered what cannot be trusted: {shown(error)}") from error
+        return {each.stream: Place(each.epoch, each.seq, each.last, each.beyond) for each in cursors}
+
+    async def _get_cursors(self) -> tuple[int, bytes, float]:
+        session = await self._connected()
+        async with session.get(self.settings.url + CURSORS_PATH, allow_redirects=False) as response:
+            return await _answer(response)
 
     @property
     def policy(self) -> str:
@@ -163,9 +202,8 @@ class NcscForwarder(Forwarder[NcscSettings]):
         Raises:
             BlockedError: there is no key to sign with at the time of the release.
         """
-        key = self._signer.at(release.released_us // SECOND_US) if self._signer else None
         with rendering(alert):
-            return render_closing(alert, release, self._sender, key)
+            return render_closing(alert, release, self._sender, self._key(release.released_us))
 
     async def send(self, released: Sequence[Released]) -> Sequence[Outcome]:
         """Send one batch, as several requests where it is larger than `max_bytes` or than the centre takes.
@@ -178,6 +216,7 @@ class NcscForwarder(Forwarder[NcscSettings]):
         """
         now_s = asyncio.get_running_loop().time
         until_s = now_s() + _SEND_TIMEOUTS * self.settings.timeout_s
+        self._gap = False
         # A batch that holds one that is damaged may be refused as a whole, for ever.
         outcomes = [Outcome(item.id, "rejected", "damaged") for item in released if _damaged(item)]
         parts = deque(self._parts([item for item in released if not _damaged(item)]))
@@ -192,23 +231,20 @@ class NcscForwarder(Forwarder[NcscSettings]):
                     raise
                 return outcomes + self._left(parts, str(error), error.wait_s)
             part = parts.popleft()
-            if answered is None:
-                half = len(part) // 2
-                parts.extendleft((part[half:], part[:half]))
-            else:
-                doubted = self._doubted(part, answered, resent)
-                if doubted:
-                    parts.appendleft(doubted)
-                    resent.update(item.id for item in doubted)
-                again = {item.id for item in doubted}
-                outcomes += [outcome for outcome in answered if outcome.id not in again]
+            parts.extendleft(reversed(answered.parts))
+            doubted = self._doubted(part, answered.outcomes, resent)
+            if doubted:
+                parts.appendleft(doubted)
+                resent.update(item.id for item in doubted)
+            again = {item.id for item in doubted}
+            outcomes += [outcome for outcome in answered.outcomes if outcome.id not in again]
         return outcomes
 
     def _doubted(
         self, part: Sequence[Released], answered: Sequence[Outcome], resent: Collection[int]
     ) -> Sequence[Released]:
         """What is sent once more, since the centre found its signature wrong, and what we hold is as it was signed."""
-        wrong = {outcome.id for outcome in answered if outcome.code in _RESEND}
+        wrong = {outcome.id for outcome in answered if outcome.code == _DAMAGED_ON_THE_WAY}
         return [item for item in part if item.id in wrong and item.id not in resent]
 
     def _left(self, parts: deque[Sequence[Released]], reason: str, wait_s: float = 0.0) -> list[Outcome]:
@@ -217,6 +253,11 @@ class NcscForwarder(Forwarder[NcscSettings]):
         return left
 
     async def close(self) -> None:
+        """Close the connection, and look at the signing keys no more."""
+        await self._signing.close()
+        await self._hang_up()
+
+    async def _hang_up(self) -> None:
         """Close the connection; the next one reads certificate and key again."""
         if self._session:
             await self._session.close()
@@ -235,42 +276,48 @@ class NcscForwarder(Forwarder[NcscSettings]):
         if part:
             yield part
 
-    async def _send_part(self, part: Sequence[Released]) -> list[Outcome] | None:
-        """The answers for `part`; None if it must be halved."""
+    async def _send_part(self, part: Sequence[Released]) -> Divided:
+        """The answers for `part`, or the parts in which it is to be sent instead."""
         if len(part) == 1 and packed_size([part[0].body]) > self.settings.max_bytes:
-            return [Outcome(part[0].id, "rejected", "oversize")]
+            return Divided([Outcome(part[0].id, "rejected", "oversize")], [])
         batch_id = str(uuid4())
-        status, body, retry_after_s = await self._post(batch_id, [item.body for item in part])
-        if status == _TOO_LARGE:
-            return None if len(part) > 1 else [Outcome(part[0].id, "rejected", "too_large")]
+
+        async def post() -> tuple[int, bytes, float]:
+            headers, body = await asyncio.to_thread(pack, [item.body for item in part], batch_id)
+            session = await self._connected()
+            request = session.post(
+                self.settings.url + BATCHES_PATH, data=BytesIO(body), headers=headers, allow_redirects=False
+            )
+            async with request as response:
+                return await _answer(response)
+
+        status, body, retry_after_s = await self._asked(post)
         if status in _BUSY:
             text = f"{self.settings.url} takes nothing at the moment (HTTP {status})"
             raise ComponentError(text, wait_s=retry_after_s)
         if status != 200:
-            raise self._advisor.on_refusal(status, body, retry_after_s)
+            smaller = divided(part, status, body)
+            if smaller is None:
+                raise self._advisor.on_refusal(status, body, retry_after_s)
+            return smaller
         reply, kept = await asyncio.to_thread(self._reply, body, batch_id, part)
-        return _outcomes(part, reply, kept)
+        self._gap = self._gap or _leaves_gap(reply, part)
+        return Divided(outcomes(part, reply, kept, lambda: self._key(time.time_ns() // 1000), self.settings.url), [])
 
-    async def _post(self, batch_id: str, messages: Sequence[bytes]) -> tuple[int, bytes, float]:
+    async def _asked(self, request: Callable[[], Awaitable[tuple[int, bytes, float]]]) -> tuple[int, bytes, float]:
         """HTTP status, body, and the wait that the centre asked for in seconds."""
-        url = self.settings.url
         try:
             async with asyncio.timeout(self.settings.timeout_s):
-                headers, body = await asyncio.to_thread(pack, messages, batch_id)
-                session = await self._connected()
-                request = session.post(url + BATCHES_PATH, data=BytesIO(body), headers=headers, allow_redirects=False)
-                async with request as response:
-                    answer = await bounded(response.content, _MAX_REPLY_BYTES)
-                    return response.status, answer, wait_s(response.headers.get("Retry-After", ""))
+                return await request()
         except TimeoutError as error:
-            text = f"{url} did not answer within {self.settings.timeout_s:g} s; look at the link and at the centre"
-            raise ComponentError(text) from error
+            text = f"{self.settings.url} did not answer within {self.settings.timeout_s:g} s"
+            raise ComponentError(f"{text}; look at the link and at the centre") from error
         except (aiohttp.ClientError, OSError) as error:
             raise self._advisor.on_failure(error) from error
 
     def _reply(self, body: bytes, batch_id: str, part: Sequence[Released]) -> tuple[Reply, str]:
         """The answer, and what is kept of its receipt."""
-        sent = {event_id(item.release): item.release.seq for item in part}
+        sent = {message_id(item): item.release.seq for item in part}
         try:
             reply = read_reply(body, batch_id, sent)
         except ParseError as error:
@@ -291,9 +338,9 @@ class NcscForwarder(Forwarder[NcscSettings]):
     async def _connected(self) -> aiohttp.ClientSession:
         """The session; a new one, and so a new handshake, when keys were replaced or have run out since the last."""
         name = f"read of the keys of {self.context.name}"
-        tls = await in_own_thread(self._keys.current, name=name, remedy=_KEYS_REMEDY)
+        tls = await in_own_thread(self._keys.current, name=name, remedy=KEYS_REMEDY)
         if self._session is None or tls is not self._tls:
-            await self.close()
+            await self._hang_up()
             self._tls = tls
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=tls, limit=1, resolver=Resolver(self.context.name)),
@@ -310,9 +357,12 @@ def _damaged(item: Released) -> bool:
     return bool(item.sha256) and sha256(item.body).hexdigest() != item.sha256
 
 
-def _outcomes(part: Sequence[Released], reply: Reply, kept: str) -> list[Outcome]:
-    by_id: dict[str, Result] = {result.id: result for result in reply.results}
-    results = ((item, by_id[event_id(item.release)]) for item in part)
-    return [
-        Outcome(item.id, _STATUS[result.status], printable(result.code)[:64], receipt=kept) for item, result in results
-    ]
+def _leaves_gap(reply: Reply, part: Sequence[Released]) -> bool:
+    """Whether the centre misses a sequence before the last one of `part`, in the epoch of that."""
+    last, place = part[-1].release, reply.committed
+    return place is not None and (place.epoch, place.seq) < (last.epoch, last.seq)
+
+
+async def _answer(response: aiohttp.ClientResponse) -> tuple[int, bytes, float]:
+    body = await bounded(response.content, _MAX_REPLY_BYTES)
+    return response.status, body, wait_s(response.headers.get("Retry-After", ""))

@@ -9,6 +9,7 @@ from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from structlog.typing import FilteringBoundLogger
 
+from socmon.errors import BlockedError
 from socmon.event import OWN, Alert, Record, Source
 
 BEAT_S = 1.0  # a collector whose last beat is much older than this hangs
@@ -265,6 +266,7 @@ class Outcome(Struct, frozen=True):
         receipt: what the destination signed for it, kept with the release; "" if nothing.
         revision: with stale, the one that the destination has, where it says so.
         keeps_seq: with rejected, the destination keeps its sequence all the same, so that nothing need fill it.
+        blocked: with retry, what a person must do before it can go.
     """
 
     id: int
@@ -274,6 +276,7 @@ class Outcome(Struct, frozen=True):
     receipt: str = ""
     revision: int | None = None
     keeps_seq: bool = False
+    blocked: BlockedError | None = None
 
 
 class Vitals(Struct, frozen=True):

@@ -9,8 +9,6 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import msgspec
-
 from socmon import activation, log, metrics
 from socmon.component import Collector
 from socmon.config import Config, Wiring
@@ -24,6 +22,7 @@ from socmon.enrich.unknown import tell_unknown
 from socmon.errors import JournalError, SocmonError, StoreError
 from socmon.event import SECOND_US
 from socmon.expiring import Expiries, Expiring, watch
+from socmon.full_disk import FullDisk
 from socmon.garbage import settle
 from socmon.heartbeats import Heartbeats
 from socmon.intake import Intake
@@ -33,6 +32,7 @@ from socmon.measuring import Measuring
 from socmon.notify import Manager
 from socmon.own import Own
 from socmon.reloading import Reloading
+from socmon.salvage import Salvage
 from socmon.seen import Expected, Sources
 from socmon.silence import Watch
 from socmon.store import Store
@@ -102,10 +102,9 @@ class Daemon:
             destinations=[wiring.name for wiring in config.forwarders],
             durable=self._intake.durable,
         )
-        if salvaged := self._store.salvaged:
-            _log.error("the outbox was damaged, what could be read of it was kept", **msgspec.structs.asdict(salvaged))
-        if not self._store.checked:
-            _log.info("the store is too large to be looked through at a start", remedy="run `socmon db verify`")
+        own = Own(self._intake, self._journal)
+        self._salvage = Salvage(self._store, own)
+        self._salvage.opened(journalled=self._journal.last_number > 0)
         expected = [Expected(name, **dict(each)) for name, each in config.sources.items()]
         self._correlating = Correlating(
             journal=self._journal,
@@ -117,6 +116,8 @@ class Daemon:
             stored=self._stored,
             asides=Asides(config.state_dir / FILE_NAME, str(self._journal.incarnation)),
         )
+        writers = {"journal": lambda: self._intake.failing, "store": lambda: self._correlating.failing}
+        self._full_disk = FullDisk(own, writers)
         self._deliverings = [
             Delivering(wiring, cast("Any", self._door(wiring)), self._store, config.delivery)
             for wiring in config.forwarders
@@ -137,7 +138,6 @@ class Daemon:
             keep_bytes=config.store.keep_bytes,
             young_us=young_us(config.detection.max_alert_h, config.detection.max_skew_h),
         )
-        self._own = own = Own(self._intake, self._journal)
         self._reloading = Reloading(config, detection, correlating=self._correlating, manager=self._manager, own=own)
         verbs = Verbs(
             own=own,
@@ -161,7 +161,10 @@ class Daemon:
         Raises:
             SocmonError: the core cannot go on; the process ends and systemd restarts it.
         """
-        self._correlating.restore(await self._store.load())
+        checkpoint = await self._store.load()
+        self._salvage.loaded()
+        with self._store.whole("state"):
+            self._correlating.restore(checkpoint)
         settle()
         try:
             address, port = await self._console.start()
@@ -199,7 +202,8 @@ class Daemon:
                 task("journal sync", self._intake.sync()),
                 task("journal tidy", self._tidy()),
                 task("old alerts", self._retiring.run()),
-                task("salvage", self._tell_salvaged()),
+                task("salvage", self._salvage.insist()),
+                task("full disk", self._full_disk.run()),
                 task("measuring", Measuring(self._config.state_dir, self._deliverings).run()),
                 task("heartbeats", Heartbeats(self._config, self._door, self._correlating).run()),
                 task("loop turns", self._watchdog.turn()),
@@ -273,13 +277,6 @@ class Daemon:
         await supervise(wiring.name, run, backoff=Backoff(), log=door.log, told=told)
         self._given_up.append(wiring.name)
 
-    async def _tell_salvaged(self) -> None:
-        """Let rules/socmon/outbox_salvaged.yml make an alert of it."""
-        if found := self._store.salvaged:
-            told = {"kept": str(found.kept), "lost": str(found.lost), "queued": str(found.queued)}
-            message = f"the outbox was damaged: {found.lost} releases lost, {found.queued} alerts queued anew"
-            await self._own.insist("store", message, {"state": "salvaged", "aside": str(found.aside), **told})
-
     async def _tidy(self) -> None:
         """Compress and trim the journal, never past the last durable checkpoint."""
         settings = self._config.journal
@@ -329,7 +326,8 @@ class Daemon:
 
     def _status(self) -> object:
         failing_now = failing(self._deliverings)
-        return {"reasons": self._unready(), "failing": failing_now, "not_collecting": self._not_collecting}
+        told = {"reasons": self._unready(), "failing": failing_now, "not_collecting": self._not_collecting}
+        return told | {"damaged": self._salvage.figures}
 
     def _unready(self) -> list[str]:
         reasons = [reason for reason in (self._intake.failing, self._correlating.failing) if reason]

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
+import msgspec
 from msgspec import Struct
 from structlog.typing import FilteringBoundLogger
 
@@ -19,6 +20,8 @@ from socmon.store import Routing, Store
 from socmon.supervisor import Backoff, supervise
 
 _LOOK_S = 1.0  # a pending alert may become due without a wake-up
+_COMPARE_S = 300.0  # how often we look whether the destination still has what it has acknowledged
+_GAP_S = 10.0  # and at least so long after the last look, though sequences are missing there
 _KEEP_SETTLED_US = 7 * 24 * 3600 * SECOND_US
 _PRUNE_S = 3600.0
 _SEND_TIMEOUTS = 10  # `timeout_s` that a whole batch may take: it may need several requests
@@ -99,6 +102,7 @@ class Delivering:
         metrics.expect_forwarder(self.name)
         self.gave_up = False  # only a person can help: it is not tried any more until one says `hurry`
         self._next_prune_s = time.monotonic() + _PRUNE_S
+        self._compared_s = 0.0
 
     @property
     def _log(self) -> FilteringBoundLogger:
@@ -148,8 +152,11 @@ class Delivering:
             await self.measure()
             await forwarder.open()
             await self._store.reconsider(routing, time.time_ns() // 1000)
+            await self._compare(forwarder)
             while True:
                 self._wake.clear()
+                if self._worth_comparing(forwarder):
+                    await self._compare(forwarder)
                 batches = await self._due(routing)
                 if batches:
                     failpoints.die("outbox.released")
@@ -161,6 +168,26 @@ class Delivering:
                 await self._rest()
         finally:
             await forwarder.close()
+
+    def _worth_comparing(self, forwarder: Forwarder[Any]) -> bool:
+        since_s = time.monotonic() - self._compared_s
+        return since_s >= _COMPARE_S or (forwarder.has_gap and since_s >= _GAP_S)
+
+    async def _compare(self, forwarder: Forwarder[Any]) -> None:
+        """Go on from what the destination has: it may have been restored from a backup, or we."""
+        places = await forwarder.places()
+        self._compared_s = time.monotonic()
+        now_us = time.time_ns() // 1000
+        await self._store.try_held(self.name, now_us)
+        if places is None:
+            return
+        resumed = await self._store.resume(self.name, places, now_us)
+        told = {"destination": self.name, **msgspec.structs.asdict(resumed)}
+        if resumed.epochs or resumed.again:
+            self._log.warning("destination and outbox differ, what it lacks is sent again", **told)
+        if resumed.expired or resumed.lost:
+            self._log.error("alerts are lost for the destination, neither side has them", **told)
+            self._context.counters.error("lost")
 
     async def _due(self, routing: Routing) -> list[list[Released]]:
         """What waits for an answer and what is released now: a batch a stream, the most urgent stream first."""
@@ -202,6 +229,9 @@ class Delivering:
         again = sum(outcome.status == "retry" for outcome in outcomes)
         if again < len(outcomes):
             self._backoff.reset()
+        blocked = next((outcome.blocked for outcome in outcomes if outcome.blocked), None)
+        if blocked:
+            raise blocked
         if again:
             wait_s = max(outcome.wait_s for outcome in outcomes)
             raise ComponentError(f"{again} of {len(outcomes)} alerts are to be sent again", wait_s=wait_s)
@@ -211,6 +241,8 @@ class Delivering:
             metrics.answered(self.name, outcome.status)
             if outcome.status == "rejected":
                 self._log.error("alert refused, kept as a dead letter", code=outcome.code)
+            elif outcome.status == "held":
+                self._log.error("alert not understood there, it is sent again in an hour", code=outcome.code)
 
     async def measure(self) -> None:
         """Show the backlog in the metrics; for when nothing is tried any more too."""

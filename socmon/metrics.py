@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from prometheus_client import Counter, generate_latest
 
-from socmon import __version__, withheld
+from socmon import __version__, damages, withheld
 from socmon.instruments import DECLARED, REGISTRY, Declared, Kept, Rising, counter, gauge, histogram
 
 RULES_COUNTED = 1_000
@@ -266,7 +266,7 @@ CERTIFICATE_EXPIRY = Kept(
         "component",
     )
 )
-held_back = withheld.show
+outbox_damaged, held_back = damages.count, withheld.show
 
 
 def dropped(component: str, records: int, reason: str) -> None:
@@ -330,7 +330,7 @@ _ANSWERED: Mapping[str, Kept[Counter]] = {
     "accepted": FORWARDER_ACKNOWLEDGED,
     "duplicate": FORWARDER_DUPLICATES,
     "stale": FORWARDER_DUPLICATES,
-    "retry": FORWARDER_RETRIES,
+    **dict.fromkeys(("retry", "held", "replaced"), FORWARDER_RETRIES),
     "rejected": FORWARDER_REJECTED,
 }
 

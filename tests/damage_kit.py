@@ -26,14 +26,19 @@ def render(item: Alert, release: Release) -> bytes:
     return f"{item.id} {release.seq} ".encode() + b"x" * 1_500
 
 
+def receipt(number: int) -> str:
+    return f'{{"receipt": "{number}{"x" * 500}"}}'
+
+
 async def fill(path: Path, alerts: Sequence[Alert]) -> None:
-    """Store `alerts`, release all of them, and have the first half acknowledged."""
+    """Store `alerts`, release all of them, and have the first half acknowledged, each by a receipt of its own."""
     store = Store(path, destinations=["ncsc"])
     await store.commit(alerts, depends_on=1, now_us=START_US, checkpoint=Checkpoint("incarnation", 7, Ledger(), {}))
     routing = Routing("ncsc", lambda _: "normal", render)
     await store.release(routing, limit=len(alerts), now_us=START_US, interval_us=0)
     (batch,) = await store.waiting("ncsc", len(alerts))
-    await store.settle([Outcome(item.id, "accepted") for item in batch[: len(batch) // 2]], START_US + S)
+    answers = [Outcome(item.id, "accepted", receipt=receipt(item.id)) for item in batch[: len(batch) // 2]]
+    await store.settle(answers, START_US + S)
     await store.close()
 
 

@@ -10,13 +10,14 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from socmon.component import Release, Released
+from socmon.component import Release, Released, VoidReason
 from socmon.event import SECOND_US, Alert, Evidence
 from socmon.feed.batch import BATCHES_PATH, pack
 from socmon.feed.keyring import key_set, read_keys
 from socmon.feed.keys import Authority, Credentials, KeyFiles, generate, rotate, signing_key
 from socmon.feed.message import Sender, render
 from socmon.feed.signing import Key, sign_event
+from socmon.feed.void import render_void
 from socmon.ncsc.centre import Centre, CentreSettings
 from socmon.tls import client_context
 
@@ -70,6 +71,13 @@ def message(seq: int = 1, *, org_id: str = ORG, revision: int = 5, number: int |
     """Alert `number` (default: `seq`) at `revision`, released as `seq` and signed; `changes` are the release's."""
     place = release(seq, revision=revision, **changes)
     return render(alert(number or seq, count=revision), place, Sender(org_id=org_id), KEY)
+
+
+def void(
+    first: int, last: int, reason: VoidReason = "dropped", *, org_id: str = ORG, subject: str = "", **changes: Any
+) -> bytes:
+    """A signed void of the sequences `first` to `last`; `changes` are the release's."""
+    return render_void(release(first, **changes), last, reason, org_id, KEY, subject)
 
 
 def altered(body: bytes, **members: Any) -> bytes:
@@ -147,6 +155,15 @@ class Client:
         async with self._session.get(f"{self._centre.admin_url}/stats") as response:
             stats: dict[str, Any] = (await response.json())["organisations"][org_id]
             return stats
+
+    async def get(self, path: str) -> tuple[int, Any]:
+        """HTTP status and decoded answer of the feed's listener."""
+        async with self._session.get(self._centre.feed_url + path) as response:
+            return response.status, msgspec.json.decode(await response.read())
+
+    async def text(self, url: str) -> str:
+        async with self._session.get(url) as response:
+            return await response.text()
 
     async def findings(self) -> list[dict[str, Any]]:
         async with self._session.get(f"{self._centre.admin_url}/findings") as response:

@@ -3,18 +3,22 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import msgspec
+from feed_kit import ORG
 
 from socmon.event import rfc3339
+from socmon.feed.checking import Limits, check, split
 from socmon.feed.heartbeat import HEARTBEATS_PATH
 from socmon.feed.keys import KeyFiles
+from socmon.feed.server import Stored
 from socmon.ncsc.centre import Centre
+from socmon.ncsc.inbox import Inbox
 from socmon.ncsc.register import FILE_NAME, Register
 from socmon.tls import client_context
 
@@ -47,6 +51,25 @@ def beat(time_us: int = NOW_US, **changes: Any) -> dict[str, Any]:
         "version": "0.1.0",
     }
     return told | changes
+
+
+@asynccontextmanager
+async def inbox_in(folder: Path) -> AsyncIterator[Inbox]:
+    inbox = Inbox(folder / "centre.sqlite")
+    await inbox.open()
+    try:
+        yield inbox
+    finally:
+        await inbox.close()
+
+
+async def put(inbox: Inbox, *messages: bytes, org_id: str = ORG) -> Stored:
+    events = split(b"[" + b",".join(messages) + b"]", Limits())
+    return await inbox.store(org_id, [check(raw, 64) for raw in events])
+
+
+async def statuses(inbox: Inbox, *messages: bytes) -> list[str]:
+    return [f"{result.status} {result.code}".strip() for result in (await put(inbox, *messages)).results]
 
 
 def register_in(folder: Path, clock: Clock | None = None) -> Register:

@@ -207,7 +207,9 @@ def test_check_of_the_shipped_example_finds_no_mistake_in_it() -> None:
 
 def test_check_refuses_keys_that_cannot_work(tmp_path: Path) -> None:
     keys = generate(tmp_path / "keys", "000.00.00.H07")
-    files = f"ca: {keys.ca}, cert: {keys.client}, key: 'file:{keys.centre_key}', signing_key: 'file:{keys.client_key}'"
+    files = (
+        f"ca: {keys.ca}, cert: {keys.client}, key: 'file:{keys.centre_key}', signing_key: 'file:{keys.client_signing}'"
+    )
     path = configured(tmp_path, forwarders=f"{{out: {{kind: ncsc, url: 'https://x', {files}, org_id: 000.00.00.H61}}}}")
 
     code, found = checked(path)

@@ -1,16 +1,17 @@
 """Delivering: each destination for itself, in order, until it has answered; nothing is forgotten and nothing hangs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
+import pytest
 from harness import FakeContext
 from harness import until as until_true
 
 from socmon import metrics
-from socmon.component import Forwarder, ForwarderSettings, Outcome, OutcomeStatus, Release, Released, Settings
+from socmon.component import Forwarder, ForwarderSettings, Outcome, OutcomeStatus, Place, Release, Released, Settings
 from socmon.config import Wiring
 from socmon.delivering import Delivering
 from socmon.errors import BlockedError, ComponentError, HeldError
@@ -28,6 +29,15 @@ class Scripted(Forwarder[ForwarderSettings]):
     hang: ClassVar[asyncio.Event | None] = None
     shares_red: ClassVar[bool] = False
     closed_doors: ClassVar[int] = 0  # times that `open` fails
+    places_asked: ClassVar[list[Mapping[str, Place] | None]] = []  # answers to `places`, None once there are no more
+    gap: ClassVar[bool] = False
+
+    async def places(self) -> Mapping[str, Place] | None:
+        return Scripted.places_asked.pop(0) if Scripted.places_asked else None
+
+    @property
+    def has_gap(self) -> bool:
+        return Scripted.gap
 
     async def open(self) -> None:
         if Scripted.closed_doors:
@@ -55,7 +65,15 @@ class Scripted(Forwarder[ForwarderSettings]):
             raise BlockedError("the key is of nobody", reason="not_enrolled", remedy="ask the centre")
         if answer == "silent":
             return []
-        statuses: dict[str, OutcomeStatus] = {"retry": "retry", "rejected": "rejected", "accepted": "accepted"}
+        if answer == "key":
+            blocked = BlockedError("the key is not known", reason="key_unknown", remedy="give it to the centre")
+            return [Outcome(item.id, "retry", "key_unknown", blocked=blocked) for item in released]
+        statuses: dict[str, OutcomeStatus] = {
+            "retry": "retry",
+            "rejected": "rejected",
+            "accepted": "accepted",
+            "held": "held",
+        }
         return [Outcome(item.id, statuses[answer]) for item in released]
 
 
@@ -78,6 +96,10 @@ async def delivering(root: Path, *answers: str, timeout_s: float = 30) -> AsyncI
         with suppress(asyncio.CancelledError):
             await asyncio.wait_for(task, 30)
         await store.close()
+
+
+def logged(one: Delivering) -> Sequence[Mapping[str, Any]]:
+    return cast("FakeContext[Settings]", one._context).logged
 
 
 async def put(one: Delivering, store: Store, *alerts: Alert) -> None:
@@ -191,7 +213,7 @@ async def test_what_a_person_must_mend_is_told_once_though_another_stream_is_ans
         await put(one, store, alert("low", level="low"), alert("now", level="critical"))
         await asyncio.wait_for(one.drain(), 30)
 
-        told = [entry["event"] for entry in cast("FakeContext[Settings]", one._context).logged]
+        told = [entry["event"] for entry in logged(one)]
         assert told.count("destination cannot be used until a person acts, alerts wait") == 1
         assert told.count("destination can be used again") == 1
 
@@ -247,3 +269,55 @@ async def test_what_was_held_is_looked_at_again_when_the_destination_is_started(
             assert Scripted.sent == [["secret/1"]]
     finally:
         Scripted.shares_red = False
+
+
+async def test_what_the_destination_has_lost_is_sent_again_on_connect_and_told(tmp_path: Path) -> None:
+    Scripted.places_asked = [{}, {"normal": Place("", 0)}]
+    async with delivering(tmp_path, "accepted", "down") as (one, store):
+        await put(one, store, alert("a"))
+        await asyncio.wait_for(one.drain(), 30)
+        await put(one, store, alert("b"))  # fails once, so that we connect anew
+        await asyncio.wait_for(one.drain(), 30)
+
+        assert Scripted.sent == [["a/1"], ["b/1"], ["a/1", "b/1"]]
+        (told,) = [entry for entry in logged(one) if "differ" in entry["event"]]
+        assert (told["again"], told["epochs"]) == (1, 0)
+
+
+async def test_a_gap_is_looked_at_again_and_not_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Scripted, "gap", True)
+    async with delivering(tmp_path) as (one, store):
+        await put(one, store, alert("a"))
+        await asyncio.wait_for(one.drain(), 30)
+        Scripted.places_asked = [{"normal": Place("", 0)}]
+        await put(one, store, alert("b"))
+        await asyncio.wait_for(one.drain(), 30)
+        assert Scripted.sent == [["a/1"], ["b/1"]]
+
+        monkeypatch.setattr("socmon.delivering._GAP_S", 0.0)
+        await put(one, store, alert("c"))
+        await asyncio.wait_for(one.drain(), 30)
+
+        assert sorted(body for batch in Scripted.sent[2:] for body in batch) == ["a/1", "b/1", "c/1"]
+
+
+async def test_a_key_that_is_not_taken_blocks_and_loses_nothing(tmp_path: Path) -> None:
+    async with delivering(tmp_path, "key", "key") as (one, store):
+        await put(one, store, alert("a"))
+        await asyncio.wait_for(one.drain(), 30)
+
+        assert Scripted.sent == [["a/1"]] * 3
+        (told,) = [entry for entry in logged(one) if "until a person acts" in entry["event"]]
+        assert told["reason"] == "key_unknown"
+
+
+async def test_what_is_not_understood_is_told_and_holds_up_nothing(tmp_path: Path) -> None:
+    async with delivering(tmp_path, "held") as (one, store):
+        await put(one, store, alert("a"))
+        await asyncio.wait_for(one.drain(), 30)
+        await put(one, store, alert("b"))
+        await asyncio.wait_for(one.drain(), 30)
+
+        assert Scripted.sent == [["a/1"], ["b/1"]]
+        assert (await store.backlog("up")).held == 1
+        assert [entry for entry in logged(one) if "not understood" in entry["event"]]

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from socmon.cli import Options
 from socmon.cli.keys import command
 from socmon.errors import ComponentError, ConfigError
 from socmon.feed.keyring import read_keys
@@ -80,7 +81,7 @@ def test_show_says_who_and_how_long(tmp_path: Path) -> None:
     result = CliRunner().invoke(command, ["show", str(files.client), str(files.centre)])
 
     sender, centre = result.output.splitlines()
-    assert f"subject CN={ORG}; names urn:vn:soc:{ORG}; valid 20" in sender
+    assert f"subject CN={ORG}; names urn:vn:soc:{ORG}; valid from 20" in sender
     assert "names 127.0.0.1, localhost" in centre
 
 
@@ -214,3 +215,20 @@ def test_a_file_that_holds_no_keys_is_not_rotated(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "a key in it is not of kty OKP, EC, RSA" in result.output
     assert "AAAA" in path.read_text()
+
+
+def test_it_speaks_vietnamese(tmp_path: Path) -> None:
+    options = Options(lang="vi")
+
+    def said(*words: str) -> str:
+        return CliRunner().invoke(command, [*words], obj=options).output
+
+    made = said("gen", "--dir", str(tmp_path / "keys"), "--org", ORG)
+    assert f"cơ quan chứng thực:          {tmp_path}/keys/ca.pem\n" in made
+    assert "đã có; hãy chọn --dir khác" in said("gen", "--dir", str(tmp_path / "keys"), "--org", ORG)
+    assert "không phải mã đơn vị" in said("csr", "--dir", str(tmp_path / "csr"), "--org", "a/b")
+    assert "yêu cầu cấp chứng thư: " in said("csr", "--dir", str(tmp_path / "csr"), "--org", ORG)
+    assert "Ed25519, dùng để ký từ bây giờ" in said("rotate", str(tmp_path / "own.jwks"))
+    assert "hiệu lực từ trước đến nay đến khi có thông báo mới" in said("show", str(tmp_path / "own.jwks"))
+    assert "chủ thể CN=" in said("show", str(tmp_path / "keys" / "client.pem"))
+    assert "không chứa chứng thư hay khóa ký" in said("show", str(tmp_path / "csr" / "client.csr"))

@@ -1,6 +1,7 @@
 """`socmon ncsc enrol`, `revoke`, `inspect`: who may send to a simulated centre, whether or not it runs."""
 
-import getpass
+import os
+import pwd
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -156,11 +157,12 @@ def _at(state: Path, work: "Callable[[Register], _T]") -> _T:
 
 
 def _actor() -> str:
-    """Who runs the command, as the system knows it."""
+    """Who runs the command, as the kernel knows it: what the environment says, anyone can set."""
+    uid = os.getuid()
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user without a name
-        return "unknown"
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:  # a user without a name
+        return f"uid {uid}"
 
 
 def _moment(options: Options, text: str) -> int:

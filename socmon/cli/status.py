@@ -74,11 +74,13 @@ class Said(Struct, frozen=True):
         reasons: why it is not ready, as /readyz says; [] if it is.
         failing: destinations whose last try failed → why.
         not_collecting: collectors whose last run failed → why.
+        damaged: what damage did to the outbox since the daemon's start: `lost`, `queued`, `unproved`; None if nothing.
     """
 
     reasons: list[str]
     failing: dict[str, str]
     not_collecting: dict[str, str] = {}
+    damaged: dict[str, int] | None = None
 
 
 def look(options: Options) -> Look:
@@ -110,6 +112,12 @@ def _daemon_warnings(folder: Path) -> Iterator[Warned]:
         return
     for reason in said.reasons:
         yield _warned("not_ready", mark("the daemon is not ready: {reason}"), reason=reason)
+    if said.damaged is not None:
+        text = mark(
+            "the outbox was damaged: {lost} messages lost, {queued} alerts queued anew, {unproved} receipts lost; look "
+            "at the disk, and run `socmon db verify`"
+        )
+        yield _warned("outbox_damaged", text, **said.damaged)
     for name, error_text in said.not_collecting.items():
         yield _warned("not_collecting", mark("{name}: nothing is collected: {reason}"), name=name, reason=error_text)
     for name, error_text in said.failing.items():

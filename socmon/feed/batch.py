@@ -1,5 +1,6 @@
 """A batch of events as it travels, and the centre's answer to it (FEED protocol; digest: RFC 9530, section 2)."""
 
+import re
 import zlib
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
@@ -20,6 +21,10 @@ CONTENT_DIGEST = "Content-Digest"
 
 _GZIP = 31  # zlib's wbits for a gzip member with the largest window
 _GZIP_FROM_BYTES = 1024  # smaller bodies gain nothing
+
+_MAX_SEQ = 10**18 - 1
+_MAX_STREAMS = 64
+_EPOCH = re.compile(r"0[0-9a-f]{11}")  # as ours are; a centre that states others would decide what comes after them
 
 ResultStatus = Literal["stored", "duplicate", "stale", "quarantined", "rejected"]
 
@@ -199,3 +204,23 @@ def read_reply(body: bytes, batch_id: str, sent: Mapping[str, int]) -> Reply:
     if len(reply.results) != len(sent) or answered != sent:
         raise ParseError(f"the reply lists {len(reply.results)} events that are not the {len(sent)} sent")
     return reply
+
+
+def read_cursors(body: bytes) -> list[Cursor]:
+    """The cursors of the answer to `GET CURSORS_PATH`.
+
+    Raises:
+        ParseError: it is none, or says what cannot be.
+    """
+    try:
+        cursors = msgspec.json.decode(body, type=Cursors).cursors
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ParseError(f"the answer is not one of the feed: {error}") from error
+    if len(cursors) > _MAX_STREAMS:
+        raise ParseError(f"the answer has {len(cursors)} cursors, and no sender has more than {_MAX_STREAMS} streams")
+    for each in cursors:
+        if not (
+            _EPOCH.fullmatch(each.epoch) and 0 <= each.seq <= each.last <= _MAX_SEQ and 0 <= each.beyond <= each.last
+        ):
+            raise ParseError(f"the answer has a cursor that cannot be: {each}"[:300])
+    return cursors

@@ -12,11 +12,13 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
+from socmon.component import VoidReason
 from socmon.feed.batch import RefusedError
-from socmon.feed.message import FINDING_SCHEMA
+from socmon.feed.message import FINDING_SCHEMA, VOID_SCHEMA
 from socmon.feed.signing import SIGNATURE, Key, SignatureError, forms, verify
+from socmon.feed.unknown import unknown_members
 
-SUPPORTED = (FINDING_SCHEMA,)
+SUPPORTED = (FINDING_SCHEMA, VOID_SCHEMA)
 _MAX_REASON = 300
 _DAMAGED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -36,6 +38,7 @@ class Finding(Struct, frozen=True):
         uid: the alert's id at its sender.
         revision: `socrev`; a greater one replaces a smaller one.
         digest: sha256 of the data without its envelope.
+        members: (uid, socrev) of the findings that an aggregate stands for; () for a finding of its own.
     """
 
     uid: str
@@ -46,6 +49,21 @@ class Finding(Struct, frozen=True):
     count: int
     start_ms: int
     end_ms: int
+    members: tuple[tuple[str, int], ...] = ()
+
+
+class Void(Struct, frozen=True):
+    """What the centre keeps of a void beside its bytes.
+
+    Attributes:
+        first, last: the sequences that it takes, both of them too; `first` is the item's `seq`.
+        subject: the alert that it is about; "" if it names none.
+    """
+
+    first: int
+    last: int
+    reason: VoidReason
+    subject: str = ""
 
 
 class Item(Struct, frozen=True):
@@ -57,9 +75,11 @@ class Item(Struct, frozen=True):
         seq: its place in the stream's epoch; 0 if it has none.
         body: canonical JSON where it is JSON, else its bytes.
         digest: sha256 of `body`.
-        finding: None for an event that must be quarantined, and `code` and `reason` say why.
+        finding, void: what the event is, one of them; both None for an event that must be quarantined, and `code` and
+            `reason` say why.
         signed: what a signature would be over; empty if the event has no place, or no canonical form.
         signature: `socsig`; None if there is none.
+        unknown: places of members of a good event that no schema here names; they are kept in `body`.
     """
 
     id: str
@@ -73,6 +93,13 @@ class Item(Struct, frozen=True):
     reason: str = ""
     signed: bytes = b""
     signature: str | None = None
+    void: Void | None = None
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def good(self) -> bool:
+        """Whether the event is one that can be stored."""
+        return self.finding is not None or self.void is not None
 
 
 @cache
@@ -121,9 +148,12 @@ def check(raw: Raw, max_depth: int) -> Item:
         return _bad(body, event, "envelope", reason)
     if event["dataschema"] not in SUPPORTED:
         raise RefusedError(415, "schema", f"data schema {event['dataschema'][:80]!r} is not known here")
-    if reason := _first_error("finding.v1", event):
+    is_void = event["dataschema"] == VOID_SCHEMA
+    schema = "void.v1" if is_void else "finding.v1"
+    if reason := _first_error(schema, event) or (_misplaced(event) if is_void else ""):
         return _placed(event, (body, signed), None, "schema", reason)
-    return _placed(event, (body, signed), _finding(event))
+    unknown = unknown_members(event, schema)
+    return replace(_placed(event, (body, signed), _void(event) if is_void else _finding(event)), unknown=unknown)
 
 
 def verified(item: Item, keys: Mapping[str, Key], *, demanded: bool) -> Item:
@@ -141,7 +171,7 @@ def verified(item: Item, keys: Mapping[str, Key], *, demanded: bool) -> Item:
         verify(item.signature, item.signed, keys)
     except SignatureError as error:
         reason = str(error)[:_MAX_REASON]
-        return replace(item, source="", epoch="", finding=None, code=error.code, reason=reason)
+        return replace(item, source="", epoch="", finding=None, void=None, code=error.code, reason=reason)
     return item
 
 
@@ -154,7 +184,7 @@ def _forms(event: object) -> tuple[bytes, bytes]:
 
 
 def _placed(
-    event: Mapping[str, Any], texts: tuple[bytes, bytes], finding: Finding | None, code: str = "", reason: str = ""
+    event: Mapping[str, Any], texts: tuple[bytes, bytes], what: Finding | Void | None, code: str = "", reason: str = ""
 ) -> Item:
     """An event whose envelope is good: it takes its sequence even if the rest is bad."""
     body, signed = texts
@@ -165,7 +195,8 @@ def _placed(
         seq=int(event["socseq"]),
         body=body,
         digest=sha256(body).digest(),
-        finding=finding,
+        finding=what if isinstance(what, Finding) else None,
+        void=what if isinstance(what, Void) else None,
         code=code,
         reason=reason[:_MAX_REASON],
         signed=signed,
@@ -202,7 +233,27 @@ def _finding(event: Mapping[str, Any]) -> Finding:
         count=int(data["count"]),
         start_ms=int(data["start_time"]),
         end_ms=int(data["end_time"]),
+        members=_members(data["unmapped"]["vn_soc"].get("aggregation")),
     )
+
+
+def _members(aggregation: object) -> tuple[tuple[str, int], ...]:
+    """Those of an aggregate; the schema has seen to their form."""
+    told = aggregation.get("members", ()) if isinstance(aggregation, dict) else ()
+    return tuple((member["uid"], int(member["socrev"])) for member in told)
+
+
+def _void(event: Mapping[str, Any]) -> Void:
+    data = event["data"]
+    return Void(int(data["from"]), int(data["to"]), data["reason"], event.get("subject", ""))
+
+
+def _misplaced(event: Mapping[str, Any]) -> str:
+    """What a schema cannot say of a void's range; "" if it is right."""
+    first, last = int(event["data"]["from"]), int(event["data"]["to"])
+    if first != int(event["socseq"]):
+        return f"/data/from: {first} is not the sequence that the event has"
+    return f"/data/to: {last} is before from, {first}" if last < first else ""
 
 
 def _first_error(schema: str, event: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 Files may be replaced at any time; they are read anew when they were. All this reads files: its place is a thread.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -170,11 +171,13 @@ class Signer:
 
         Args:
             path: of the file; asked when it is needed first.
-            kid: the only key to use, or how the key of a PEM file is called; "" for the one that is valid.
+            kid: of the key to use, or how the key of a PEM file is called; keys that were rotated in follow it. "" for
+                the one that is valid.
         """
         self._path = path
         self._kid = kid
         self._file: KeyFile | None = None
+        self._held: list[Key] | None = None
 
     def at(self, time_s: int) -> Key:
         """The key to sign with at `time_s`, seconds since 1970 UTC: of those that are valid, the one that began last.
@@ -182,15 +185,38 @@ class Signer:
         Raises:
             BlockedError: there is none, or the file cannot be used.
         """
+        self.read()
+        return self.held(time_s)
+
+    def read(self) -> None:
+        """Look at the file, for what `held` gives from now on.
+
+        Raises:
+            BlockedError: the file could never be used.
+        """
         try:
             if self._file is None:
                 self._file = KeyFile(self._path(), private=True)
-            keys = self._named(list(self._file.current().values()))
+            self._held = self._named(list(self._file.current().values()))
         except KeyFileError as error:
             raise error.blocked() from error
         except ConfigError as error:
             raise unreadable(error) from error
-        good = [key for key in keys if key.good_at(time_s) and not key.compromised]
+
+    def held(self, time_s: int | None = None) -> Key:
+        """As `at`, of the keys that were read last: no file is looked at, so any thread may ask.
+
+        Args:
+            time_s: None for now.
+
+        Raises:
+            BlockedError: none of them is good at `time_s`, or none was read yet.
+        """
+        if self._file is None or self._held is None:
+            what = "the signing keys were not read yet"
+            raise BlockedError(what, reason="own_unreadable", remedy="see what keeps the destination from its start")
+        time_s = int(time.time()) if time_s is None else time_s
+        good = [key for key in self._held if key.good_at(time_s) and not key.compromised]
         if not good:
             what = f"no key in {self._file.path} may sign now" + (f" as {self._kid!r}" if self._kid else "")
             remedy = "see this machine's clock, or " + _ROTATE + " and give the centre its public key"
@@ -198,11 +224,20 @@ class Signer:
         return max(good, key=lambda key: key.begin.timestamp() if key.begin else 0.0)
 
     def _named(self, keys: list[Key]) -> list[Key]:
+        """Of `keys` those that may sign: where `kid` is set, the one that it names, and what was rotated in after it.
+
+        A file in PEM has no room for its key's id, and a rotation knows it only if told: else the key stands there
+        by its thumbprint, without a beginning.
+        """
         if not self._kid:
             return keys
-        if len(keys) == 1 and keys[0].kid == keys[0].jwk.thumbprint():
-            return [msgspec.structs.replace(keys[0], kid=self._kid)]
-        return [key for key in keys if key.kid == self._kid]
+        named = [key for key in keys if key.kid == self._kid]
+        rotated = [key for key in keys if key.kid == key.jwk.thumbprint()]
+        if named:
+            end = named[0].end
+            return named + [key for key in rotated if end and key.begin and key.begin >= end]
+        first = [msgspec.structs.replace(key, kid=self._kid) for key in rotated if key.begin is None]
+        return first + [key for key in rotated if key.begin] if len(first) < 2 else []
 
 
 class Rings:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -17,8 +18,12 @@ from msgspec.structs import replace
 from socmon.feed.keyring import key_set, parse_keys, read_keys
 from socmon.feed.message import ORG_ID
 from socmon.feed.signing import Algorithm, Jwk, Key
+from socmon.i18n import Message
 
 HOSTS = ("127.0.0.1", "localhost")
+NOTICE_S = 10
+"""The least time in which a daemon that signs learns of a new key: until then it signs by the old one."""
+
 _VALID = timedelta(days=90)
 _RSA_BITS = 3072
 _CLOCK_SKEW = timedelta(hours=1)
@@ -162,7 +167,7 @@ def public_file(private: Path) -> Path:
     return private.with_name(f"{private.stem}.pub.jwks")
 
 
-def rotate(private: Path, begin: datetime, algorithm: Algorithm = "Ed25519") -> Key:
+def rotate(private: Path, begin: datetime, algorithm: Algorithm = "Ed25519", *, kid: str = "") -> Key:
     """Put a new signing key beside those in `private`, good from `begin` on, when theirs end; return it.
 
     `begin` is rounded up to a second, for `iat` is rounded down: what is signed by now stays good.
@@ -171,17 +176,26 @@ def rotate(private: Path, begin: datetime, algorithm: Algorithm = "Ed25519") -> 
     that have ended are left out. The first key has no beginning. Both files are replaced at once, with their old owner
     and mode.
 
+    Args:
+        kid: the id at the centre of a key in PEM, which has no room for one; "" for its thumbprint.
+
     Raises:
         KeyFileError: a file that is there cannot be used.
-        ValueError: `begin` is not after the beginning of the last key.
+        ValueError: `begin` is not after the beginning of the last key; there is not one key that `kid` could name.
         OSError: a file cannot be written.
     """
     begin += timedelta(microseconds=-begin.microsecond % 1_000_000)
     public = public_file(private)
     held = list(read_keys(private, private=True).values()) if private.exists() else []
+    if kid:
+        held = [_named(held, kid, private)]
     known = list(read_keys(public).values()) if public.exists() else []
     if any(key.begin and key.begin >= begin for key in held):
-        raise ValueError(f"a key in {private} begins at {begin:%Y-%m-%dT%H:%M:%SZ} or later; choose a later moment")
+        raise ValueError(
+            Message(
+                "a key in {path} begins at {begin} or later; choose a later moment", path=private, begin=shown(begin)
+            )
+        )
     made = signing_key(algorithm, begin=begin if held else None)
     ended = {key.kid: replace(key, end=begin) for key in held if key.end is None or key.end > begin}
     now = datetime.now(UTC)
@@ -195,6 +209,18 @@ def rotate(private: Path, begin: datetime, algorithm: Algorithm = "Ed25519") -> 
         private, key_set([*(key for key in kept if key.end is None or key.end > now), made], private=True), 0o600
     )
     return made
+
+
+def shown(moment: datetime) -> str:
+    """As RFC 3339 has it, to the second."""
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _named(held: Sequence[Key], kid: str, path: Path) -> Key:
+    """The one key of a file that states no id of its own, by the id `kid`."""
+    if len(held) != 1 or held[0].kid not in {kid, held[0].jwk.thumbprint()}:
+        raise ValueError(Message("{path} holds no single key without an id of its own; leave --kid out", path=path))
+    return replace(held[0], kid=kid)
 
 
 def request(directory: Path, org_id: str, *, name: str = "") -> tuple[Path, Path]:
@@ -219,8 +245,17 @@ def request(directory: Path, org_id: str, *, name: str = "") -> tuple[Path, Path
     return paths
 
 
-def describe(path: Path) -> str:
-    """Subject, names and validity of every certificate in a PEM file, or of every signing key; a line each, no secret.
+class Certified(Struct, frozen=True):
+    """What a certificate says: of whom, under which names of its SAN, and from when to when it is good."""
+
+    subject: str
+    names: Sequence[str]
+    begin: datetime
+    end: datetime
+
+
+def described(path: Path) -> list[Certified] | list[Key]:
+    """Every certificate in a PEM file, or every signing key.
 
     Raises:
         OSError: it cannot be read.
@@ -228,32 +263,24 @@ def describe(path: Path) -> str:
     """
     content = path.read_bytes()
     if b"-----BEGIN CERTIFICATE-----" in content:
-        return "\n".join(_described(cert) for cert in x509.load_pem_x509_certificates(content))
-    return "\n".join(_described_key(key) for key in parse_keys(content))
+        return [_certified(cert) for cert in x509.load_pem_x509_certificates(content)]
+    return parse_keys(content)
 
 
-def _described_key(key: Key) -> str:
-    begin = f"{key.begin:%Y-%m-%dT%H:%M:%SZ}" if key.begin else "ever"
-    end = f"{key.end:%Y-%m-%dT%H:%M:%SZ}" if key.end else "further notice"
-    kind = "private" if key.jwk.is_private else "public"
-    marked = "; compromised" if key.compromised else ""
-    return f"{kind} key {key.kid}; {key.algorithm}; valid from {begin} to {end}{marked}"
-
-
-def _described(cert: x509.Certificate) -> str:
-    try:
+def _certified(cert: x509.Certificate) -> Certified:
+    names: list[str] = []
+    with suppress(x509.ExtensionNotFound):
         held = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        names = ", ".join(str(name.value) for name in held)
-    except x509.ExtensionNotFound:
-        names = "none"
-    validity = f"{cert.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ} to {cert.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
-    return f"subject {cert.subject.rfc4514_string()}; names {names}; valid {validity}"
+        names = [str(name.value) for name in held]
+    return Certified(cert.subject.rfc4514_string(), names, cert.not_valid_before_utc, cert.not_valid_after_utc)
 
 
 def _refuse_existing(paths: Iterable[Path]) -> None:
     for path in paths:
         if path.exists():
-            raise FileExistsError(f"{path} is there already; choose another --dir, or move the old keys away")
+            raise FileExistsError(
+                Message("{path} is there already; choose another --dir, or move the old keys away", path=path)
+            )
 
 
 def _write_anew(path: Path, content: bytes, mode: int) -> None:
@@ -310,7 +337,11 @@ def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 def _organisation(org_id: str) -> x509.UniformResourceIdentifier:
     if not ORG_ID.fullmatch(org_id):
-        raise ValueError(f"{org_id[:80]!r} is no organisation; write letters, digits, dots, dashes: 000.00.00.H07")
+        raise ValueError(
+            Message(
+                "{org_id!r} is no organisation; write letters, digits, dots, dashes: 000.00.00.H07", org_id=org_id[:80]
+            )
+        )
     return x509.UniformResourceIdentifier(f"urn:vn:soc:{org_id}")
 
 

@@ -22,7 +22,10 @@ from socmon.feed.batch import (
     BATCH_TYPE,
     BATCHES_PATH,
     CONTENT_DIGEST,
+    CURSORS_PATH,
     Committed,
+    Cursor,
+    Cursors,
     RefusedError,
     Reply,
     Result,
@@ -62,6 +65,13 @@ class Store(Protocol):
             StoreError: nothing of it is stored.
         """
 
+    async def cursors(self, organisation: str) -> list[Cursor]:
+        """Where each of its streams stands, in the newest epoch.
+
+        Raises:
+            StoreError: it cannot be said now.
+        """
+
 
 class Trust(Struct, frozen=True):
     """What signatures stand on.
@@ -97,6 +107,7 @@ class FeedServer:
         """The application, ready for a `TCPSite` with `socmon.tls.server_context`; `middlewares` see requests first."""
         app = web.Application(client_max_size=self._limits.max_bytes, middlewares=[*middlewares, refusals])
         app.router.add_post(BATCHES_PATH, self._receive)
+        app.router.add_get(CURSORS_PATH, self._cursors)
         # The digest covers the compressed body, and a bomb is defused here, so aiohttp must not decompress.
         return web.AppRunner(app, auto_decompress=False, access_log=None, shutdown_timeout=2.0)
 
@@ -114,6 +125,16 @@ class FeedServer:
             failpoints.die("centre.committed")
             reply = await asyncio.to_thread(self._reply, batch_id, items, stored)
         return _json(200, reply)
+
+    async def _cursors(self, request: web.Request) -> web.Response:
+        organisation = admitted(request, self.organisations)
+        try:
+            cursors = await self._store.cursors(organisation)
+        except StoreError as error:
+            log.error("cursors cannot be read", organisation=organisation, error=str(error))  # noqa: TRY400  the cause is in the text
+            text = "the centre cannot read its state at the moment"
+            raise RefusedError(503, "store", text, retry_after_s=_STORE_RETRY_S) from error
+        return _json(200, Cursors(cursors, rfc3339(time.time_ns() // 1000)))
 
     def _check(self, content: bytes, encoding: str, digest: str | None, organisation: str) -> list[Item]:
         check_digest(digest, content)

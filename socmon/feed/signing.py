@@ -87,6 +87,10 @@ class _Header(Struct, frozen=True, forbid_unknown_fields=True):
     iat: Annotated[int, Meta(ge=0, lt=1 << 53)]
 
 
+class _Signed(Struct, frozen=True):
+    socsig: str
+
+
 def algorithm_of(jwk: Jwk) -> Algorithm:
     """The one algorithm that `jwk` is used with: a key that took several could be asked for the weakest.
 
@@ -132,6 +136,14 @@ def normal(raw: bytes | Raw) -> bytes:
         return forms(event)[0] if isinstance(event, dict) else bytes(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
         return bytes(raw)
+
+
+def kid_of(event: bytes) -> str:
+    """The key that an event says it is signed with; "" where it says none. Proves nothing."""
+    try:
+        return _header(msgspec.json.decode(event, type=_Signed).socsig.partition(".")[0]).kid
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, SignatureError):
+        return ""
 
 
 def sign_event(event: Mapping[str, Any], key: Key, time_s: int) -> bytes:

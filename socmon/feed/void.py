@@ -3,13 +3,18 @@
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from socmon.component import Release, VoidReason
+from socmon.component import Release, Void, VoidReason
 from socmon.event import SECOND_US, rfc3339
 from socmon.feed.message import VOID_SCHEMA, VOID_TYPE, event_id, source_of
 from socmon.feed.signing import Key, canonical, sign_event
 
 VOID_REASONS: tuple[VoidReason, ...] = get_args(VoidReason)
 LOSSES: frozenset[VoidReason] = frozenset({"expired", "lost_local"})
+
+
+def void_id(void: Void) -> str:
+    """The `id` of the message that stands for `void`; no alert has it, though one may have had the sequence."""
+    return event_id(void.release, "void", str(void.to_seq), void.reason)
 
 
 def render_void(
@@ -29,7 +34,7 @@ def render_void(
         raise ValueError(f"a void of {release.seq} to {to_seq} covers nothing; name the first and the last sequence")
     event: Mapping[str, Any] = {
         "specversion": "1.0",
-        "id": event_id(release, "void", str(to_seq), reason),
+        "id": void_id(Void(release, to_seq, reason)),
         "source": source_of(sender_org, release.stream),
         "type": VOID_TYPE,
         **({"subject": subject} if subject else {}),

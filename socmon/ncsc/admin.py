@@ -65,7 +65,7 @@ class Admin:
 
             def made() -> str:
                 newest, levels = reading.newest(SHOWN), reading.levels()
-                shown = Shown(standings, newest, levels, reading.quarantine(SHOWN), audit)
+                shown = Shown(standings, newest, levels, reading.quarantine(SHOWN), reading.voids(SHOWN), audit)
                 return page(shown, lang, time.time_ns() // 1000)
 
             text = await asyncio.to_thread(made)

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from socmon.errors import StoreError
-from socmon.feed.batch import BATCHES_PATH, RefusedError
+from socmon.feed.batch import BATCHES_PATH, Cursor, RefusedError
 from socmon.feed.checking import Item
 from socmon.feed.server import Store, Stored, organisation_of
 from socmon.log import get
@@ -70,6 +70,10 @@ class Charging:
         """See Store; what is sent again costs again."""
         self._quota.charge(organisation, len(items))
         return await self._store.store(organisation, items)
+
+    async def cursors(self, organisation: str) -> list[Cursor]:
+        """See Store; costs nothing."""
+        return await self._store.cursors(organisation)
 
 
 class Gate(Container[str]):

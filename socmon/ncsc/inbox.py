@@ -6,65 +6,31 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from socmon.errors import StoreError
-from socmon.feed.batch import Committed, Result, ResultStatus
-from socmon.feed.checking import Finding, Item
+from socmon.feed.batch import Committed, Cursor, Result, ResultStatus
+from socmon.feed.checking import Finding, Item, Void
 from socmon.feed.server import Stored
 from socmon.feed.signing import SIGNATURE_CODES
+from socmon.ncsc.counts import count_unknown, counts, cursors_of
+from socmon.ncsc.tables import prepare
+from socmon.ncsc.taken import Taken
 
-_VERSION = 1
 _WAIT_S = 10.0
+_REMEDY = "see that the disk is not full and that the file is the user's own"
 
-_SCHEMA = """
-CREATE TABLE events (
-    n INTEGER PRIMARY KEY, org TEXT NOT NULL, source TEXT NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL,
-    id TEXT NOT NULL, uid TEXT NOT NULL, revision INTEGER NOT NULL, status TEXT NOT NULL, digest BLOB NOT NULL,
-    body BLOB NOT NULL, received_us INTEGER NOT NULL, UNIQUE (source, id), UNIQUE (source, epoch, seq)
-) STRICT;
-CREATE TABLE findings (
-    org TEXT NOT NULL, uid TEXT NOT NULL, revision INTEGER NOT NULL, digest BLOB NOT NULL, rule TEXT NOT NULL,
-    level TEXT NOT NULL, count INTEGER NOT NULL, start_ms INTEGER NOT NULL, end_ms INTEGER NOT NULL,
-    source TEXT NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (org, uid)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE quarantine (
-    n INTEGER PRIMARY KEY, org TEXT NOT NULL, source TEXT NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL,
-    id TEXT NOT NULL, code TEXT NOT NULL, reason TEXT NOT NULL, digest BLOB NOT NULL, body BLOB NOT NULL,
-    received_us INTEGER NOT NULL, UNIQUE (org, digest)
-) STRICT;
-CREATE INDEX quarantined_place ON quarantine (source, epoch, seq);
-CREATE TABLE streams (
-    source TEXT NOT NULL, epoch TEXT NOT NULL, org TEXT NOT NULL, committed INTEGER NOT NULL,
-    PRIMARY KEY (source, epoch)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE answers (
-    org TEXT NOT NULL, status TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (org, status)
-) STRICT, WITHOUT ROWID;
-"""
+_SEQ_TAKEN = "seq_taken"
 
 _FINDINGS = """
 SELECT org, uid, revision AS socrev, rule, level, count, start_ms, end_ms,
-       substr(source, instr(source, '/') + 1) AS stream, epoch, seq
+       substr(source, instr(source, '/') + 1) AS stream, epoch, seq, members
 FROM findings ORDER BY org, uid
 """
-_ANSWERS = "SELECT org, status, count FROM answers"
-# Not guarded by a constraint: one revision of one finding may come under two ids, and must be stored under one.
-_ROWS = """
-SELECT org, count(*) AS rows, count(*) - count(DISTINCT uid || char(10) || revision) AS rows_twice
-FROM events WHERE status = 'stored' GROUP BY org
-"""
-_KEPT = """
-SELECT org, 'findings' AS kind, count(*) AS count FROM findings GROUP BY org
-UNION ALL SELECT org, 'quarantined', count(*) FROM quarantine GROUP BY org
-"""
-# SQLite takes the other columns from the row that max() picked.
-_CURSORS = """
-SELECT org, substr(source, instr(source, '/') + 1) AS stream, max(epoch) AS epoch, committed
-FROM streams GROUP BY source
-"""
-
 Row = dict[str, Any]
 _T = TypeVar("_T")
 
@@ -76,6 +42,7 @@ class Inbox:
         self.path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="inbox")
         self._db: sqlite3.Connection
+        self._taken: Taken  # of the transaction at hand
 
     async def open(self) -> None:
         """Create or open the file.
@@ -99,41 +66,44 @@ class Inbox:
         return await self._written(lambda: self._store(organisation, items))
 
     async def findings(self) -> list[Row]:
-        """Every finding at its last revision, by organisation and uid."""
-        return await asyncio.to_thread(self._read, _FINDINGS)
+        """Every finding at its last revision, by organisation and uid; an aggregate has `members` too."""
+        rows = await asyncio.to_thread(self._read, lambda db: [dict(row) for row in db.execute(_FINDINGS)])
+        return [_with_members(row) for row in rows]
 
     async def stats(self) -> dict[str, Row]:
         """Counts per organisation that has sent anything, taken from the tables."""
-        return await asyncio.to_thread(self._stats)
+        return await asyncio.to_thread(self._read, counts)
+
+    async def cursors(self, organisation: str) -> list[Cursor]:
+        """Where its streams stand (see `socmon.feed.server.Store`).
+
+        Raises:
+            StoreError: the inbox cannot be read.
+        """
+        try:
+            rows = await asyncio.to_thread(self._read, partial(cursors_of, org=organisation))
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot read {self.path}: {error}; {_REMEDY}") from error
+        return [Cursor(**row) for row in rows]
 
     async def _written(self, work: Callable[[], _T]) -> _T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except sqlite3.Error as error:
-            remedy = "see that the disk is not full and that the file is the user's own"
-            raise StoreError(f"cannot use {self.path}: {error}; {remedy}") from error
+            raise StoreError(f"cannot use {self.path}: {error}; {_REMEDY}") from error
 
     def _open(self) -> None:
         self._db = sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None)
         try:
-            self._prepare()
+            self._db.row_factory = sqlite3.Row
+            prepare(self._db, self.path)
         except BaseException:
             self._db.close()
             raise
 
-    def _prepare(self) -> None:
-        self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        version = self._one("PRAGMA user_version")["user_version"]
-        if version == 0:
-            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
-        elif version != _VERSION:
-            text = f"{self.path} is of version {version}, this program's is {_VERSION}; choose another --state"
-            raise StoreError(text)
-
     def _store(self, organisation: str, items: Sequence[Item]) -> Stored:
         self._db.execute("BEGIN IMMEDIATE")
+        self._taken = Taken(self._db)
         try:
             results = [self._take(organisation, item) for item in items]
             for result in results:
@@ -151,25 +121,44 @@ class Inbox:
     def _take(self, organisation: str, item: Item) -> Result:
         """Put one event where it belongs. Whatever was answered once is answered again, and changes nothing."""
         before = self._one("SELECT code FROM quarantine WHERE org = ? AND digest = ?", organisation, item.digest)
-        # A signature may be good now that was not: a key was made known, or a mistake in its dates mended.
-        if before and not (before["code"] in SIGNATURE_CODES and item.finding):
+        # Another word on a signature counts: a key was made known since, or a mistake in its dates mended.
+        if before and not (before["code"] in SIGNATURE_CODES and item.code != before["code"]):
             return _result(item, *_quarantined(before["code"]))
-        if item.finding is None:
+        what = item.finding or item.void
+        if what is None:
             return self._quarantine(organisation, item, item.code, item.reason)
-        known = self._one("SELECT status, digest FROM events WHERE source = ? AND id = ?", item.source, item.id)
+        known = self._known(item)
         if known and known["digest"] != item.digest:
             return self._quarantine(organisation, item, "id_reuse", "the id was used for another content")
         if known:
-            return self._answer_again(organisation, item, item.finding, known["status"])
+            return self._answer_again(organisation, item, known["status"])
+        if isinstance(what, Void):
+            return self._insert_void(organisation, item, what)
+        return self._place(organisation, item, what)
+
+    def _known(self, item: Item) -> sqlite3.Row | None:
+        """What an event of its stream with its id was answered, and what it was."""
+        query = """
+            SELECT status, digest FROM events WHERE source = ?1 AND id = ?2
+            UNION ALL SELECT iif(taken, 'stored', 'stale'), digest FROM voids WHERE source = ?1 AND id = ?2
+        """
+        row: sqlite3.Row | None = self._one(query, item.source, item.id)
+        return row
+
+    def _place(self, organisation: str, item: Item, finding: Finding) -> Result:
         place = (item.source, item.epoch, item.seq)
         if self._one("SELECT id FROM events WHERE source = ? AND epoch = ? AND seq = ?", *place):
             return self._quarantine(organisation, item, "seq_reuse", "the sequence was used for another event")
-        return self._insert(organisation, item, item.finding)
+        if self._taken.is_void(item):
+            return self._quarantine(organisation, item, "seq_void", "the sender has said that the sequence is void")
+        return self._insert(organisation, item, finding)
 
-    def _answer_again(self, organisation: str, item: Item, finding: Finding, status: str) -> Result:
+    def _answer_again(self, organisation: str, item: Item, status: str) -> Result:
         if status != "stale":
             return _result(item, "duplicate")
-        held = self._held(organisation, finding)
+        if item.finding is None:
+            return _result(item, "stale", _SEQ_TAKEN)
+        held = self._held(organisation, item.finding)
         return _result(item, "stale", socrev=held["revision"] if held else None)
 
     def _insert(self, organisation: str, item: Item, finding: Finding) -> Result:
@@ -185,17 +174,32 @@ class Inbox:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*place, finding.uid, finding.revision, status, item.digest, item.body, _now_us()),
         )
+        self._taken.add(item)
+        if item.unknown:
+            count_unknown(self._db, organisation, item.unknown)
         if status == "stored":
             self._upsert(organisation, item, finding)
         return _result(item, status, socrev=held["revision"] if held and status == "stale" else None)
 
     def _upsert(self, organisation: str, item: Item, finding: Finding) -> None:
         key = (organisation, finding.uid, finding.revision, finding.digest)
+        members = msgspec.json.encode(finding.members).decode() if finding.members else ""
         shown = (finding.rule, finding.level, finding.count, finding.start_ms, finding.end_ms)
         self._db.execute(
-            "REPLACE INTO findings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*key, *shown, item.source, item.epoch, item.seq),
+            "REPLACE INTO findings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*key, *shown, item.source, item.epoch, item.seq, members),
         )
+
+    def _insert_void(self, organisation: str, item: Item, void: Void) -> Result:
+        """Let the void have what nothing has of its range; the sequences of others stay what they are."""
+        taken = self._taken.fill(item, void)
+        place = (organisation, item.source, item.epoch, void.first, void.last)
+        self._db.execute(
+            "INSERT INTO voids (org, source, epoch, first, last, reason, subject, taken, id, digest, body, received_us)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*place, void.reason, void.subject, taken, item.id, item.digest, item.body, _now_us()),
+        )
+        return _result(item, "stored") if taken else _result(item, "stale", _SEQ_TAKEN)
 
     def _held(self, organisation: str, finding: Finding) -> sqlite3.Row | None:
         query = "SELECT revision, digest FROM findings WHERE org = ? AND uid = ?"
@@ -210,6 +214,8 @@ class Inbox:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (organisation, item.source, item.epoch, seq, item.id, code, reason, item.digest, item.body, _now_us()),
         )
+        if item.source:
+            self._taken.add(item)
         return _result(item, *_quarantined(code))
 
     def _advance(self, organisation: str, items: Sequence[Item]) -> Committed | None:
@@ -218,63 +224,30 @@ class Inbox:
         for source, epoch in placed:
             new = "INSERT INTO streams VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING"
             self._db.execute(new, (source, epoch, organisation))
-            query = "SELECT committed FROM streams WHERE source = ? AND epoch = ?"
-            committed = self._complete_to(source, epoch, self._one(query, source, epoch)["committed"])
             update = "UPDATE streams SET committed = ? WHERE source = ? AND epoch = ?"
-            self._db.execute(update, (committed, source, epoch))
+            self._db.execute(update, (self._taken.complete_to(source, epoch), source, epoch))
         if not placed:
             return None
         newest = "SELECT epoch, committed FROM streams WHERE source = ? ORDER BY epoch DESC LIMIT 1"
         row = self._one(newest, min(placed)[0])
         return Committed(row["epoch"], row["committed"])
 
-    def _complete_to(self, source: str, epoch: str, committed: int) -> int:
-        """The last sequence after `committed` that is taken with all before it; quarantined ones count as taken."""
-        place = (source, epoch, committed)
-        after = "SELECT seq FROM {} WHERE source = ? AND epoch = ? AND seq > ?"
-        query = f"{after.format('events')} UNION {after.format('quarantine')} ORDER BY seq"
-        for row in self._db.execute(query, place * 2):
-            if row["seq"] != committed + 1:
-                break
-            committed += 1
-        return committed
-
     def _one(self, query: str, *values: object) -> Any:
         """The first row, or None."""
         return self._db.execute(query, values).fetchone()
 
-    def _read(self, query: str) -> list[Row]:
+    def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         address = f"{self.path.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(address, uri=True, timeout=_WAIT_S)) as db:
             db.row_factory = sqlite3.Row
-            return [dict(row) for row in db.execute(query)]
-
-    def _stats(self) -> dict[str, Row]:
-        found: dict[str, Row] = {}
-        for row in self._read(_ANSWERS):
-            found.setdefault(row["org"], {"answers": {}})["answers"][row["status"]] = row["count"]
-        kept = {(row["org"], row["kind"]): row["count"] for row in self._read(_KEPT)}
-        rows = {row["org"]: row for row in self._read(_ROWS)}
-        cursors = self._read(_CURSORS)
-        return {
-            org: _organisation_stats(org, one["answers"], kept, rows.get(org, {}), cursors)
-            for org, one in found.items()
-        }
+            return work(db)
 
 
-def _organisation_stats(org: str, answers: Row, kept: dict[tuple[str, str], int], rows: Row, cursors: list[Row]) -> Row:
-    return {
-        "events_received": sum(answers.values()),
-        "findings": kept.get((org, "findings"), 0),
-        "rows_stored": rows.get("rows", 0),
-        "rows_stored_twice": rows.get("rows_twice", 0),
-        "duplicates_answered": answers.get("duplicate", 0),
-        "stale": answers.get("stale", 0),
-        "quarantined": kept.get((org, "quarantined"), 0),
-        "committed": {
-            row["stream"]: {"epoch": row["epoch"], "seq": row["committed"]} for row in cursors if row["org"] == org
-        },
-    }
+def _with_members(row: Row) -> Row:
+    members = row.pop("members")
+    if not members:
+        return row
+    return row | {"members": [{"uid": uid, "socrev": revision} for uid, revision in msgspec.json.decode(members)]}
 
 
 def _result(item: Item, status: ResultStatus, code: str = "", socrev: int | None = None) -> Result:

@@ -28,6 +28,21 @@ TABLE: Mapping[str, _Told] = {
     ),
     "ncsc_findings": (GaugeMetricFamily, "Findings that are held.", lambda row: row["findings"]),
     "ncsc_quarantined_events": (GaugeMetricFamily, "Events in quarantine.", lambda row: row["quarantined"]),
+    "ncsc_lost_events": (
+        GaugeMetricFamily,
+        "Sequences that their sender has said are lost: expired or damaged there.",
+        lambda row: row["lost"],
+    ),
+    "ncsc_void_events": (
+        GaugeMetricFamily,
+        "Sequences that their sender has said no finding will have, without the lost ones.",
+        lambda row: sum(row["voided"].values()) - row["lost"],
+    ),
+    "ncsc_unknown_member_events": (
+        GaugeMetricFamily,
+        "Findings that came with members which no schema here names; they are kept.",
+        lambda row: row["unknown"],
+    ),
     "ncsc_missing_events": (
         GaugeMetricFamily,
         "Sequences that are missing behind the cursors of streams, of their newest epochs.",

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from msgspec import Struct
 
 from socmon.event import LEVELS
+from socmon.feed.void import LOSSES
 from socmon.i18n import LANGS, Lang, Translator, translator
 from socmon.ncsc.reading import Row
 from socmon.ncsc.standing import missing
@@ -51,6 +52,7 @@ class Shown(Struct, frozen=True):
     newest: Sequence[Row]
     levels: Sequence[Row]
     quarantine: Sequence[Row]
+    voids: Sequence[Row]
     audit: Sequence[Row]
 
 
@@ -80,7 +82,8 @@ def policy() -> str:
 def page(shown: Shown, lang: Lang, now_us: int) -> str:
     """The whole page."""
     tr = translator(lang)
-    tables = [_provinces(tr, shown), _findings(tr, shown), _gaps(tr, shown), _quarantine(tr, shown), _audit(tr, shown)]
+    makers = (_provinces, _findings, _gaps, _voids, _quarantine, _unknown, _audit)
+    tables = [maker(tr, shown) for maker in makers]
     title = tr("National centre (simulated)")
     return _template().render(
         lang=lang,
@@ -113,7 +116,7 @@ def _provinces(tr: Translator, shown: Shown) -> Table:
     columns = (
         tr("Name"), tr("Organisation"), tr("Below"), tr("State"), tr("Last heartbeat"), tr("Backlog"),
         tr("Silent sources"), tr("Clock skew"), tr("Certificate until"), tr("Rules"), tr("Findings"), tr("Missing"),
-        tr("In quarantine"),
+        tr("Lost"), tr("In quarantine"),
     )  # fmt: skip
     order = sorted(shown.standings.items(), key=lambda item: (not item[1]["enrolled"], item[0]))
     rows = [_province(tr, org_id, row) for org_id, row in order]
@@ -123,7 +126,7 @@ def _provinces(tr: Translator, shown: Shown) -> Table:
 def _province(tr: Translator, org_id: str, row: Row) -> list[Cell]:
     beat: Row = row["heartbeat"] or {}
     backlog = sum(beat.get("backlog", {}).values()) + beat.get("pending", 0)
-    lost = missing(row["gaps"])
+    absent = missing(row["gaps"])
     above = row["org_path"][:-1]
     skew = "–" if row["skew_s"] is None else tr("{seconds} s", seconds=f"{row['skew_s']:+.1f}")
     silent = beat.get("silent", [])
@@ -139,7 +142,8 @@ def _province(tr: Translator, org_id: str, row: Row) -> list[Cell]:
         _cell(_moment(row["certificate_expires"])),
         _cell(beat.get("rules") or "–"),
         _cell(str(row["findings"])),
-        _cell(str(lost), "bad" if lost else ""),
+        _cell(str(absent), "bad" if absent else ""),
+        _cell(str(row["lost"]), "bad" if row["lost"] else ""),
         _cell(str(row["quarantined"]), "warn" if row["quarantined"] else ""),
     ]
 
@@ -193,6 +197,23 @@ def _gaps(tr: Translator, shown: Shown) -> Table:
     return Table("gaps", tr("Gaps in sequences"), tr("No sequence is missing."), columns, rows)
 
 
+def _voids(tr: Translator, shown: Shown) -> Table:
+    columns = (
+        tr("Received"), tr("Organisation"), tr("Stream"), tr("From"), tr("To"), tr("Void"), tr("Reason"), tr("Finding"),
+    )  # fmt: skip
+    rows = [
+        [
+            _cell(_time(row["received_us"])),
+            *map(_cell, (row["org"], row["stream"], str(row["first"]), str(row["last"]))),
+            _cell(str(row["taken"]), "bad" if row["reason"] in LOSSES else ""),
+            _cell(row["reason"], "bad" if row["reason"] in LOSSES else ""),
+            _cell(row["subject"] or "–"),
+        ]
+        for row in shown.voids
+    ]
+    return Table("voids", tr("Void sequences"), tr("No sequence is void."), columns, rows)
+
+
 def _quarantine(tr: Translator, shown: Shown) -> Table:
     columns = (tr("Received"), tr("Organisation"), tr("Stream"), tr("Sequence"), tr("Reason"), tr("What it says"))
     rows = [
@@ -205,6 +226,16 @@ def _quarantine(tr: Translator, shown: Shown) -> Table:
         for row in shown.quarantine
     ]
     return Table("quarantine", tr("Quarantine"), tr("Nothing is in quarantine."), columns, rows)
+
+
+def _unknown(tr: Translator, shown: Shown) -> Table:
+    columns = (tr("Organisation"), tr("Member"), tr("Findings"))
+    rows = [
+        [_cell(org_id), _cell(member), _cell(str(count), "warn")]
+        for org_id, row in sorted(shown.standings.items())
+        for member, count in row["unknown_members"].items()
+    ]
+    return Table("unknown", tr("Members that no schema names"), tr("Every member is known."), columns, rows)
 
 
 def _audit(tr: Translator, shown: Shown) -> Table:

@@ -15,20 +15,19 @@ Row = dict[str, Any]
 _WAIT_S = 10.0
 MAX_GAPS = 1000
 
-# Along the indexes of (source, epoch, seq), from each stream's cursor on. What is quarantined holds its sequence too.
+# Between the ranges that are taken, along their order. What is quarantined or void has its sequence too.
 _GAPS = """
-WITH taken AS (
-    SELECT s.org, s.source, s.epoch, s.committed, e.seq
-    FROM streams s JOIN events e ON e.source = s.source AND e.epoch = s.epoch AND e.seq > s.committed
-    UNION
-    SELECT s.org, s.source, s.epoch, s.committed, q.seq
-    FROM streams s JOIN quarantine q ON q.source = s.source AND q.epoch = s.epoch AND q.seq > s.committed
-), placed AS (
-    SELECT *, lag(seq, 1, committed) OVER (PARTITION BY source, epoch ORDER BY seq) AS before FROM taken
+WITH placed AS (
+    SELECT source, epoch, first, lag(last, 1, 0) OVER (PARTITION BY source, epoch ORDER BY first) AS before FROM taken
 )
-SELECT org, substr(source, instr(source, '/') + 1) AS stream, epoch, before + 1 AS first, seq - 1 AS last,
-       epoch = (SELECT max(n.epoch) FROM streams n WHERE n.source = placed.source) AS newest
-FROM placed WHERE seq > before + 1 ORDER BY org, stream, epoch, first LIMIT ?
+SELECT s.org, substr(p.source, instr(p.source, '/') + 1) AS stream, p.epoch, before + 1 AS first, p.first - 1 AS last,
+       p.epoch = (SELECT max(n.epoch) FROM streams n WHERE n.source = p.source) AS newest
+FROM placed p JOIN streams s ON s.source = p.source AND s.epoch = p.epoch
+WHERE p.first > before + 1 LIMIT ?
+"""
+_VOIDS = """
+SELECT org, substr(source, instr(source, '/') + 1) AS stream, epoch, first, last, reason, subject, taken, received_us
+FROM voids WHERE taken > 0 ORDER BY n DESC LIMIT ?
 """
 _NEWEST = """
 SELECT f.org, f.uid, f.revision, f.rule, f.level, f.count, f.start_ms, f.end_ms, e.received_us, e.body
@@ -57,8 +56,12 @@ class Reading:
 
         `newest` is 0 for an epoch that its sender has left for a later one: those do not come any more.
         """
-        rows = self._rows(_GAPS, MAX_GAPS)
-        return [row | {"newest": bool(row["newest"])} for row in rows]
+        rows = [row | {"newest": bool(row["newest"])} for row in self._rows(_GAPS, MAX_GAPS)]
+        return sorted(rows, key=lambda row: (row["org"], row["stream"], row["epoch"], row["first"]))
+
+    def voids(self, limit: int) -> list[Row]:
+        """Voids that took sequences, `taken` of them, the newest first."""
+        return self._rows(_VOIDS, limit)
 
     def newest(self, limit: int) -> list[Row]:
         """Findings by the arrival of their last revision, the newest first; `title` is the sender's."""

@@ -22,6 +22,10 @@ _NOTHING: Row = {
     "duplicates_answered": 0,
     "stale": 0,
     "quarantined": 0,
+    "voided": {},
+    "lost": 0,
+    "unknown": 0,
+    "unknown_members": {},
     "committed": {},
 }
 

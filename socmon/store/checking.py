@@ -31,6 +31,11 @@ def is_damage(error: Exception) -> bool:
     return type(error) is sqlite3.DatabaseError
 
 
+def is_nonsense(error: Exception) -> bool:
+    """Whether SQLite does not find in the file what socmon writes into each: its header or its tables are others'."""
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_ERROR
+
+
 def damage(path: Path, what: object) -> StoreError:
     """What a damaged store is told by, and what to do about it."""
     text = mark(

@@ -5,11 +5,11 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 
-import msgspec
 from msgspec import Struct
 
-from socmon.ledger import Account, Ledger
+from socmon.ledger import Account
 from socmon.seen import Seen, Silence
+from socmon.store.ledgers import readable_ledger
 from socmon.store.pausing import Pause, is_over, pauses
 from socmon.store.sources import read_seen, read_silences
 
@@ -110,7 +110,7 @@ def count(db: sqlite3.Connection, destinations: Iterable[str] = ()) -> Figures:
     return Figures(
         frame=frame,
         taken_us=taken_us,
-        accounts={} if ledger is None else msgspec.msgpack.decode(ledger, type=Ledger).accounts,
+        accounts={} if ledger is None else readable_ledger(ledger)[0].accounts,
         alerts=alerts(db),
         backlogs=_backlogs(db, destinations),
         sources=[*read_seen(db)],

@@ -9,8 +9,11 @@ from socmon.component import Place, VoidReason
 from socmon.store import outbox, voids
 
 _BEHIND = "destination = ?1 and stream = ?2 and (epoch, seq) > (?3, ?4)"
+# A dead letter without a void is one whose sequence the destination has taken all the same.
 _COUNT = f"""
-select (select count(*) from released where {_BEHIND} and epoch = ?5 and state = 'acknowledged')
+select (select count(*) from released where {_BEHIND} and epoch = ?5 and (state = 'acknowledged' or (state = 'dead'
+        and not exists (select 1 from void where (void.destination, void.stream, void.epoch, void.seq)
+                        = (released.destination, released.stream, released.epoch, released.seq)))))
      + (select coalesce(sum(to_seq - seq + 1), 0) from void
         where {_BEHIND} and epoch = ?5 and state = 'acknowledged')
 """  # noqa: S608  constants

@@ -19,11 +19,12 @@ from socmon.event import Alert
 from socmon.ledger import Ledger
 from socmon.seen import Clock, Seen, Silence
 from socmon.store import outbox, pruning, queue, reconsidering, restoring, resuming, sources, triage
-from socmon.store.checking import check, damage, is_damage
+from socmon.store.checking import check, damage, is_damage, is_nonsense
+from socmon.store.ledgers import is_place, readable_ledger
 from socmon.store.outbox import Undelivered
 from socmon.store.routing import Routing
 from socmon.store.rows import read_alerts, write_alert
-from socmon.store.salvaging import Salvaged, salvage
+from socmon.store.salvaging import Salvaged, requeue, salvage
 from socmon.store.schema import prepare
 
 T = TypeVar("T")
@@ -58,6 +59,9 @@ class Store:
     Attributes:
         checked: whether the file was looked through at its opening; False where there was too much of it.
         salvaged: what became of the outbox, if it was damaged and nothing else was.
+        emptied: whether there was a file with nothing in it.
+        forgotten: why the ledger begins anew at the checkpoint that was loaded; "" if it does not.
+        damaged: messages that were found damaged when they were to be sent, and whose alerts were queued anew.
     """
 
     def __init__(
@@ -79,18 +83,21 @@ class Store:
         self._durable = durable or (lambda _number: None)
         self._thread = ThreadPoolExecutor(1, "store")
         self.salvaged: Salvaged | None = None
+        self.forgotten = ""
+        self.damaged = 0
         try:
             restoring.finish(path)
+            self.emptied = path.exists() and path.stat().st_size <= 1  # as SQLite has it
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self.checked, damaged = check(self._db)
             if damaged:
                 self._db.close()
-                self.salvaged = salvage(path, damaged)
+                self.salvaged = salvage(path, damaged, self._destinations)
                 self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             prepare(self._db, str(path))
             path.chmod(0o640)
         except (sqlite3.Error, OSError) as error:
-            if is_damage(error):
+            if is_damage(error) or is_nonsense(error):
                 raise damage(path, error) from error
             raise StoreError(f"cannot open {path}: {error}; is the disk full, or the folder not ours?") from error
 
@@ -103,15 +110,29 @@ class Store:
         row = self._db.execute("select incarnation, number, ledger from checkpoint").fetchone()
         if row is None:
             return None
-        incarnation, number, ledger = row
+        incarnation, number, stored = row
+        ledger, self.forgotten = readable_ledger(stored)
         return Checkpoint(
-            incarnation,
-            number,
-            msgspec.msgpack.decode(ledger, type=Ledger),
+            # Of a place that is none nothing can go on: the journal is read from its oldest frame.
+            incarnation if is_place(incarnation, number) else "",
+            number if is_place(incarnation, number) else 0,
+            ledger,
             state=dict(self._db.execute("select key, value from state").fetchall()),
             sources={row.clock: row for row in sources.read_seen(self._db)},
             silences={each.name: each for each in sources.read_silences(self._db)},
         )
+
+    @contextmanager
+    def whole(self, table: str) -> Iterator[None]:
+        """Let whatever cannot be made of the rows of `table` be told as damage.
+
+        Raises:
+            StoreError: the body could not read them.
+        """
+        try:
+            yield
+        except (msgspec.MsgspecError, LookupError, TypeError, ValueError) as error:
+            raise damage(self.path, f"table {table} cannot be read ({error})") from error
 
     async def commit(
         self, alerts: Sequence[Alert], *, depends_on: int, now_us: int, checkpoint: Checkpoint | None = None
@@ -201,7 +222,11 @@ class Store:
 
         def work() -> list[int]:
             with self._transaction() as db:
-                return outbox.settle(db, outcomes, now_us)
+                received_us = outbox.settle(db, outcomes, now_us)
+                damaged = requeue(db, outcomes, now_us)
+            self.damaged += damaged
+            metrics.outbox_damaged(messages=damaged, alerts=damaged)
+            return received_us
 
         return await self._in_thread(work)
 
@@ -318,7 +343,7 @@ def read(path: Path) -> Reading:
         try:
             db.execute("begin")  # one moment for all that follows
             row = db.execute("select number, ledger from checkpoint").fetchone()
-            number, ledger = (row[0], msgspec.msgpack.decode(row[1], type=Ledger)) if row else (0, Ledger())
+            number, ledger = (row[0], readable_ledger(row[1])[0]) if row else (0, Ledger())
             names = [
                 name for (name,) in db.execute("select destination from pending union select destination from released")
             ]

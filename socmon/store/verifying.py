@@ -8,12 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 from msgspec import Struct
 
 from socmon.errors import StoreError
 from socmon.i18n import Message, mark
-from socmon.ledger import Ledger
+from socmon.store.ledgers import is_place, readable_ledger
 from socmon.store.reading import connect, readable
 
 MAX_SHOWN = 1_000  # damages that are listed; all are counted
@@ -41,6 +40,7 @@ _RULES: tuple[tuple[str, str, str], ...] = (
         "state in ('waiting', 'held', 'acknowledged', 'dead', 'retried', 'withdrawn', 'dropped')",
         mark("its state is none"),
     ),
+    ("receipt", "json_valid(content)", mark("it cannot be read")),
     ("released", "seq > 0 and revision > 0", mark("its sequence or revision is none")),
     ("void", "state in ('pending', 'waiting', 'held', 'acknowledged', 'dead')", mark("its state is none")),
     ("decision", "verb in ('approve', 'withdraw', 'drop')", mark("its verb is none")),
@@ -254,6 +254,10 @@ def _check_contents(db: sqlite3.Connection, tables: list[str], found: _Found) ->
     if "released" in tables:
         text = mark("its message is not what was made")
         found.by("released", lambda: _check_hashes(_messages(db), "released", text, found))
+    if "receipt" in tables:  # before there were any, no release named one
+        named = "receipt_id is null or receipt_id in (select id from receipt)"
+        gone = mark("its receipt is gone")
+        found.by("released", lambda: _check_rule(db, "released", named, gone, found))
     if "evidence" in tables:
         line = mark("its line is not what was received")
         found.by("evidence", lambda: _check_hashes(_lines(db), "evidence", line, found))
@@ -291,10 +295,9 @@ def _rows(db: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[An
 
 
 def _check_checkpoint(db: sqlite3.Connection, found: _Found) -> None:
-    for rowid, number, ledger in db.execute("select rowid, number, ledger from checkpoint"):
-        try:
-            msgspec.msgpack.decode(ledger, type=Ledger)
-        except (msgspec.MsgspecError, TypeError):
+    rows = db.execute("select rowid, incarnation, number, ledger from checkpoint")
+    for rowid, incarnation, number, ledger in rows:
+        if readable_ledger(ledger)[1]:
             found.add("checkpoint", str(rowid), mark("its ledger cannot be read"))
-        if not isinstance(number, int) or number < 0:
+        if not is_place(incarnation, number):
             found.add("checkpoint", str(rowid), mark("its journal frame is none"))

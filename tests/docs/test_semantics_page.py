@@ -18,7 +18,7 @@ SECTIONS = {
         "Detections", "Log sources", "Filters", "Placeholders", "Types of correlation", "Aliases", "Chains",
     ],
 }  # fmt: skip
-MAX_LINES = {"docs/semantics.md": 330, "docs/rules.md": 120}
+MAX_LINES = {"docs/semantics.md": 360, "docs/rules.md": 120}
 
 _SECTION = re.compile(r'(docs/(?:semantics|rules)\.md), "([^"\n]+)"')
 _DECISION = re.compile(r"\bdocs/adr/(\d{4})\b")

@@ -75,6 +75,18 @@ def ours(place: Province) -> dict[str, int]:
     return {uid: revision for uid, revision in place.findings().items() if uid in known}
 
 
+def released_in_vain(place: Province) -> str:
+    """Start the daemon, and let an alert be released while the centre is down; its id."""
+    place.start_centre()
+    listening(place)
+    the_way_is_open(place)  # without the centre's word on where its streams stand nothing is released
+    place.stop_centre()
+    place.more(SOME)
+    wait_for(lambda: waiting(place), "the alert is released")
+    (alert,) = alert_ids(place)
+    return alert
+
+
 def test_fault_32_what_nobody_has_approved_never_leaves(place: Province) -> None:
     asking(place)
     place.start_centre()
@@ -103,10 +115,7 @@ def test_fault_32_what_nobody_has_approved_never_leaves(place: Province) -> None
 
 def test_fault_33_withdrawn_while_queued_it_is_not_sent(place: Province) -> None:
     asking(place, approval=[])
-    listening(place)
-    place.more(SOME)
-    wait_for(lambda: waiting(place), "the alert is released, and the centre is down")
-    (alert,) = alert_ids(place)
+    alert = released_in_vain(place)
 
     done = told(place, "withdraw", "ncsc", alert, "--reason", "a drill", "--yes", schema="feed.decide.v1")
     again = told(place, "withdraw", "ncsc", alert, "--reason", "a drill", schema="feed.decide.v1")
@@ -119,7 +128,7 @@ def test_fault_33_withdrawn_while_queued_it_is_not_sent(place: Province) -> None
     assert [each["outcome"] for each in again["alerts"]] == ["unchanged"]
     assert held(place) == [(alert, "withdrawn")]
     assert ours(place) == {}
-    assert (place.of_all("findings"), place.of_all("quarantined")) == (1, 0)  # the test alert
+    assert (place.of_all("findings"), place.of_all("quarantined")) == (2, 0)  # the test alerts
 
 
 def test_fault_33_withdrawn_after_it_was_sent_a_closing_revision_is_sent(place: Province) -> None:
@@ -150,12 +159,30 @@ def test_fault_33_withdrawn_after_it_was_sent_a_closing_revision_is_sent(place: 
     assert (place.of_all("quarantined"), place.dead()) == (0, 0)
 
 
-def test_fault_33_approval_that_is_asked_for_since_takes_back_what_waits(place: Province) -> None:
+def test_fault_33_withdrawn_in_flight_the_answer_to_its_void_brings_a_closing_revision(place: Province) -> None:
     asking(place, approval=[])
+    place.start_centre()
+    place.fault(fault="cut_after_commit", times=1_000_000)
     listening(place)
     place.more(SOME)
-    wait_for(lambda: waiting(place), "the alert is released, and the centre is down")
-    (alert,) = alert_ids(place)
+    wait_for(lambda: ours(place), "the alert at the centre, and no answer here")
+    ((alert, first),) = ours(place).items()
+    place.stop_centre()
+
+    done = told(place, "withdraw", "ncsc", alert, "--reason", "a drill", "--yes", schema="feed.decide.v1")
+    place.start_centre()
+    wait_for(lambda: ours(place)[alert] > first, "the closing revision")
+    wait_for(place.settled, "its answer")
+
+    assert [(each["outcome"], each["then"]) for each in done["alerts"]] == [("changed", "void")]
+    assert messages(place)[-1]["data"]["unmapped"]["vn_soc"]["disposition"] == "withdrawn"
+    assert ours(place) == {alert: first + 1}
+    assert (place.of_all("quarantined"), place.dead()) == (0, 0)
+
+
+def test_fault_33_approval_that_is_asked_for_since_takes_back_what_waits(place: Province) -> None:
+    asking(place, approval=[])
+    alert = released_in_vain(place)
     place.stop_daemon()
     asking(place)
 

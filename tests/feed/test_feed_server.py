@@ -104,7 +104,7 @@ async def test_an_unknown_schema_version_is_answered_with_the_known_ones(tmp_pat
         status, answer = await client.post([altered(message(1), dataschema="urn:vn:soc:schema:finding:9")])
 
     assert status == 415
-    assert answer["supported"] == ["urn:vn:soc:schema:finding:1"]
+    assert answer["supported"] == ["urn:vn:soc:schema:finding:1", "urn:vn:soc:schema:void:1"]
 
 
 @pytest.mark.parametrize(

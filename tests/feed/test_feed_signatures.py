@@ -1,8 +1,10 @@
 """Signatures between sender and centre over real TLS: what is stored, what is quarantined, what moves a cursor."""
 
 import json
+import sqlite3
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -31,7 +33,7 @@ from ncsc_kit import keys_of
 from socmon.feed.keyring import key_set, parse_keys
 from socmon.feed.keys import public_file, signing_key
 from socmon.feed.message import render
-from socmon.feed.signing import SIGNATURE, Key
+from socmon.feed.signing import SIGNATURE, Key, SignatureError, verify
 
 SIGNED_AT = datetime.fromtimestamp(START_US / 1e6 + 60, UTC)  # of the kit's releases
 
@@ -132,6 +134,31 @@ async def test_a_key_of_another_organisation_signs_nothing_for_us(tmp_path: Path
         enrol(keys_of(tmp_path), OTHER, key=theirs)
 
         assert await codes(client, by(theirs, 1)) == ["quarantined key_unknown"]
+
+
+async def test_the_key_of_a_certificate_signs_nothing(tmp_path: Path) -> None:
+    async with centre_and_client(tmp_path) as (_, client):
+        stolen = keys_of(tmp_path).client_key.read_bytes()
+        (theirs,) = parse_keys(stolen, private=True)
+
+        assert await codes(client, by(theirs, 1), by(msgspec.structs.replace(theirs, kid=KEY.kid), 2)) == [
+            "quarantined key_unknown",
+            "rejected bad_alg",
+        ]
+        assert await client.findings() == []
+
+
+async def test_what_is_stored_keeps_the_signature_that_vouches_for_it(tmp_path: Path) -> None:
+    async with centre_and_client(tmp_path) as (_, client):
+        assert await codes(client, message(1)) == ["stored"]
+
+    with closing(sqlite3.connect(tmp_path / "centre" / "centre.sqlite")) as db:
+        (body,) = db.execute("SELECT body FROM events").fetchone()
+    event = json.loads(body)
+    token = event.pop(SIGNATURE, None)
+    verify(token, rfc8785.dumps(event), {KEY.kid: KEY})
+    with pytest.raises(SignatureError):
+        verify(token, rfc8785.dumps(event | {"socrev": 6}), {KEY.kid: KEY})
 
 
 async def test_what_an_old_key_signed_in_its_time_stays_good_after_a_rotation(tmp_path: Path) -> None:

@@ -111,6 +111,29 @@ def test_keys_that_cannot_work_are_problems(tmp_path: Path) -> None:
     assert f"{keys.client} expired at" in old
 
 
+def test_a_key_that_signs_and_shows_who_we_are_too_is_a_problem(tmp_path: Path) -> None:
+    keys = generate(tmp_path, ORG)
+
+    (problem,) = settings_for(keys, signing_key=f"file:{keys.client_key}").problems()
+
+    assert problem.startswith(f"signing_key holds the key of {keys.client}; sign with one that")
+
+
+def test_a_key_that_everybody_may_read_is_warned_of(tmp_path: Path) -> None:
+    keys = generate(tmp_path, ORG)
+    settings = settings_for(keys, privacy={"users": "drop", "hosts": "drop"})
+    keys.client_key.chmod(0o640)
+    assert settings.warnings() == []
+
+    keys.client_key.chmod(0o644)
+    keys.client_signing.chmod(0o604)
+
+    told = [warning.partition(";")[0] for warning in settings.warnings()]
+    assert told == [
+        f"everybody on this machine may read the key {path}" for path in (keys.client_key, keys.client_signing)
+    ]
+
+
 async def test_keys_are_missed_before_the_first_alert(tmp_path: Path) -> None:
     keys = generate(tmp_path, ORG)
     held = keys.client.read_bytes()

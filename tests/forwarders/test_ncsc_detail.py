@@ -39,13 +39,11 @@ def users(body: bytes) -> list[str]:
     return [each["value"] for each in data["observables"] if each["type_id"] == 4]
 
 
-async def test_names_are_pseudonyms_by_the_key_once_the_forwarder_is_open(tmp_path: Path) -> None:
+async def test_names_are_pseudonyms_by_the_key(tmp_path: Path) -> None:
     keys = generate(tmp_path / "keys", ORG)
     path = tmp_path / "pseudonym.key"
     path.write_bytes(KEY + b"\n")
     async with forwarding("https://127.0.0.1:1", keys, privacy={"pseudonym_key": f"file:{path}"}) as made:
-        assert users(made.render(alert(), release())) == []
-
         await made.open()
 
         assert users(made.render(alert(), release())) == [PseudonymKey(KEY, ORG).pseudonym("u", "root")]
@@ -90,6 +88,7 @@ def test_the_want_of_a_key_is_told_only_where_it_matters(tmp_path: Path) -> None
 async def test_what_is_not_shared_has_no_message(tmp_path: Path) -> None:
     keys = generate(tmp_path / "keys", ORG)
     async with forwarding("https://127.0.0.1:1", keys, share={"min_level": "high"}) as made:
+        await made.open()
         with pytest.raises(HeldError, match="level medium is below high"):
             made.render(alert(), release())
     assert HELD.endswith(" ")

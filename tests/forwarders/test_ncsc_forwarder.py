@@ -367,10 +367,12 @@ def test_urgent_alerts_have_a_stream_of_their_own(tmp_path: Path) -> None:
     assert made.stream(alert(level="medium")) == "normal"
 
 
-def test_rendering_is_pure(tmp_path: Path) -> None:
-    keys = generate(tmp_path, ORG)
-    made, again = (NcscForwarder(FakeContext(settings_for("https://127.0.0.1:1", keys, tlp="GREEN"))) for _ in range(2))
+async def test_rendering_is_pure(tmp_path: Path) -> None:
+    url, keys = "https://127.0.0.1:1", generate(tmp_path, ORG)
     place = released(1).release
+    async with forwarding(url, keys, tlp="GREEN") as made, forwarding(url, keys, tlp="GREEN") as again:
+        await made.open()
+        await again.open()
 
-    assert made.render(alert(), place) == again.render(alert(), place)
-    assert b'"tlp":"GREEN"' in made.render(alert(), place)
+        assert made.render(alert(), place) == again.render(alert(), place)
+        assert b'"tlp":"GREEN"' in made.render(alert(), place)

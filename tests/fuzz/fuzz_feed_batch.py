@@ -25,7 +25,7 @@ def one_input(data: bytes) -> None:
 def _one_body(body: bytes) -> None:
     for raw in split(body, _LIMITS):
         item = check(raw, _LIMITS.max_depth)
-        assert (item.finding is None) == bool(item.code), "an event is either good or has its reason"
-        assert item.finding is None or item.seq > 0, "a good event has a place"
+        assert item.good != bool(item.code), "an event is either good or has its reason"
+        assert not item.good or item.seq > 0, "a good event has a place"
         if item.code != "json":
             msgspec.json.decode(item.body)

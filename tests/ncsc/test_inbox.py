@@ -8,29 +8,17 @@ import pytest
 from feed_kit import EPOCH, ORG, OTHER, alert, altered, message
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ncsc_centre_kit import inbox_in, put, statuses
 
 from socmon.errors import StoreError
 from socmon.feed.batch import Committed
-from socmon.feed.checking import Limits, check, split
-from socmon.feed.server import Stored
 from socmon.ncsc.inbox import Inbox
 
 
 @pytest.fixture
 async def inbox(tmp_path: Path) -> AsyncIterator[Inbox]:
-    opened = Inbox(tmp_path / "centre.sqlite")
-    await opened.open()
-    yield opened
-    await opened.close()
-
-
-async def put(inbox: Inbox, *messages: bytes, org_id: str = ORG) -> Stored:
-    events = split(b"[" + b",".join(messages) + b"]", Limits())
-    return await inbox.store(org_id, [check(raw, 64) for raw in events])
-
-
-async def statuses(inbox: Inbox, *messages: bytes) -> list[str]:
-    return [f"{result.status} {result.code}".strip() for result in (await put(inbox, *messages)).results]
+    async with inbox_in(tmp_path) as opened:
+        yield opened
 
 
 async def test_an_event_that_comes_again_is_a_duplicate_and_one_row(inbox: Inbox) -> None:

@@ -65,13 +65,14 @@ class Reader(HTMLParser):
 def standing(**changes: Any) -> dict[str, Any]:
     told: dict[str, Any] = {
         "name": "Province", "enrolled": True, "org_path": [ORG], "silent": False, "findings": 0, "quarantined": 0,
-        "gaps": [], **heard_row(None),
+        "lost": 0, "unknown_members": {}, "gaps": [], **heard_row(None),
     }  # fmt: skip
     return told | changes
 
 
 def shown(**changes: Any) -> Shown:
-    nothing: dict[str, Any] = {"standings": {}, "newest": [], "levels": [], "quarantine": [], "audit": []}
+    lists = ("newest", "levels", "quarantine", "voids", "audit")
+    nothing: dict[str, Any] = {"standings": {}} | {name: [] for name in lists}
     return Shown(**(nothing | changes))
 
 
@@ -97,8 +98,8 @@ async def test_the_page_shows_provinces_findings_gaps_quarantine_and_audit(tmp_p
         assert page.open == []
         row = page.cells["provinces"][page.cells["provinces"].index("Province") :]
         assert row[1:4] == [ORG, "–", "heard"]
-        assert (row[5], row[6], row[9:13]) == (
-            "45, the oldest 90 s", "portal", ["0123456789abcdef", "2", "3", "1"],
+        assert (row[5], row[6], row[9:14]) == (
+            "45, the oldest 90 s", "portal", ["0123456789abcdef", "2", "3", "0", "1"],
         )  # fmt: skip
         assert page.cells["findings"][1:5] == [ORG, "medium", "SSH brute force", "5"]
         assert page.cells["gaps"][:7] == [ORG, "normal", "019ab4c0d1e2", "2", "3", "2", "waited for"]
@@ -138,12 +139,21 @@ HOSTILE = "<script>alert(1)</script>\u202egnp.exe\x1b[2J\u2028"
 
 def test_what_senders_wrote_is_neither_markup_nor_direction() -> None:
     heard = beat(silent=[HOSTILE], rules="")
-    told = standing(name=HOSTILE, org_path=[HOSTILE, ORG], heartbeat=heard, clock_off=False, skew_s=0.0)
+    told = standing(
+        unknown_members={HOSTILE: 1},
+        name=HOSTILE,
+        org_path=[HOSTILE, ORG],
+        heartbeat=heard,
+        clock_off=False,
+        skew_s=0.0,
+    )
     found = {"org": ORG, "level": HOSTILE, "title": HOSTILE, "count": 1, "end_ms": 1, "received_us": 1, "revision": 1}
     refused = {"org": ORG, "stream": HOSTILE, "seq": 1, "code": HOSTILE, "reason": HOSTILE, "received_us": 1}
+    voided = {"first": 1, "last": 2, "taken": 2, "reason": HOSTILE, "subject": HOSTILE}
     done = {"at_us": 1, "actor": HOSTILE, "action": "enrol", "org": ORG, "detail": HOSTILE}
 
-    text = page(shown(standings={ORG: told}, newest=[found], quarantine=[refused], audit=[done]), "en", NOW_US)
+    tables = {"newest": [found], "quarantine": [refused], "voids": [refused | voided], "audit": [done]}
+    text = page(shown(standings={ORG: told}, **tables), "en", NOW_US)
 
     read = Reader(text)
     assert read.open == []

@@ -1,6 +1,8 @@
 """`socmon ncsc enrol`, `revoke`, `inspect`: they act on a centre that runs, and on one that does not."""
 
 import json
+import os
+import pwd
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,20 @@ def test_the_history_of_one_organisation_is_told_whole(state: Path) -> None:
     assert lines[1].split()[3] == lines[2].split()[2] == "2998-12-31T17:00:00Z"
     assert OTHER not in shown
     assert [line.split()[2] for line in lines[5:]] == ["enrol", "enrol"]
+
+
+def test_who_did_it_is_whom_the_kernel_knows_whatever_the_environment_says(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "somebody-else")
+
+    ncsc(state, "enrol", ORG)
+    ncsc(state, "revoke", ORG, "--yes")
+
+    register = register_in(state)
+    assert {row["actor"] for row in register.audit(2)} == {pwd.getpwuid(os.getuid()).pw_name}
+    register.close()
 
 
 def test_what_was_done_is_told_to_programs(state: Path) -> None:

@@ -39,6 +39,14 @@ def test_no_text_changes_what_the_page_is_made_of(report: dict[str, Any], text: 
     html.encode()
 
 
+def test_markup_in_what_was_logged_is_text(report: dict[str, Any]) -> None:
+    html = shown(report, "<script>alert(1)</script><img src=x onerror=alert(1)>")
+
+    assert "<script" not in html
+    assert "<img" not in html
+    assert "&lt;script&gt;alert(1)" in html
+
+
 def test_a_text_without_end_is_cut(report: dict[str, Any]) -> None:
     html = shown(report, "é" * 50_000)
 

@@ -10,6 +10,7 @@ import pytest
 from damage_kit import fill, line, page_of, zero
 from store_kit import START_US, S, alert
 
+from socmon.component import Outcome
 from socmon.errors import StoreError
 from socmon.store import Store, read
 from socmon.store.verifying import verify
@@ -107,6 +108,67 @@ async def test_a_message_with_a_flipped_bit_is_lost_and_an_acknowledged_one_only
     assert (salvaged.lost, salvaged.kept) == (1, 199)
     assert rows(path, "select id, state, length(body) from released where id in (50, 150)") == [(50, "acknowledged", 0)]
     assert len(names(path, "select alert_id from pending")) == 101
+
+
+@pytest.mark.parametrize("kind", [0, 13])
+async def test_lost_receipts_take_nothing_with_them_but_the_proof(path: Path, kind: int) -> None:
+    before = contents(path)
+    shown = "id, destination, stream, epoch, seq, alert_id, revision, state, code, settled_us, body, sha256"
+    sent = rows(path, f"select {shown} from released")
+    zero(path, page_of(path, "receipt", kind))
+
+    salvaged = await started(path)
+
+    assert verify(path).count == 0
+    assert contents(path) == before
+    assert rows(path, f"select {shown} from released") == sent
+    ((proved,),) = rows(path, "select count(*) from released join receipt on receipt.id = receipt_id")
+    assert (salvaged.kept, salvaged.lost, salvaged.unproved) == (200, 0, 100 - proved)
+    assert 0 < salvaged.unproved <= 100
+    gone = "select count(receipt_id) from released where receipt_id not in (select id from receipt)"
+    assert rows(path, gone) == [(0,)]
+
+
+async def test_streams_whose_sequences_are_lost_begin_an_epoch_behind_all_that_were_used(path: Path) -> None:
+    ((epoch,),) = rows(path, "select epoch from stream")
+    sent = rows(path, "select id, epoch, seq, body from released")
+    zero(path, page_of(path, "stream", 0))
+
+    salvaged = await started(path)
+
+    assert (salvaged.streams, salvaged.lost) == (1, 0)
+    ((anew, next_seq),) = rows(path, "select epoch, next_seq from stream")
+    assert anew > epoch
+    assert next_seq == 1
+    assert rows(path, "select id, epoch, seq, body from released") == sent
+
+
+async def test_destinations_that_the_outbox_has_lost_are_known_by_the_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "socmon.db"
+    await store_more(path, [alert(number) for number in range(1, 101)])
+    zero(path, page_of(path, "pending", 0))
+
+    salvaged = await started(path)
+
+    assert salvaged.queued == 100
+    assert len(names(path, "select alert_id from pending where destination = 'ncsc'")) == 100
+
+
+async def test_a_message_that_is_found_damaged_at_sending_is_lost_and_its_alert_goes_out_anew(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("update released set body = x'01' || substr(body, 2) where id = 150")
+    store = Store(path, destinations=["ncsc"])
+    assert store.salvaged is None  # SQLite sees nothing wrong
+
+    await store.settle([Outcome(150, "rejected", "damaged"), Outcome(151, "rejected", "damaged")], START_US + 2 * S)
+
+    assert store.damaged == 1
+    await store.close()
+    shown = "select id, state, code, retried_by from released where id in (150, 151)"
+    # Of 151 somebody else says so: it is whole, and waits for a person.
+    assert rows(path, shown) == [(150, "retried", "damaged", "socmon"), (151, "dead", "damaged", None)]
+    queued = "select alert_id from released where id in (150, 151) and alert_id in (select alert_id from pending)"
+    assert rows(path, queued) == rows(path, "select alert_id from released where id = 150")
 
 
 @pytest.mark.parametrize("table", ["alert", "evidence"])

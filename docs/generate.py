@@ -30,7 +30,7 @@ all in their places, with their defaults.
 One YAML file, by default `/etc/socmon/config.yaml`, and the files `conf.d/*.yaml` beside it, in the order of their
 names. Sections are merged; nothing may be set twice. Relative paths count from the folder of the main file.
 `socmon check` tells every mistake at once, with file and line. A change of sections `rules`, `assets` and `detection`
-takes effect at a reload, one of `reports` at once, any other at the next start.
+takes effect at a reload, any other at the next start; `socmon report` reads `reports` each time.
 
 A *reference to a secret* is `file:PATH`, a file that socmon can read, or `credential:NAME`, a systemd credential.
 """
@@ -181,10 +181,10 @@ def _rows(model: type[Settings], only: list[str] | None = None, prefix: str = ""
 def _value(option: Mapping[str, Any]) -> str:
     if "anyOf" in option:
         return "; or ".join(_value(choice) for choice in option["anyOf"])
+    if "$ref" in option:
+        return "block"
     if "enum" in option:
         return ", ".join(f"`{choice}`" for choice in option["enum"])
-    if "$ref" in option:
-        return "blocks of options"
     if option["type"] == "null":
         return "`null`"
     if option["type"] == "object":
@@ -206,6 +206,11 @@ def _bounds(option: Mapping[str, Any]) -> Iterator[str]:
 def _default(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return f"`{value}`".lower().replace("none", "null")
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        blocks = (
+            ", ".join(f"{name}: {_default(held).strip('`')}" for name, held in each.items() if held) for each in value
+        )
+        return f"`[{', '.join(f'{{{block}}}' for block in blocks)}]`"
     return f"`{value}`" if value not in ("", [], {}) else "empty"
 
 

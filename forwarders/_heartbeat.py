@@ -18,6 +18,7 @@ from socmon.component import Heart, Vitals
 from socmon.errors import ComponentError
 from socmon.event import rfc3339
 from socmon.feed.heartbeat import HEARTBEATS_PATH, MAX_NAME_CHARS, MAX_NAMES, Heartbeat
+from socmon.feed.privacy import Account, Policy
 
 _MAX_REPLY_BYTES = 64 * 1024
 _KEYS_REMEDY = "check the disk or mount that holds them"
@@ -31,6 +32,7 @@ class NcscHeart(Heart):
     Args:
         tls: reads the keys, for a connection.
         expiries: reads when each certificate ends.
+        policy: reads what leaves of names: an expected source is mostly called as its host.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class NcscHeart(Heart):
         advisor: Advisor,
         tls: Callable[[], ssl.SSLContext],
         expiries: Callable[[], Expiries],
+        policy: Callable[[], Policy],
         *,
         every_s: float,
         timeout_s: float,
@@ -48,6 +51,7 @@ class NcscHeart(Heart):
         self._advisor = advisor
         self._tls = tls
         self._expiries = expiries
+        self._policy = policy
         self._timeout_s = min(timeout_s, max(every_s, 1.0))
 
     async def beat(self, vitals: Vitals) -> None:
@@ -60,8 +64,9 @@ class NcscHeart(Heart):
         try:
             async with asyncio.timeout(self._timeout_s):
                 name = f"read of the keys of {self._name} for a heartbeat"
-                tls, expiries = await in_own_thread(self._read, name=name, remedy=_KEYS_REMEDY)
-                status, answer, asked_s = await self._post(tls, body(vitals, expiries, time.time_ns() // 1000))
+                tls, expiries, policy = await in_own_thread(self._read, name=name, remedy=_KEYS_REMEDY)
+                content = body(vitals, expiries, policy, time.time_ns() // 1000)
+                status, answer, asked_s = await self._post(tls, content)
         except TimeoutError as error:
             raise ComponentError(f"{url} took no heartbeat within {self._timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
@@ -69,8 +74,8 @@ class NcscHeart(Heart):
         if status != 200:
             raise self._advisor.on_refusal(status, answer, asked_s)
 
-    def _read(self) -> tuple[ssl.SSLContext, Expiries]:
-        return self._tls(), self._expiries()
+    def _read(self) -> tuple[ssl.SSLContext, Expiries, Policy]:
+        return self._tls(), self._expiries(), self._policy()
 
     async def _post(self, tls: ssl.SSLContext, content: bytes) -> tuple[int, bytes, float]:
         connector = aiohttp.TCPConnector(ssl=tls, force_close=True, resolver=Resolver(f"{self._name} for a heartbeat"))
@@ -84,15 +89,20 @@ class NcscHeart(Heart):
                 return response.status, answer, wait_s(response.headers.get("Retry-After", ""))
 
 
-def body(vitals: Vitals, expiries: Expiries, now_us: int) -> bytes:
-    """The heartbeat of that moment; of more silent sources than it has room for, the first."""
+def body(vitals: Vitals, expiries: Expiries, policy: Policy, now_us: int) -> bytes:
+    """The heartbeat of that moment; of more silent sources than it has room for, the first.
+
+    Their names leave as a host's do: in full, as the pseudonym that its alerts have, or not. All are counted.
+    """
+    account = Account(policy)
+    names = (account.host(name) for name in vitals.silent)
     ends = [end for end in expiries.values() if end is not None]
     beat = Heartbeat(
         time=rfc3339(now_us),
         backlog=vitals.backlog,
         pending=vitals.pending,
         oldest_s=None if vitals.oldest_us is None else max(0, now_us - vitals.oldest_us) // 1_000_000,
-        silent=tuple(name[:MAX_NAME_CHARS] for name in vitals.silent[:MAX_NAMES]),
+        silent=tuple(name[:MAX_NAME_CHARS] for name in names if name)[:MAX_NAMES],
         silent_sources=len(vitals.silent),
         certificate_expires=f"{min(ends):%Y-%m-%dT%H:%M:%SZ}" if ends else None,
         rules=vitals.rules,

@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from socmon.component import Settings
-from socmon.errors import ConfigError
+from socmon.errors import ComponentError, ConfigError
 from socmon.event import Level
 from socmon.feed.approving import ApprovalRule, Mode
 from socmon.feed.privacy import Policy, PseudonymKey, RawTreatment, Treatment
@@ -53,6 +53,13 @@ class PrivacySettings(Settings):
             except ValueError as error:
                 raise ConfigError([f"{self.pseudonym_key}: {error}"]) from error
         return Policy(self.internal_ips, self.users, self.hosts, self.raw, key)
+
+    def careful(self, organisation: str) -> Policy:
+        """As `policy`; without its key where that cannot be used, so that less leaves."""
+        try:
+            return self.policy(organisation)
+        except (ComponentError, ConfigError):
+            return Policy(self.internal_ips, self.users, self.hosts, self.raw, None)
 
     def warnings(self) -> Iterator[str]:
         """What is not done as it is set, for want of a key."""

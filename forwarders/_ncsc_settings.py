@@ -21,6 +21,7 @@ from socmon.errors import BlockedError, ComponentError, ConfigError
 from socmon.feed.approving import ApprovalRule
 from socmon.feed.keyring import Signer, read_keys
 from socmon.feed.message import ORG_ID
+from socmon.feed.privacy import Policy
 from socmon.feed.sharing import Tlp
 from socmon.secrets import SecretRef
 from socmon.tls import authority_expiry, client_context, expiry, uris
@@ -128,6 +129,10 @@ class NcscSettings(ForwarderSettings):
     def expiries(self) -> Mapping[Path, datetime | None]:
         """When each of our certificates ends; reads them."""
         return {self.cert: expiry(self.cert), self.ca: authority_expiry(self.ca)}
+
+    def careful_policy(self) -> Policy:
+        """What leaves of detail; reads the key, and goes without it where it cannot."""
+        return self.privacy.careful(self.org_id)
 
     def problems(self) -> list[str]:
         """What keeps the keys from working, a line each; reads them, asks nobody. Keys that are not there are none."""

@@ -16,7 +16,8 @@ from pydantic import Field
 
 from forwarders._alert_json import alert_json
 from forwarders._own_thread import in_own_thread
-from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, Release, Released
+from forwarders._reaching import Goal, reach_all
+from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, Release, Released, Step
 from socmon.errors import ComponentError
 from socmon.event import Alert
 from socmon.kafka import FAILURES, TOPIC, Cluster, trouble, why_unreachable
@@ -68,6 +69,17 @@ class KafkaForwarder(Forwarder[KafkaSettings]):
                 "the account is told to the brokers without encryption", servers=self.settings.where
             )
         await self._read()
+
+    @classmethod
+    async def trial(cls, name: str, settings: KafkaSettings, timeout_s: float) -> Sequence[Step]:
+        """The connections to the brokers of `servers` alone; nothing is sent."""
+        context = settings.tls_context if settings.tls else lambda: None
+        goals = []
+        for server in dict.fromkeys(settings.servers):
+            host, _, port = server.rpartition(":")
+            place = (host.strip("[]"), int(port))
+            goals.append(Goal(*place, context, cert=settings.cert, ca=settings.ca, name_in="servers"))
+        return await reach_all(name, goals, timeout_s)
 
     def stream(self, alert: Alert) -> str:  # noqa: ARG002  the contract's signature
         """One stream: messages are written in the order of their release."""

@@ -10,7 +10,8 @@ from msgspec import Struct
 from pydantic import Field, field_validator
 
 from forwarders._alert_json import alert_json
-from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, Release, Released
+from forwarders._reaching import Goal, reach
+from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, Release, Released, Step
 from socmon.errors import BlockedError, ComponentError
 from socmon.event import Alert
 from socmon.log import Rarely
@@ -86,6 +87,12 @@ class MqttForwarder(Forwarder[MqttSettings]):
         super().__init__(context)
         self._connection: Connection | None = None
         self._rarely = Rarely()
+
+    @classmethod
+    async def trial(cls, name: str, settings: MqttSettings, timeout_s: float) -> Sequence[Step]:
+        """The connection alone; nothing is sent, nor are we announced."""
+        goal = Goal(settings.host, settings.port, settings.context, cert=settings.cert, ca=settings.ca)
+        return (await reach(name, goal, timeout_s)).steps
 
     def stream(self, alert: Alert) -> str:  # noqa: ARG002  the contract's signature
         """One stream: a broker keeps the order of what one client publishes to one topic."""

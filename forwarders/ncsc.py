@@ -18,10 +18,11 @@ from forwarders._heartbeat import NcscHeart
 from forwarders._http import Resolver, bounded, wait_s
 from forwarders._ncsc_answers import Divided, divided, message_id, outcomes
 from forwarders._ncsc_settings import NcscSettings
+from forwarders._ncsc_trial import trial as ncsc_trial
 from forwarders._own_thread import in_own_thread
 from forwarders._rendering import rendering
 from forwarders._signing_keys import KEYS_REMEDY, SigningKeys
-from socmon.component import Approval, Context, Forwarder, Heart, Outcome, Place, Release, Released, Void
+from socmon.component import Approval, Context, Forwarder, Heart, Outcome, Place, Release, Released, Step, Void
 from socmon.errors import BlockedError, ComponentError, ConfigError, ParseError
 from socmon.event import SECOND_US, Alert
 from socmon.feed import receipt
@@ -80,7 +81,13 @@ class NcscForwarder(Forwarder[NcscSettings]):
             return None
         advisor = Advisor(url=settings.url, ca=settings.ca, cert=settings.cert)
         every_s, timeout_s = settings.heartbeat_s, settings.timeout_s
-        return NcscHeart(context.name, advisor, settings.tls, settings.expiries, every_s=every_s, timeout_s=timeout_s)
+        reads = (settings.tls, settings.expiries, settings.careful_policy)
+        return NcscHeart(context.name, advisor, *reads, every_s=every_s, timeout_s=timeout_s)
+
+    @classmethod
+    async def trial(cls, name: str, settings: NcscSettings, timeout_s: float) -> Sequence[Step]:
+        """The handshake, the centre's clock, and whether it answers to who we are; no finding is sent."""
+        return await ncsc_trial(name, settings, timeout_s)
 
     async def open(self) -> None:
         """Read the keys, so that one which is missing or expired shows before there is an alert; connects to nobody.

@@ -21,8 +21,9 @@ from pydantic import Field, model_validator
 from forwarders._advice import shown, untrusted
 from forwarders._cef import cef
 from forwarders._own_thread import in_own_thread
+from forwarders._reaching import Goal, reach
 from forwarders._rendering import rendering
-from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, Release, Released
+from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, Release, Released, Step
 from socmon.errors import BlockedError, ComponentError, ConfigError
 from socmon.event import Alert, rfc3339
 from socmon.secrets import SecretRef, unreadable
@@ -159,6 +160,13 @@ class SyslogForwarder(Forwarder[SyslogSettings]):
         """
         if self.settings.tls:
             await self._in_thread(self._tls.current, f"read of the keys of {self.context.name}", _KEYS_REMEDY)
+
+    @classmethod
+    async def trial(cls, name: str, settings: SyslogSettings, timeout_s: float) -> Sequence[Step]:
+        """The connection alone; nothing is sent."""
+        context = settings.tls_context if settings.tls else lambda: None
+        goal = Goal(settings.host, settings.port, context, cert=settings.cert, ca=settings.ca)
+        return (await reach(name, goal, timeout_s)).steps
 
     def stream(self, alert: Alert) -> str:  # noqa: ARG002  the contract's signature
         """One stream: the receiver gets alerts in the order of their release."""

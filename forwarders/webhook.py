@@ -23,7 +23,8 @@ from forwarders._advice import shown, untrusted
 from forwarders._alert_json import alert_json
 from forwarders._http import Resolver, wait_s
 from forwarders._own_thread import in_own_thread
-from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, OutcomeStatus, Release, Released
+from forwarders._reaching import Goal, reach
+from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, OutcomeStatus, Release, Released, Step
 from socmon.errors import BlockedError, ComponentError, ConfigError
 from socmon.event import Alert
 from socmon.secrets import SecretRef, unreadable
@@ -183,6 +184,16 @@ class WebhookForwarder(Forwarder[WebhookSettings]):
             ComponentError: they cannot be used, or were not read within `timeout_s`.
         """
         await self._ready()
+
+    @classmethod
+    async def trial(cls, name: str, settings: WebhookSettings, timeout_s: float) -> Sequence[Step]:
+        """The connection alone; nothing is sent."""
+        parts = urlsplit(settings.url)
+        secure = parts.scheme == "https"
+        context = settings.tls if secure else lambda: None
+        port = parts.port or (443 if secure else 80)
+        goal = Goal(parts.hostname or "", port, context, ca=settings.ca, name_in="url")
+        return (await reach(name, goal, timeout_s)).steps
 
     def stream(self, alert: Alert) -> str:  # noqa: ARG002  the contract's signature
         """One stream: the receiver gets alerts in the order of their release."""

@@ -315,12 +315,35 @@ class Heart(ABC):
         """
 
 
+class Step(Struct, frozen=True):
+    """One step on the way to a destination, tried without delivering anything.
+
+    Attributes:
+        name: own: our certificate; name: the look-up of the host; clock: the other side's, less ours; centre: what it
+            answers to who we are.
+        values: what was found, by names that are fixed for each step.
+        error: what is wrong, and what helps; "" if nothing.
+    """
+
+    name: Literal["own", "name", "tcp", "tls", "clock", "centre"]
+    values: Mapping[str, str | int | float] = {}
+    error: str = ""
+
+
 class Forwarder(Component[SettingsT]):
     """Delivers alerts to one destination."""
 
     @classmethod
     def heart(cls, context: Context[SettingsT]) -> Heart | None:  # noqa: ARG003  for those that have one
         """What tells the destination how we are; None where it does not want to know."""
+        return None
+
+    @classmethod
+    async def trial(cls, name: str, settings: SettingsT, timeout_s: float) -> Sequence[Step] | None:  # noqa: ARG003  as above
+        """Go all the way to the destination and deliver nothing, in `timeout_s`; None where that cannot be tried.
+
+        The last step holds the error if there is one; those behind it were not tried.
+        """
         return None
 
     @abstractmethod

@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from socmon import activation, log, metrics
@@ -15,6 +15,7 @@ from socmon.config import Config, Wiring
 from socmon.console.server import Console
 from socmon.control.server import Control
 from socmon.correlating import Correlating
+from socmon.deadlines import Deadlines
 from socmon.delivering import Delivering, failing
 from socmon.detection import load_detection, tell_refused
 from socmon.door import Door
@@ -32,6 +33,7 @@ from socmon.measuring import Measuring
 from socmon.notify import Manager
 from socmon.own import Own
 from socmon.reloading import Reloading
+from socmon.reports.duty import CENTRE, next_report
 from socmon.salvage import Salvage
 from socmon.seen import Expected, Sources
 from socmon.silence import Watch
@@ -40,11 +42,11 @@ from socmon.store.holding import hold
 from socmon.store.pruning import young_us
 from socmon.store.retiring import Retiring
 from socmon.supervisor import Backoff, supervise
+from socmon.tidying import tidy
 from socmon.verbs import Verbs
 from socmon.watchdog import Watchdog
 from socmon.workers.asides import FILE_NAME, Asides
 
-_TIDY_S = 10.0  # between two looks at the journal's size
 _COLLECTORS_STOP_S = 5.0
 _FORWARDERS_STOP_S = 5.0
 _DRAIN_S = 10.0  # for the intake buffer, and again for what is journalled and not yet matched
@@ -118,8 +120,9 @@ class Daemon:
         )
         writers = {"journal": lambda: self._intake.failing, "store": lambda: self._correlating.failing}
         self._full_disk = FullDisk(own, writers)
+        duty = partial(next_report, settings=config.reports)
         self._deliverings = [
-            Delivering(wiring, cast("Any", self._door(wiring)), self._store, config.delivery)
+            Delivering(wiring, cast("Any", self._door(wiring)), self._store, config.delivery, duty)
             for wiring in config.forwarders
         ]
         self._doors = {wiring.name: self._door(wiring) for wiring in config.collectors}
@@ -131,6 +134,14 @@ class Daemon:
         )
         self._watch = Watch(
             expected, intake=self._intake, journal=self._journal, correlating=self._correlating, store=self._store
+        )
+        self._deadlines = Deadlines(
+            config.reports,
+            [wiring.name for wiring in config.forwarders if wiring.kind == CENTRE],
+            intake=self._intake,
+            journal=self._journal,
+            correlating=self._correlating,
+            store=self._store,
         )
         self._retiring = Retiring(
             self._store,
@@ -200,7 +211,7 @@ class Daemon:
             reloading=task("reload", self._announce_and_reload()),
             housekeeping=[
                 task("journal sync", self._intake.sync()),
-                task("journal tidy", self._tidy()),
+                task("journal tidy", tidy(self._journal, self._correlating, self._config.journal)),
                 task("old alerts", self._retiring.run()),
                 task("salvage", self._salvage.insist()),
                 task("full disk", self._full_disk.run()),
@@ -219,6 +230,7 @@ class Daemon:
             collectors=[
                 *(task(f"collector {each.name}", self._collect(each)) for each in self._config.collectors),
                 task("sources", self._watch.run()),
+                task("deadlines", self._deadlines.run()),
             ],
         )
 
@@ -276,24 +288,6 @@ class Daemon:
 
         await supervise(wiring.name, run, backoff=Backoff(), log=door.log, told=told)
         self._given_up.append(wiring.name)
-
-    async def _tidy(self) -> None:
-        """Compress and trim the journal, never past the last durable checkpoint."""
-        settings = self._config.journal
-        while True:
-            await asyncio.sleep(_TIDY_S)
-            checkpoint = self._correlating.committed
-            try:
-                await asyncio.to_thread(
-                    self._journal.trim,
-                    checkpoint=checkpoint,
-                    keep_bytes=settings.keep_bytes,
-                    max_age_us=settings.keep_days * _DAY_US,
-                    now_us=time.time_ns() // 1000,
-                )
-                await asyncio.to_thread(self._journal.compress, checkpoint=checkpoint)
-            except JournalError as error:
-                _log.warning("the journal could not be tidied, will try again", error=str(error))
 
     def _certificates(self) -> dict[Expiring, Expiries]:
         """Of each component whose settings have a method `expiries`: file → when its certificate ends."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -10,10 +10,10 @@ from msgspec import Struct
 from structlog.typing import FilteringBoundLogger
 
 from socmon import failpoints, metrics
-from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, Released
+from socmon.component import Context, Forwarder, ForwarderSettings, Outcome, Release, Released
 from socmon.config import Wiring
 from socmon.errors import BlockedError, ComponentError, SocmonError
-from socmon.event import SECOND_US
+from socmon.event import SECOND_US, Alert, ReportDuty
 from socmon.intake import until
 from socmon.sections import DeliverySettings
 from socmon.store import Routing, Store
@@ -83,13 +83,25 @@ class _Troubles:
 
 
 class Delivering:
-    """Delivers to one destination: released rows first, in order, until it has answered for each."""
+    """Delivers to one destination: released rows first, in order, until it has answered for each.
 
-    def __init__(self, wiring: Wiring, context: Context[Any], store: Store, settings: DeliverySettings) -> None:
+    Args:
+        duty: what must be reported of an alert, as the message says; pure.
+    """
+
+    def __init__(
+        self,
+        wiring: Wiring,
+        context: Context[Any],
+        store: Store,
+        settings: DeliverySettings,
+        duty: Callable[[Alert], ReportDuty] | None = None,
+    ) -> None:
         self.name = wiring.name
         self._wiring = wiring
         self._context = context
         self._store = store
+        self._duty = duty
         self._interval_us = round(settings.release_interval_s * SECOND_US)
         self._backoff = Backoff(settings.backoff_first_s, settings.backoff_limit_s)
         limits = wiring.settings if isinstance(wiring.settings, ForwarderSettings) else ForwarderSettings()
@@ -147,7 +159,7 @@ class Delivering:
 
     async def _deliver(self) -> None:
         forwarder = cast("Forwarder[Any]", self._wiring.cls(self._context))
-        routing = Routing.of(self.name, forwarder)
+        routing = msgspec.structs.replace(Routing.of(self.name, forwarder), render=self._with_duty(forwarder.render))
         try:
             await self.measure()
             await forwarder.open()
@@ -188,6 +200,15 @@ class Delivering:
         if resumed.expired or resumed.lost:
             self._log.error("alerts are lost for the destination, neither side has them", **told)
             self._context.counters.error("lost")
+
+    def _with_duty(self, render: Callable[[Alert, Release], bytes]) -> Callable[[Alert, Release], bytes]:
+        """`render`, of alerts that say what must be reported of them."""
+
+        def rendered(alert: Alert, release: Release) -> bytes:
+            alert.duty = self._duty(alert) if self._duty else None
+            return render(alert, release)
+
+        return rendered
 
     async def _due(self, routing: Routing) -> list[list[Released]]:
         """What waits for an answer and what is released now: a batch a stream, the most urgent stream first."""

@@ -274,6 +274,20 @@ class Evidence(Struct, frozen=True):
     cut: bool = False
 
 
+class ReportDuty(Struct, frozen=True):
+    """What must be reported of an alert next (Decree 331/2026, article 31.2.d, as settings).
+
+    Attributes:
+        kind: first: a notice; detailed: cause, scope and remedy; final: how it ended; none: nothing is due.
+        reason: which setting asks for it, or why nothing is due.
+        due_us: by when; None where no time is set.
+    """
+
+    kind: Literal["first", "detailed", "final", "none"]
+    reason: str
+    due_us: int | None = None
+
+
 class Alert(Struct):
     """A rule that fired for one group.
 
@@ -290,7 +304,9 @@ class Alert(Struct):
         reason: why it was closed: tp, fp, benign or duplicate; "" while it is not.
         status_by: who gave it its status; "" while nobody has.
         recurring: it is closed, and matches have joined it since.
+        t0_us: when the clocks of its reports started; None where it was not read from a store. Never moves (ADR 96).
         evidence: the first and last 20 events, in sequence order.
+        duty: what must be reported of it; on the way to a destination only.
         received_us: when the event that opened it was received; on the way to the store only, and only the first time.
     """
 
@@ -316,8 +332,10 @@ class Alert(Struct):
     reason: str = ""
     status_by: str = ""
     recurring: bool = False
+    t0_us: int | None = None
     evidence: list[Evidence] = []
     received_us: int | None = None
+    duty: ReportDuty | None = None
 
     def opening(self, fresh: Sequence[int]) -> tuple[int, ...]:
         """The sequence of the event that opened it, the first time that it is stored; events that join come later.

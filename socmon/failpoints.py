@@ -11,6 +11,7 @@ import threading
 
 # journal.appended   a batch is in the journal, not yet matched
 # alerts.committed   alerts are stored, the checkpoint is not
+# centre.checked     the centre has checked a batch, nothing of it is stored
 # centre.committed   the centre has stored a batch, the reply is not sent
 # outbox.released    alerts are released, not yet sent
 # outbox.replied     the centre's reply is here, the outbox is not marked
@@ -32,6 +33,7 @@ NAMES = frozenset(
     {
         "journal.appended",
         "alerts.committed",
+        "centre.checked",
         "centre.committed",
         "outbox.released",
         "outbox.replied",

@@ -10,14 +10,10 @@ from collections.abc import Iterable, Mapping
 from prometheus_client import Counter, generate_latest
 
 from socmon import __version__, damages, withheld
+from socmon.buckets import COMMIT_BUCKETS, DELAY_BUCKETS, LAG_BUCKETS, TRIAGE_BUCKETS
 from socmon.instruments import DECLARED, REGISTRY, Declared, Kept, Rising, counter, gauge, histogram
 
 RULES_COUNTED = 1_000
-_COMMIT_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
-_TRIAGE_BUCKETS = (60, 300, 900, 1800, 3600, 14_400, 28_800, 86_400, 259_200, 604_800, 2_592_000)  # up to a month
-_LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
-# From within a turn of the loop to a destination that was dead for days.
-_DELAY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21_600, 86_400, 604_800)
 
 _BUILD = gauge("socmon_build_info", "Always 1; the labels say which socmon and which Python run.", "version", "python")
 _BUILD.labels(__version__, platform.python_version()).set(1)
@@ -29,14 +25,12 @@ CONFIG_RELOADED = gauge(
     "socmon_config_reload_success_timestamp_seconds", "When the configuration in force was read, in Unix time."
 )
 
-LOOP_LAG_SECONDS = histogram(
-    "socmon_loop_lag_seconds", "How late the event loop came to a timer.", buckets=_LAG_BUCKETS
-)
+LOOP_LAG_SECONDS = histogram("socmon_loop_lag_seconds", "How late the event loop came to a timer.", buckets=LAG_BUCKETS)
 PIPELINE_LAG = gauge("socmon_pipeline_lag_frames", "Journal frames that are written and not yet matched.")
 BATCH_SECONDS = histogram(
     "socmon_matching_batch_seconds",
     "Time to parse, match and correlate one frame of the journal.",
-    buckets=_LAG_BUCKETS,
+    buckets=LAG_BUCKETS,
 )
 MATCHED_FRAME = gauge("socmon_matching_last_frame", "Number of the last journal frame that was matched.")
 
@@ -55,7 +49,7 @@ COLLECTOR_LAG_SECONDS = Kept(
         "socmon_collector_lag_seconds",
         "From the receipt of a record until it was matched: of each frame, the longest of each collector.",
         "component",
-        buckets=_DELAY_BUCKETS,
+        buckets=DELAY_BUCKETS,
     )
 )
 _COLLECTOR_DROPPED = counter(
@@ -103,7 +97,7 @@ _CAPTURED: Mapping[str, Kept[Counter]] = {
 JOURNAL_RECORDS = counter("socmon_journal_records", "Records appended to the journal.")
 JOURNAL_BYTES = counter("socmon_journal_bytes", "Bytes of the records appended to the journal.")
 JOURNAL_SYNC_SECONDS = histogram(
-    "socmon_journal_sync_seconds", "Time to force the journal to disk.", buckets=_COMMIT_BUCKETS
+    "socmon_journal_sync_seconds", "Time to force the journal to disk.", buckets=COMMIT_BUCKETS
 )
 JOURNAL_LAST = gauge("socmon_journal_last_frame", "Number of the last frame written to the journal.")
 JOURNAL_SYNCED = gauge("socmon_journal_synced_frame", "Number of the last frame that is safe on disk.")
@@ -155,6 +149,9 @@ SOURCE_SKEW_SECONDS = Kept(
         "source",
     )
 )
+REPORT_DEADLINES = Kept(
+    gauge("socmon_due_reports", "Reports that are not made whose deadline is near, or has fallen.", "status")
+)
 SOURCE_SILENT = Kept(gauge("socmon_source_silent", "1 while an expected source is silent.", "source"))
 
 RULES_LOADED = gauge("socmon_rules_loaded", "Rules that run, correlations included.")
@@ -191,14 +188,14 @@ ALERTS_REVISED = counter("socmon_alerts_revised", "Revisions of open alerts: fur
 ALERT_STORE_DELAY = histogram(
     "socmon_alert_store_delay_seconds",
     "From the receipt of the event that opened an alert until the alert was stored; each alert once.",
-    buckets=_DELAY_BUCKETS,
+    buckets=DELAY_BUCKETS,
 )
 ALERT_DELIVERY_DELAY = Kept(
     histogram(
         "socmon_alert_delivery_delay_seconds",
         "From the receipt of the event that opened an alert until the destination first accepted it; each alert once.",
         "forwarder",
-        buckets=_DELAY_BUCKETS,
+        buckets=DELAY_BUCKETS,
     )
 )
 _ALERTS = gauge("socmon_alerts_stored", "Alerts in the store now, by level and status.", "level", "status")
@@ -207,7 +204,7 @@ ALERT_ACKNOWLEDGE_SECONDS = Kept(
         "socmon_alert_acknowledge_seconds",
         "From an alert's opening to its first acknowledgement, by level.",
         "level",
-        buckets=_TRIAGE_BUCKETS,
+        buckets=TRIAGE_BUCKETS,
     )
 )
 ALERT_CLOSE_SECONDS = Kept(
@@ -215,12 +212,12 @@ ALERT_CLOSE_SECONDS = Kept(
         "socmon_alert_close_seconds",
         "From an alert's opening to its first closing, by level.",
         "level",
-        buckets=_TRIAGE_BUCKETS,
+        buckets=TRIAGE_BUCKETS,
     )
 )
 
 STORE_COMMIT_SECONDS = histogram(
-    "socmon_store_commit_seconds", "Time of one transaction of the store.", buckets=_COMMIT_BUCKETS
+    "socmon_store_commit_seconds", "Time of one transaction of the store.", buckets=COMMIT_BUCKETS
 )
 CHECKPOINT = gauge(
     "socmon_store_checkpoint_frame", "Journal frame of the last checkpoint: a restart reads on from there."

@@ -228,6 +228,24 @@ class DeliverySettings(Settings):
         return self
 
 
+class SeriousSettings(Settings):
+    """Incidents that are serious: all that is named of one must fit, and any of what is named there is enough."""
+
+    levels: list[Level] = Field(default=[], description="Levels of alerts.")
+    tags: list[str] = Field(default=[], description="Tags of rules.")
+    rsit: list[str] = Field(default=[], description="Incident classes (RSIT), as malicious-code or availability/ddos.")
+    system_levels: list[Annotated[int, Field(ge=1, le=5)]] = Field(
+        default=[], description="Security levels of systems, by the inventory."
+    )
+    at_once: bool = Field(default=False, description="To be told at once, not in so many hours.")
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if not (self.levels or self.tags or self.rsit or self.system_levels):
+            raise ValueError("it names nothing, and every alert would fit; name levels, tags, rsit or system_levels")
+        return self
+
+
 class ReportSettings(Settings):
     """Section `reports`: what `socmon report` says, and by when an incident must be told (Decree 331/2026, 31.2.d)."""
 
@@ -237,8 +255,24 @@ class ReportSettings(Settings):
     detailed_h: int = Field(
         default=72, ge=1, le=8760, description="Hours from T0 until cause, scope and remedy must have been reported."
     )
+    final_h: int | None = Field(
+        default=None, ge=1, le=87_600, description="Hours from T0 until the final report; null: no time is set for it."
+    )
+    at_once_minutes: int = Field(
+        default=30, ge=1, le=1440, description="Minutes from T0 that are at once, where national security is harmed."
+    )
     levels: list[Level] = Field(
         default=["critical"], description="Levels of alerts that are serious incidents; of others nothing is due."
+    )
+    also: list[SeriousSettings] = Field(
+        default=[SeriousSettings(tags=["socmon.national-security"], at_once=True)],
+        description="What is serious besides: a list of blocks of `levels`, `tags`, `rsit`, `system_levels` (all that "
+        "a block names must fit) and `at_once`.",
+    )
+    alarm_h: list[Annotated[int, Field(ge=1, le=8760)]] = Field(
+        default=[4, 1],
+        max_length=8,
+        description="Hours before a deadline at which socmon raises an alert; it does so too when one falls.",
     )
     org_name: str = Field(default="", max_length=200, description="Name of our organisation, as reports state it.")
     contact: str = Field(
@@ -249,6 +283,8 @@ class ReportSettings(Settings):
     def _detailed_is_not_before_first(self) -> Self:
         if self.detailed_h < self.first_h:
             raise ValueError(f"detailed_h ({self.detailed_h}) is less than first_h ({self.first_h}); raise detailed_h")
+        if self.final_h is not None and self.final_h < self.detailed_h:
+            raise ValueError(f"final_h ({self.final_h}) is less than detailed_h ({self.detailed_h}); raise final_h")
         return self
 
 

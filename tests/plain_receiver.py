@@ -12,6 +12,7 @@ import ssl
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -28,9 +29,14 @@ class Handler(BaseHTTPRequestHandler):
         with self.received.open("ab") as file:
             file.write(body.replace(b"\n", b" ") + b"\n")
             file.write(json.dumps({"headers": dict(self.headers)}).encode() + b"\n")
-        events = json.loads(body)
+        self.answer(self.answer_to(json.loads(body)))
+
+    def answer_to(self, events: Any) -> dict[str, Any]:
+        """Of a batch, that all is stored; of a heartbeat, the time."""
+        if isinstance(events, dict):
+            return {"server_time": "2026-11-28T00:00:00Z"}
         last = events[-1]
-        answer = {
+        return {
             "batch_id": self.headers["Batch-Id"],
             "committed": {"epoch": last["socepoch"], "seq": int(last["socseq"])},
             "results": [
@@ -39,7 +45,10 @@ class Handler(BaseHTTPRequestHandler):
             "window": {"max_events": 500, "max_bytes": 8_000_000, "retry_after_ms": 0},
             "server_time": "2026-11-28T00:00:00Z",
         }
-        content = json.dumps(answer).encode()
+
+    def answer(self, told: dict[str, Any]) -> None:
+        """Send it as JSON."""
+        content = json.dumps(told).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))

@@ -1,5 +1,6 @@
 """Reports of incidents over stores of one's own choice, and a page taken apart as a browser does it."""
 
+import asyncio
 import json
 import re
 import sqlite3
@@ -9,7 +10,9 @@ from typing import Any
 
 from store_kit import START_US, Place, S, alert, valid
 
+from socmon.component import Outcome
 from socmon.event import Evidence
+from socmon.store import Routing, Store
 
 ESCAPES = "\x1b[2J\x1b]52;c;cm0gLXJm\x07 \u202egpj.exe \x9b31m \x00 \u2028 \x7f"
 MARKUP = """<script>alert(1)</script>"'><img src=x onerror=alert(1)></style></td></bdi><!-- {{ 7*7 }} {% raw %} &lt;"""
@@ -87,6 +90,21 @@ def write_down(place: Place, *texts: str, time_us: int = START_US) -> None:
                 " analyst_revision) values (?, ?, 'an', 'comment', 'open', 'open', '', ?, 0)",
                 (alert(1).id, time_us + number, text),
             )
+
+
+def accept(place: Place, *destinations: str) -> None:
+    """Let each of `destinations` answer for what waits for it, as a centre does."""
+
+    async def work() -> None:
+        store = Store(place.store, destinations=destinations)
+        for name in destinations:
+            routing = Routing(name, lambda _: "urgent", lambda *_: b"{}")
+            await store.release(routing, limit=10, now_us=START_US, interval_us=0)
+            for batch in await store.waiting(name, 10):
+                await store.settle([Outcome(item.id, "accepted") for item in batch], START_US + S)
+        await store.close()
+
+    asyncio.run(work())
 
 
 def hostile(place: Place) -> None:

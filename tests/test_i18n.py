@@ -28,7 +28,9 @@ def catalogue() -> Catalog:
 
 
 def said_in_code() -> set[str]:
-    found = extract_from_dir(str(ROOT / "socmon"), [("**.py", "python"), ("**.html", "jinja2")], keywords=KEYWORDS)
+    kinds = [("**.py", "python"), ("**.html", "jinja2")]
+    folders = [str(ROOT / name) for name in ("socmon", "forwarders")]
+    found = [each for folder in folders for each in extract_from_dir(folder, kinds, keywords=KEYWORDS)]
     return {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found}
 
 

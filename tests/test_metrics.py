@@ -35,6 +35,7 @@ UNITS = (
     "_paused",
     "_success",
     "_records",
+    "_reports",
 )
 
 

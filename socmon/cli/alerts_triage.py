@@ -52,7 +52,7 @@ def ack(options: Options, ids: tuple[str, ...], *, dry_run: bool) -> int:
     ID is an alert's id, or as much of its beginning as tells it from others; `-` reads them from standard input, one a
     line, or what `socmon alerts list -o ndjson` writes.
     """
-    return _change(options, ids, {"verb": "ack"}, dry_run=dry_run)
+    return change_alerts(options, ids, {"verb": "ack"}, dry_run=dry_run)
 
 
 @click.command("close")
@@ -72,8 +72,8 @@ def close(options: Options, ids: tuple[str, ...], reason: str, text: str, *, dry
 
     Events that belong to a closed alert still join it: it stays closed, and is shown as recurring.
     """
-    change = {"verb": "close", "reason": reason, "text": _checked(options, text, "--comment")}
-    return _change(options, ids, change, dry_run=dry_run, ask=not yes)
+    change = {"verb": "close", "reason": reason, "text": checked(options, text, "--comment")}
+    return change_alerts(options, ids, change, dry_run=dry_run, ask=not yes)
 
 
 @click.command("reopen")
@@ -82,7 +82,7 @@ def close(options: Options, ids: tuple[str, ...], reason: str, text: str, *, dry
 @click.pass_obj
 def reopen(options: Options, ids: tuple[str, ...], *, dry_run: bool) -> int:
     """Open alerts again that were closed or acknowledged. IDs as with `ack`."""
-    return _change(options, ids, {"verb": "reopen"}, dry_run=dry_run)
+    return change_alerts(options, ids, {"verb": "reopen"}, dry_run=dry_run)
 
 
 @click.command("comment")
@@ -96,10 +96,10 @@ def comment(options: Options, ids: tuple[str, ...], text: str, *, dry_run: bool)
         raise click.UsageError(options.tr("standard input is either ids or the text, not both"))
     if text == "-":
         text = _read_text(options)
-    text = _checked(options, text, "--text")
+    text = checked(options, text, "--text")
     if not text.strip():
         raise click.BadParameter(options.tr("a comment needs a text"), param_hint="--text")
-    return _change(options, ids, {"verb": "comment", "text": text}, dry_run=dry_run)
+    return change_alerts(options, ids, {"verb": "comment", "text": text}, dry_run=dry_run)
 
 
 def _read_text(options: Options) -> str:
@@ -115,7 +115,7 @@ def _read_text(options: Options) -> str:
         raise click.BadParameter(options.tr("it is not UTF-8"), param_hint="--text") from error
 
 
-def _checked(options: Options, text: str, name: str) -> str:
+def checked(options: Options, text: str, name: str) -> str:
     """`text`, if it can be sent.
 
     Raises:
@@ -134,7 +134,7 @@ def _checked(options: Options, text: str, name: str) -> str:
 # ── which ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _change(
+def change_alerts(
     options: Options, ids: Sequence[str], change: Mapping[str, str], *, dry_run: bool, ask: bool = False
 ) -> int:
     """Find the alerts, ask the daemon to change them, and show what became of each; the exit code."""

@@ -3,7 +3,7 @@
 from __future__ import annotations  # what they name is imported where it is used: a shell only asks for the options
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from glob import escape, glob
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import Struct, to_builtins
 
-from socmon.cli import BAD_CONFIG, Options
+from socmon.cli import BAD_CONFIG, PROBLEMS, Options
 from socmon.cli.output import Row, as_json, write_csv
 from socmon.errors import ConfigError
 from socmon.text import printable
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+    from socmon.cli.check_connect import Tried
 
 _RIGHT = "check as the user that runs socmon, or give this one the right"
 
@@ -43,20 +45,54 @@ class Findings(Struct):
 
 
 @click.command("check")
+@click.option("--connect", is_flag=True, help="Go to each destination too: name, TCP, TLS, clock; deliver nothing.")
+@click.option(
+    "--timeout", "timeout_s", default=10.0, show_default=True, type=click.FloatRange(0.1, 600), metavar="S",
+    help="Seconds for each destination of --connect, at most.",
+)  # fmt: skip
 @click.pass_obj
-def command(options: Options) -> int:
+def command(options: Options, *, connect: bool, timeout_s: float) -> int:
     """Check configuration, rules and secrets; change nothing.
 
-    Exits with 0, or with 78 when something must be mended first. Warnings do not change the exit code.
+    Exits with 0, or with 78 when something must be mended first, with 1 when only the way to a destination is not
+    open. Warnings do not change the exit code.
     """
+    from socmon.cli import check_connect
+
     found = inspect(options.config)
+    tried = _tried(options.config, timeout_s) if connect else []
+    bad = check_connect.is_bad(tried)
+    told = {"destinations": check_connect.rows(tried)} if connect else {}
     if options.output == "human":
+        for line in check_connect.lines(tried, options):
+            click.echo(line)
         _print(found, options)
+        if bad:
+            click.echo(options.tr("not every destination can be reached"), err=True)
     elif options.output == "csv":
-        write_csv(_flat(found), ("section", "value"))
+        write_csv([*_flat(found), *_flat_destinations(told)], ("section", "value"))
     else:
-        click.echo(as_json({"schema": "socmon.check/v1", "ok": not found.problems, **to_builtins(found)}))
-    return BAD_CONFIG if found.problems else 0
+        whole = {"schema": "socmon.check/v1", "ok": not (found.problems or bad), **to_builtins(found), **told}
+        click.echo(as_json(whole))
+    return BAD_CONFIG if found.problems else PROBLEMS if bad else 0
+
+
+def _tried(path: Path, timeout_s: float) -> list[Tried]:
+    """What the way to each destination came to; none where the configuration has mistakes, which are told apart."""
+    from socmon.cli.check_connect import try_all
+    from socmon.config import load
+
+    try:
+        return try_all(load(path), timeout_s)
+    except ConfigError:
+        return []
+
+
+def _flat_destinations(told: Mapping[str, list[Row]]) -> Iterator[Row]:
+    for each in told.get("destinations", []):
+        for step in each["steps"]:
+            said = step["error"] or " ".join(f"{name}={value}" for name, value in step["values"].items())
+            yield {"section": "destination", "value": f"{each['name']} {step['name']} {step['state']} {said}".rstrip()}
 
 
 def inspect(path: Path) -> Findings:

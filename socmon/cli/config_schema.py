@@ -24,7 +24,9 @@ def configuration_schema() -> dict[str, Any]:
             properties[section] = _named(_object(SourceSettings))
             continue
         if section not in _GROUPS:
-            properties[section] = _nullable(_object(type(getattr(defaults, section))))
+            whole = _object(type(getattr(defaults, section)))
+            definitions |= whole.pop("$defs", {})
+            properties[section] = _nullable(whole)
             continue
         kinds = {kind: _component(_GROUPS[section], kind) for kind in registry.kinds(_GROUPS[section])}
         for kind, each in kinds.items():

@@ -19,6 +19,7 @@ from socmon.cli.feed_dropping import drop
 from socmon.cli.feed_pausing import lines as pause_lines
 from socmon.cli.feed_pausing import pause, resume
 from socmon.cli.feed_pausing import told as pause_told
+from socmon.cli.feed_verify import verify
 from socmon.cli.output import as_json, csv_row
 from socmon.cli.shown import clock
 from socmon.event import rfc3339
@@ -218,3 +219,6 @@ def _write(found: Iterator[Row], paused: Sequence[Pause], options: Options) -> N
         out.write((between if number else b"") + shown(row))
     out.write(last)
     out.flush()
+
+
+command.add_command(verify)

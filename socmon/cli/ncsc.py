@@ -20,6 +20,8 @@ _FILE = click.Path(path_type=Path)
 _NEEDED = ("state", "cert", "key", "ca")
 _QUOTA = 120_000
 _HEARTBEAT_S = 60.0
+_PATIENCE_S = 10.0
+_MAX_BYTES = 8 * 1024 * 1024  # of socmon.feed.checking.Limits, which takes long to load
 
 
 @click.group("ncsc", invoke_without_command=True)
@@ -45,6 +47,14 @@ _HEARTBEAT_S = 60.0
     "--heartbeat-s", "heartbeat_s", default=_HEARTBEAT_S, show_default=True, type=click.FloatRange(0.05, 3600),
     help="Three that are missed make a sender silent.",
 )  # fmt: skip
+@click.option(
+    "--patience-s", "patience_s", default=_PATIENCE_S, show_default=True, type=click.FloatRange(0.05, 3600),
+    help="What headers may take, and bodies beside 1 KB/s.",
+)  # fmt: skip
+@click.option(
+    "--max-batch-bytes", "max_bytes", default=_MAX_BYTES, show_default=True, type=click.IntRange(1000, _MAX_BYTES),
+    help="Bytes of a batch before compression; more: HTTP 413.",
+)  # fmt: skip
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -57,6 +67,8 @@ def command(
     enrolled: tuple[str, ...],
     quota: int,
     heartbeat_s: float,
+    patience_s: float,
+    max_bytes: int,
     **files: Path | None,
 ) -> None:
     """Run the simulated national centre until SIGTERM or SIGINT, or say who may send to it.
@@ -65,6 +77,8 @@ def command(
     """
     if ctx.invoked_subcommand is not None:
         return
+    from socmon.feed.checking import Limits
+    from socmon.feed.connections import Patience
     from socmon.ncsc.centre import LOOPBACK, CentreSettings
 
     given = {name: path for name in _NEEDED if (path := files[name]) is not None}
@@ -84,6 +98,8 @@ def command(
         unsigned=unsigned,
         quota_per_minute=quota,
         heartbeat_s=heartbeat_s,
+        patience=Patience(headers_s=patience_s, grace_s=patience_s),
+        limits=Limits(max_bytes=max_bytes),
     )
     asyncio.run(_serve(settings))
 

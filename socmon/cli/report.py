@@ -1,4 +1,4 @@
-"""`socmon report`: what must be told on paper, by e-mail or in a portal when the feed is down; needs no daemon."""
+"""`socmon report incident`: what must be told by other means when the feed is down; needs no daemon."""
 
 import os
 import secrets
@@ -11,26 +11,27 @@ import click
 
 from socmon.cli import NOT_FOUND, PROBLEMS, CommandError, Options, place
 from socmon.cli.completing import offer_destinations
+from socmon.cli.report_made import command as made
 from socmon.i18n import Message, mark
 
 if TYPE_CHECKING:
     from socmon.config import Config
-    from socmon.reports.duty import Kind
+    from socmon.reports.told import Kind
 
-_KINDS = ("first", "detailed")
+_KINDS = ("first", "detailed", "final")
 _ZEROS = "0" * 64
 
 
 @click.group("report")
 def command() -> None:
-    """Make a report of an incident to print, to send or to upload when the feed is down; needs no daemon."""
+    """Make a report of an incident to print, to send or to upload when the feed is down, or say that it was made."""
 
 
 @command.command("incident")
 @click.argument("alert_id", metavar="ID")
 @click.option(
     "--kind", type=click.Choice(_KINDS), default="first", show_default=True,
-    help="first: the initial notice (24 h); detailed: cause, scope and remedy too (72 h).",
+    help="first: the initial notice (24 h); detailed: cause, scope and remedy too (72 h); final: how it ended.",
 )  # fmt: skip
 @click.option("-o", "--output", "file", type=click.Path(path_type=Path), metavar="FILE", help="Write it to a new file.")
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
@@ -49,8 +50,8 @@ def incident(
     """Report the incident ID: one page of HTML that prints on A4, in the language of --lang.
 
     ID is an alert's id, or as much of its beginning as tells it from others. Cause, scope and remedy are filled in from
-    comments whose lines begin with `cause:`, `scope:` or `remedy:`, or left blank to be written by hand. Comments that
-    begin with `first notice:` or `detailed report:` say that it was handed over, and how.
+    comments whose lines begin with `cause:`, `scope:` or `remedy:`, or left blank to be written by hand. `socmon report
+    made` says that it was handed over, and how.
     """
     from socmon.cli.alert_ids import not_found, tell_candidates
     from socmon.cli.report_document import Wanted, document, look
@@ -70,6 +71,9 @@ def incident(
     as_data = as_data or options.output != "human"
     _put(options, file, _digested(options, report, as_data=as_data, configured=settings.config is not None), force)
     return None
+
+
+command.add_command(made)
 
 
 class Settings(NamedTuple):

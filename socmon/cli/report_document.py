@@ -11,10 +11,11 @@ from socmon.cli.alert_page import alert_object
 from socmon.cli.output import Row
 from socmon.errors import HeldError
 from socmon.event import Alert, rfc3339
+from socmon.feed.masking import masked_alert
 from socmon.feed.sharing import tlp_of
 from socmon.feed.vocabulary import rsit, tactics, techniques
-from socmon.reports.duty import Duty, Facts, Kind, Told, duty, facts
-from socmon.reports.told import Part, Telling, kept, parts_of
+from socmon.reports.duty import CENTRE, KINDS, Duty, Facts, Told, duty, facts
+from socmon.reports.told import Kind, Part, Telling, kept, parts_of
 from socmon.sections import ReportSettings
 from socmon.store.reading import Delivery, Reader
 from socmon.store.triage import Entry, history
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from socmon.cli.report import Settings
     from socmon.config import Config
 
-_CENTRE = "ncsc"  # the kind of forwarder
 _PARTS: tuple[Part, ...] = ("cause", "scope", "remedy")
 # Of a forwarder's settings, by what they are called in a report.
 _SENDER = {"org_id": "org_id", "system": "system_id", "system_level": "system_level", "tlp": "tlp"}
@@ -59,12 +59,12 @@ def look(reader: Reader, typed: str) -> tuple[list[Alert], Found | None]:
 
 def centres(config: "Config") -> list[str]:
     """Names of the destinations that are a national centre, in the order of the configuration."""
-    return [each.name for each in config.forwarders if each.kind == _CENTRE]
+    return [each.name for each in config.forwarders if each.kind == CENTRE]
 
 
 def document(found: Found, wanted: Wanted, settings: "Settings", rules: Sequence[Path]) -> Row:
-    """The report. Times are RFC 3339 in UTC; texts are as the store holds them."""
-    alert = found.alert
+    """The report. Times are RFC 3339 in UTC; texts are as the store holds them, but for secrets in what events say."""
+    alert = masked_alert(found.alert)
     whole = alert_object(alert, rules, found.deliveries, found.entries)
     evidence, entries, deliveries = (whole.pop(name) for name in ("evidence", "history", "deliveries"))
     told, rule = parts_of(found.entries), whole["rule"]
@@ -94,7 +94,7 @@ def _duty(found: Found, wanted: Wanted, settings: "Settings") -> Duty:
         found.facts,
         found.entries,
         config.reports if config else ReportSettings(),
-        centres=centres(config) if config else [],
+        centres=centres(config) if config else None,
         now_us=wanted.now_us,
     )
 
@@ -152,7 +152,7 @@ def _telling_row(telling: Telling) -> Row:
 
 def _entry_row(row: Row, *, with_comments: bool) -> Row:
     """A change; without what was written for this house only, and what stands in `parts`."""
-    return row if with_comments else row | {"text": kept(row["text"], ("first", "detailed"))}
+    return row if with_comments else row | {"text": kept(row["text"], KINDS)}
 
 
 def _evidence_row(row: Row, *, with_raw: bool) -> Row:

@@ -11,14 +11,16 @@ from msgspec import Struct
 from socmon.cli import PROBLEMS, UNREACHABLE, CommandError, Options, locks, place
 from socmon.cli.feed_pausing import PAUSED, PAUSED_FOR_GOOD, told
 from socmon.cli.output import as_json, write_csv
+from socmon.cli.shown import SHORT_ID
 from socmon.cli.status_page import Look, flat, page
 from socmon.errors import NotFoundError
 from socmon.event import LEVELS, SECOND_US, rfc3339
 from socmon.i18n import Message, mark
+from socmon.reports.alarms import Raised, alarms
 from socmon.seen import Expected
 from socmon.store.figures import Backlog, Figures, count
 from socmon.store.pausing import Pause
-from socmon.store.reading import consult
+from socmon.store.reading import Reader, consult
 
 _OLD_US = 900 * SECOND_US  # a backlog; as the alarm of docs/operations.md
 _STALE_US = 60 * SECOND_US  # a checkpoint: idle time is journalled too, so a running daemon writes them all the time
@@ -88,11 +90,11 @@ def look(options: Options) -> Look:
     found = place.find(options.config)
     running = locks.holder(found.state_dir / "lock")
     try:
-        figures = consult(found.store, lambda reader: count(reader.db, found.forwarders))
+        figures, raised = consult(found.store, lambda reader: (count(reader.db, found.forwarders), _raised(reader)))
     except NotFoundError:
-        figures = None
+        figures, raised = None, []
     now_us = time.time_ns() // 1000
-    warnings = [*_warnings(running, figures, found, now_us)]
+    warnings = [*_report_warnings(raised), *_warnings(running, figures, found, now_us)]
     if running is not None:
         warnings += _daemon_warnings(found.state_dir)
     return Look(now_us, running, figures, warnings, _object(running, figures, warnings))
@@ -155,6 +157,22 @@ def _warnings(
     for backlog in figures.backlogs:
         yield from _delivery_warnings(backlog, now_us)
     yield from _clock_warnings(figures, now_us)
+
+
+def _raised(reader: Reader) -> list[Raised]:
+    return [each for each in alarms(reader.db) if each.is_open]
+
+
+def _report_warnings(raised: Sequence[Raised]) -> Iterator[Warned]:
+    """The alarms of deadlines that nobody has ended, as the daemon has raised them; the first to fall is named."""
+    for code, text, found in (
+        ("report_missed", mark("{count} reports were not made in time, that of {finding} was due {due}"), False),
+        ("report_near", mark("{count} reports are due soon, that of {finding} by {due}"), True),
+    ):
+        of_it = [each for each in raised if bool(each.alarm.before_h) is found]
+        if of_it:
+            first = min(of_it, key=lambda each: each.due)
+            yield _warned(code, text, count=len(of_it), finding=first.alarm.finding[:SHORT_ID], due=first.due)
 
 
 def _silence_warnings(figures: Figures, expected: Sequence[Expected], now_us: int) -> Iterator[Warned]:

@@ -23,6 +23,8 @@ _GZIP = 31  # zlib's wbits for a gzip member with the largest window
 _GZIP_FROM_BYTES = 1024  # smaller bodies gain nothing
 
 _MAX_SEQ = 10**18 - 1
+# Of what the centre may claim to hold: the schema's bound for `socrev`, less room for a billion more of ours.
+_MAX_REVISION = 1 << 30
 _MAX_STREAMS = 64
 _EPOCH = re.compile(r"0[0-9a-f]{11}")  # as ours are; a centre that states others would decide what comes after them
 
@@ -192,7 +194,7 @@ def read_reply(body: bytes, batch_id: str, sent: Mapping[str, int]) -> Reply:
     """The answer to the batch `batch_id`, whose events were `sent` (id → sequence).
 
     Raises:
-        ParseError: it is not an answer to exactly these events.
+        ParseError: it is not an answer to exactly these events, or says what cannot be.
     """
     try:
         reply = msgspec.json.decode(body, type=Reply)
@@ -203,6 +205,9 @@ def read_reply(body: bytes, batch_id: str, sent: Mapping[str, int]) -> Reply:
     answered = {result.id: result.seq for result in reply.results}
     if len(reply.results) != len(sent) or answered != sent:
         raise ParseError(f"the reply lists {len(reply.results)} events that are not the {len(sent)} sent")
+    # We go on from there: one that cannot be would leave no revision that can be sent.
+    if beyond := [each.socrev for each in reply.results if each.socrev and not 0 < each.socrev <= _MAX_REVISION]:
+        raise ParseError(f"the reply states revision {str(beyond[0])[:40]}; at most {_MAX_REVISION} can be")
     return reply
 
 

@@ -1,6 +1,6 @@
 """The body of a batch → its events, each checked by itself: one bad event spoils no other."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from socmon.component import VoidReason
 from socmon.feed.batch import RefusedError
 from socmon.feed.message import FINDING_SCHEMA, VOID_SCHEMA
-from socmon.feed.signing import SIGNATURE, Key, SignatureError, forms, verify
+from socmon.feed.signing import SIGNATURE, Key, SignatureError, costly, forms, verify
 from socmon.feed.unknown import unknown_members
 
 SUPPORTED = (FINDING_SCHEMA, VOID_SCHEMA)
@@ -24,11 +24,18 @@ _DAMAGED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Limits(Struct, frozen=True):
-    """What is taken at a time; bytes count the body before compression and on the wire alike."""
+    """What is taken at a time; bytes count the body before compression and on the wire alike.
+
+    Attributes:
+        max_costly_bytes: of events in a batch whose canonical form takes a hundred times as long: those with numbers
+            that are no integers, and with escapes.
+    """
 
     max_events: int = 1000
     max_bytes: int = 8 * 1024 * 1024
     max_depth: int = 64
+    max_event_bytes: int = 512 * 1024
+    max_costly_bytes: int = 1024 * 1024
 
 
 class Finding(Struct, frozen=True):
@@ -127,6 +134,26 @@ def split(body: bytes, limits: Limits) -> list[Raw]:
         text = f"the batch holds {len(events)} events; send at most {limits.max_events} at a time"
         raise RefusedError(413, "too_many", text)
     return events
+
+
+def bounded(events: Sequence[Raw], limits: Limits) -> None:
+    """See that what is to be checked is small enough, before its canonical form is made.
+
+    Raises:
+        RefusedError: 413, an event is larger than `max_event_bytes`, or those that are costly are in all.
+    """
+    costly_bytes = 0
+    for raw in events:
+        size = len(bytes(raw))
+        if size > limits.max_event_bytes:
+            text = f"an event has {size} bytes; send at most {limits.max_event_bytes}"
+            raise RefusedError(413, "event_too_large", text)
+        with suppress(*_DAMAGED):
+            # Without the blanks, which would hide a number from the look at it.
+            costly_bytes += size if costly(msgspec.json.format(bytes(raw), indent=-1)) else 0
+        if costly_bytes > limits.max_costly_bytes and len(events) > 1:
+            text = f"events with fractions or escapes have over {limits.max_costly_bytes} bytes; send fewer at a time"
+            raise RefusedError(413, "too_costly", text)
 
 
 def check(raw: Raw, max_depth: int) -> Item:

@@ -19,16 +19,18 @@ MOST_WRAPPINGS = 4
 # A percent sign that is itself escaped any number of times is undone at once.
 _ESCAPES = re.compile(
     r"(?:%(?:25)*[0-9A-Fa-f]{2})+|(?:\\{1,8}u[0-9A-Fa-f]{4})+|\\{1,8}(?:u\{[0-9A-Fa-f]{1,6}\}|U[0-9A-Fa-f]{8})|(?:\\{1,8}x[0-9A-Fa-f]{2})+|"
-    r"&#(?:[xX][0-9A-Fa-f]{1,6}|[0-9]{1,7});|&(?:commat|period|lowbar|hyphen|nbsp|amp);"
+    r"&#(?:[xX][0-9A-Fa-f]{1,6}|[0-9]{1,7});|&(?:commat|period|lowbar|hyphen|nbsp|amp|lt|gt|quot|apos|equals|colon);"
 )
 _PERCENT = re.compile(r"%(?:25)*([0-9A-Fa-f]{2})")
 _HEX = re.compile(r"[xuU]\{?([0-9A-Fa-f]+)")
 _ENTITIES = {"&commat;": "@", "&period;": ".", "&lowbar;": "_", "&hyphen;": "-", "&nbsp;": " ", "&amp;": "&"}
+_ENTITIES |= {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&equals;": "=", "&colon;": ":"}
 _INVISIBLE = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")  # letters and signs by category, blank by sight
 _DOTS = frozenset(
     "\u3002\uff61\u06d4\u00b7\u2022\u2027\u30fb\u22c5"
 )  # IDNA's full stops (UTS #46), and dots in the middle
 _AS_IT_IS = frozenset(chr(code) for code in (*range(0x20, 0x7F), 0x09, 0x0A, 0x0D))
+_ALL_AS_IT_IS = re.compile(r"[\x20-\x7e\t\n\r]*")
 
 
 class Folded(Struct, frozen=True):
@@ -55,16 +57,23 @@ def fold(text: str) -> Folded:
     starts: Sequence[int] = range(len(text))
     ends: Sequence[int] = range(1, len(text) + 1)
     for _ in range(MOST_WRAPPINGS):
-        if _ESCAPES.search(text) is None:
+        if not _escaped(text):
             break
         text, starts, ends = _unwrapped(text, starts, ends)
-    whole = _ESCAPES.search(text) is None
-    if text.isascii() and text.isprintable():
+    whole = not _escaped(text)
+    if _ALL_AS_IT_IS.fullmatch(text):
         return Folded(text, starts, ends, whole)
-    folded = [(sign, at) for at, char in enumerate(text) for sign in _ascii(char)]
-    return Folded(
-        "".join(sign for sign, _ in folded), [starts[at] for _, at in folded], [ends[at] for _, at in folded], whole
-    )
+    signs = [*map(_ascii, text)]
+    joined = "".join(signs)
+    if len(joined) == len(text) and all(signs):  # one for one: each stands where it stood
+        return Folded(joined, starts, ends, whole)
+    places = [at for at, sign in enumerate(signs) for _ in sign]
+    return Folded(joined, [starts[at] for at in places], [ends[at] for at in places], whole)
+
+
+def _escaped(text: str) -> bool:
+    # Most texts have none of the signs, which is seen sooner than that the pattern does not match.
+    return ("%" in text or "\\" in text or "&" in text) and _ESCAPES.search(text) is not None
 
 
 def _unwrapped(text: str, starts: Sequence[int], ends: Sequence[int]) -> tuple[str, list[int], list[int]]:

@@ -197,7 +197,7 @@ class Signer:
         try:
             if self._file is None:
                 self._file = KeyFile(self._path(), private=True)
-            self._held = self._named(list(self._file.current().values()))
+            self._held = named(list(self._file.current().values()), self._kid)
         except KeyFileError as error:
             raise error.blocked() from error
         except ConfigError as error:
@@ -223,21 +223,22 @@ class Signer:
             raise BlockedError(what, reason="signing_key_expired", remedy=remedy)
         return max(good, key=lambda key: key.begin.timestamp() if key.begin else 0.0)
 
-    def _named(self, keys: list[Key]) -> list[Key]:
-        """Of `keys` those that may sign: where `kid` is set, the one that it names, and what was rotated in after it.
 
-        A file in PEM has no room for its key's id, and a rotation knows it only if told: else the key stands there
-        by its thumbprint, without a beginning.
-        """
-        if not self._kid:
-            return keys
-        named = [key for key in keys if key.kid == self._kid]
-        rotated = [key for key in keys if key.kid == key.jwk.thumbprint()]
-        if named:
-            end = named[0].end
-            return named + [key for key in rotated if end and key.begin and key.begin >= end]
-        first = [msgspec.structs.replace(key, kid=self._kid) for key in rotated if key.begin is None]
-        return first + [key for key in rotated if key.begin] if len(first) < 2 else []
+def named(keys: list[Key], kid: str) -> list[Key]:
+    """Of `keys` those that may sign: where `kid` is set, the one that it names, and what was rotated in after it.
+
+    A file in PEM has no room for its key's id, and a rotation knows it only if told: else the key stands there
+    by its thumbprint, without a beginning.
+    """
+    if not kid:
+        return keys
+    told = [key for key in keys if key.kid == kid]
+    rotated = [key for key in keys if key.kid == key.jwk.thumbprint()]
+    if told:
+        end = told[0].end
+        return told + [key for key in rotated if end and key.begin and key.begin >= end]
+    first = [msgspec.structs.replace(key, kid=kid) for key in rotated if key.begin is None]
+    return first + [key for key in rotated if key.begin] if len(first) < 2 else []
 
 
 class Rings:

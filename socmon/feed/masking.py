@@ -3,7 +3,7 @@
 By RE2, in a time that grows with the line's length alone: lines are written by attackers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -11,18 +11,21 @@ import re2
 from msgspec import Struct, structs
 
 from socmon.event import Alert
+from socmon.feed.folding import Folded, fold
 from socmon.feed.personal import replaced
 
 MASK = "[secret]"
+_SET_BYTES = 64 * 1024 * 1024  # for states of the set's automaton: where there is no room for two, RE2 finds nothing
 
 # A word as a shell takes it: quoted parts and others, up to a blank. A quote that nothing closes goes on to the end.
 _QUOTED = r"""(?:"(?:\\.|[^"\\\n])*"?|'[^'\n]*'?)"""
 _WORD = rf"""(?:{_QUOTED}|[^\s"'&,;]|[,;]+[^\s"'&,;])+"""
 _NAMES = (
-    r"(?:pass(?:word|wd|phrase|code)|passwd|mat_?khau|secret|credential|token|"
+    r"(?:pass(?:word|wd|phrase|code)|passwd|mat[ _-]?khau|secret|credential|token|"
     r"(?:api|access|secret|private|auth|account|shared|storage|encryption)[_-]?key(?:[_-]?id)?|session[_-]?(?:id|key))s?"
 )
-_SHORT = r"(?:\b|_)(?:pass|pw|otp|pin|sid|sig|signature|jsessionid|phpsessid)"
+_SHORT = r"(?:\b|_)(?:pass|pw|mk|otp|pin|sid|sig|signature|jsessionid|phpsessid)"
+_CONTENT = r"(?:<!\[CDATA\[.*?(?:\]\]>|\z)|[^<])+"
 _ON_COMMAND_LINES = (
     r"\b(?:mysql\w*|mariadb\w*|sshpass|7z\w*|rar|unrar|docker|podman|smbclient|psexec\w*|schtasks|kinit|htpasswd|svn|"
     r"useradd|usermod|mosquitto_\w+|ncat|plink|pscp|wmic|winexe|crackmapexec|evil-winrm|mongo\w*|redis-cli)\b"
@@ -51,6 +54,18 @@ SECRETS: Sequence[Secret] = (
     Secret("option -p", rf"(?i:{_ON_COMMAND_LINES})(?:[^\n|]*?\s)??-p[ \t]*({_WORD})"),
     Secret("option -a of redis-cli", rf"(?i:\bredis-cli\b)[^\n|]*?\s-a[ \t]*({_WORD})"),
     Secret("option -P of archives", rf"(?i:\b(?:un)?zip\b)[^\n|]*?\s-P[ \t]*({_WORD})"),
+    # A port or path is what many tools take by it; so is a pattern by some, which is masked though it is no secret.
+    Secret("option -P", rf"(?:^|\s)-P[ \t]+([0-9]*(?:{_QUOTED}|[^\s\"'&,;/.~0-9-])(?:{_WORD})?)"),
+    Secret(
+        "option -P of tools for databases and devices",
+        rf"(?i:\b(?:sqlcmd|osql|isql|tsql|fisql|bcp|ipmitool|mosquitto_\w+)(?:\.exe)?\b)[^\n|]*?\s-P[ \t]*({_WORD})",
+    ),
+    Secret(
+        "element of XML",
+        rf"(?is)<(?:[\w.:-]*{_NAMES}[\w.-]*|(?:\w+:)?(?:pass|pwd?|pw|mk|otp|pin))(?:\s[^<>]*)?>({_CONTENT})",
+    ),
+    # What holds a blank or a quote stands in hexadecimal there, which nobody reads and everybody can.
+    Secret("hexadecimal text of auditd", r"\b(?:proctitle|a[0-9]{1,3}|cmd|acct|data)=([0-9A-F]{6,})\b"),
     Secret("option -w of LDAP's tools", rf"(?i:\bldap\w+)[^\n|]*?\s-w[ \t]*({_WORD})"),
     Secret("option /rp of schtasks", rf"(?i)\s/r?p\s+({_WORD})"),
     Secret(
@@ -77,13 +92,28 @@ SECRETS: Sequence[Secret] = (
 
 def masked(text: str) -> tuple[str, int]:
     """`text` with `[secret]` in the place of each secret, and how many places that were."""
-    places = sorted(
-        (start, end)
-        for pattern in _compiled()
-        for start, end in (match.span(1) for match in pattern.finditer(text))
-        if end > start
-    )
+    places = secret_places(text, fold(text))
     return (replaced(text, [(*place, MASK) for place in places]), len(places)) if places else (text, 0)
+
+
+def secret_places(text: str, folded: Folded) -> list[tuple[int, int]]:
+    """[start, end) of each secret in `text`, in order; found as it stands there, and as it is read.
+
+    Both count: a name may be escaped, and undone an escape may end the word that it stands in.
+    """
+    places = {*_places(text)}
+    if folded.text != text:
+        places |= {folded.span(*place) for place in _places(folded.text)}
+    return sorted(places)
+
+
+def _places(text: str) -> Iterator[tuple[int, int]]:
+    some, each = _compiled()
+    for number in some.Match(text) or ():  # most lines hold none, which one look at all patterns tells
+        for match in each[number].finditer(text):
+            start, end = match.span(1)
+            if end > start:
+                yield start, end
 
 
 def masked_alert(alert: Alert) -> Alert:
@@ -112,7 +142,14 @@ def _masked_value(name: str, value: Any) -> Any:
 
 
 @cache
-def _compiled() -> list[Any]:
+def _compiled() -> tuple[Any, list[Any]]:
+    """All patterns as one set that tells which of them match, and each by itself."""
     options = re2.Options()
     options.log_errors = False
-    return [re2.compile(secret.pattern, options) for secret in SECRETS]
+    each = [re2.compile(secret.pattern, options) for secret in SECRETS]
+    options.max_mem = _SET_BYTES
+    some = re2.Set.SearchSet(options)
+    for secret in SECRETS:
+        some.Add(secret.pattern)
+    some.Compile()
+    return some, each

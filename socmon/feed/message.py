@@ -145,8 +145,18 @@ def _finding(alert: Alert, sender: Sender, approval: Approval) -> dict[str, Any]
     held = {name: value for name, value in finding.items() if value != []}
     cleaned: dict[str, Any] = _cleaned(held, account, _ours(alert, sender) | {message})
     # The last word: what was done to all that stands above it.
-    cleaned["unmapped"]["vn_soc"]["pii"] = account.told()
+    cleaned["unmapped"]["vn_soc"] |= _report(alert) | {"pii": account.told()}
     return cleaned
+
+
+def _report(alert: Alert) -> dict[str, Any]:
+    """When the clocks of its reports started, and what is due next, where that is known; there is no person in it."""
+    told: dict[str, Any] = {} if alert.t0_us is None else {"t0": rfc3339(alert.t0_us)}
+    if alert.duty is not None:
+        told["report_duty"] = duty = {"kind": alert.duty.kind, "reason": alert.duty.reason}
+        if alert.duty.due_us is not None:
+            duty["due"] = rfc3339(alert.duty.due_us)
+    return told
 
 
 def _ours(alert: Alert, sender: Sender) -> frozenset[str]:

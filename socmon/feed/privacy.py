@@ -5,18 +5,18 @@ person wherever they appear, and no other province's.
 """
 
 import hmac
-import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
 from typing import Any, Literal
 
 from msgspec import Struct
 
 from socmon.event import ENTITY_FIELDS, Alert, Evidence
-from socmon.feed.folding import fold
-from socmon.feed.masking import masked
+from socmon.feed.folding import Folded, fold
+from socmon.feed.internal import address, internal_in, other_spellings
+from socmon.feed.masking import MASK, masked, secret_places
+from socmon.feed.naming import Names, short_host, short_user
 from socmon.feed.personal import replaced, without
 
 Treatment = Literal["drop", "pseudonymise", "keep"]
@@ -32,33 +32,11 @@ LEAST_KEY_BYTES = 16
 MOST_RAW = 4096  # characters of a line that leaves
 _CUT_OFF = 256  # of a line that was cut where it was received: what began there cannot be recognised
 _MOST_NAME = 1024
+_INSIDE = "[internal_ip]"
 _REMEMBERED_LENGTH = 256
 _LETTERS = bytes.maketrans(b"0123456789abcdef", b"abcdefghijklmnop")
 _PSEUDONYM_BYTES = 10
 _KEY_ID_BYTES = 2
-
-# Addresses that say how an agency's own network is built. Not `is_private`: it would hide documentation ranges too.
-_INTERNAL = tuple(
-    ip_network(text)
-    for text in (
-        "0.0.0.0/8",
-        "10.0.0.0/8",
-        "100.64.0.0/10",
-        "127.0.0.0/8",
-        "169.254.0.0/16",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "224.0.0.0/3",
-        "::/127",
-        "fc00::/7",
-        "fe80::/10",
-        "ff00::/8",
-    )
-)
-_ADDRESS = re.compile(
-    r"(?<![0-9.])[0-9]{1,4}(?:\.[0-9]{1,4}){3}(?![0-9])|(?<![0-9A-Za-z:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}"
-    r"(?:\.[0-9]{1,3}){0,3}"
-)
 
 
 class PseudonymKey:
@@ -114,19 +92,8 @@ def same_name(name: str) -> str:
 
 def external_ip(value: object) -> str | None:
     """The address in its shortest form, or None if it is no address, or one that must not leave."""
-    shown = _address(str(value))
+    shown = address(str(value))
     return shown[0] if shown and not shown[1] else None
-
-
-@lru_cache(maxsize=8192)
-def _address(text: str) -> tuple[str, bool] | None:
-    """An address in its shortest form without a scope, and whether it is internal; None if it is none."""
-    try:
-        address = ip_address(text.partition("%")[0])  # a scope names an interface, and may be any text
-    except ValueError:
-        return None
-    address = getattr(address, "ipv4_mapped", None) or address
-    return str(address), any(address in network for network in _INTERNAL if network.version == address.version)
 
 
 class Account:
@@ -140,6 +107,8 @@ class Account:
         self._removed: dict[str, None] = {}
         self._pseudonymised: dict[str, None] = {}
         self._kept: dict[str, None] = {}
+        self._names: tuple[Alert, Names] | None = None
+        self._clean: set[str] = set()  # long texts that were looked through
 
     def user(self, name: str) -> str | None:
         """A user's name."""
@@ -147,21 +116,21 @@ class Account:
 
     def host(self, name: str) -> str | None:
         """A host's name, or the address that it is known by."""
-        if _address(name):
+        if address(name):
             shown = self.address(name)
             return None if shown is None else shown[1]
         return self._treated(HOST, "h", self._policy.hosts, same_name(name).rstrip("."), name)
 
     def address(self, text: object) -> tuple[Literal["ip", "uid"], str] | None:
         """(`ip`, address), or (`uid`, pseudonym) for an internal one; None for what is no address, or is dropped."""
-        found = _address(str(text))
+        found = address(str(text))
         if found is None:
             return None
-        address, is_internal = found
+        shortest, is_internal = found
         if not is_internal:
-            return ("ip", address)
-        shown = self._treated(INTERNAL_IP, "i", self._policy.internal_ips, address, address)
-        return None if shown is None else ("ip" if shown == address else "uid", shown)
+            return ("ip", shortest)
+        shown = self._treated(INTERNAL_IP, "i", self._policy.internal_ips, shortest, shortest)
+        return None if shown is None else ("ip" if shown == shortest else "uid", shown)
 
     def _treated(self, word: str, kind: str, treatment: Treatment, same: str, name: str) -> str | None:
         if not same:
@@ -177,6 +146,8 @@ class Account:
 
     def text(self, text: str) -> str:
         """Any text, without personal data. Secrets are not looked for: titles of rules speak of passwords."""
+        if text in self._clean:
+            return text
         text, removed = _remembered(text) if len(text) <= _REMEMBERED_LENGTH else without(text)
         self._removed |= dict.fromkeys(removed)
         return text
@@ -194,26 +165,51 @@ class Account:
             self._removed[RAW] = None
             return None
         line = evidence.raw[: MOST_RAW + _CUT_OFF]  # no more of it leaves, and to look at it takes long
-        line = self._masked(line[:-_CUT_OFF] if evidence.cut or len(line) < len(evidence.raw) else line)
-        for names, treat, instead in (
-            (_names(alert, evidence, "user"), self.user, "[user]"),
-            (_names(alert, evidence, "host"), self.host, "[host]"),
-        ):
-            line = _with_names(line, [(name, treat(name) or instead) for name in names])
+        line = line[:-_CUT_OFF] if evidence.cut or len(line) < len(evidence.raw) else line
+        folded = fold(line)
+        secrets = [(*place, MASK) for place in secret_places(line, folded)]
+        if secrets:
+            self._removed[SECRET] = None
+        places = [*secrets, *self._names_of(alert).places(line, folded), *self._internal(folded)]
+        places.sort(key=lambda place: (place[0], -place[1]))
         self._kept[RAW] = None
-        return self.text(self._without_internal(line))[:MOST_RAW]
+        line = self.text(replaced(line, places))
+        if len(line) > MOST_RAW:
+            return line[:MOST_RAW]  # what begins at the cut may look like a number of a person now
+        self._clean.add(line)
+        return line
 
-    def _without_internal(self, line: str) -> str:
-        places = []
-        for match in _ADDRESS.finditer(line):
-            found = _address(match[0])
-            # Four numbers that are no address are most likely one all the same, oddly written.
-            if found is None and "." not in match[0]:
-                continue
-            if found is None or found[1]:
-                shown = self.address(match[0])
-                places.append((*match.span(), shown[1] if shown else "[internal_ip]"))
-        return replaced(line, places)
+    def _names_of(self, alert: Alert) -> Names:
+        """The names that may stand in the lines of `alert`, with what leaves in their place."""
+        if self._names is None or self._names[0] is not alert:
+            self._names = (alert, Names(dict(self._instead(alert))))
+        return self._names[1]
+
+    def _instead(self, alert: Alert) -> Iterator[tuple[str, str]]:
+        """Each name and what leaves in its place, whole names before short ones; none of those that are kept."""
+        short: list[tuple[str, str]] = []
+        kinds = (
+            ("user", self._policy.users, self.user, "[user]", short_user),
+            ("host", self._policy.hosts, self.host, "[host]", short_host),
+        )
+        for kind, treatment, treat, otherwise, shortened in kinds:
+            for name in _names(alert, kind):
+                instead = treat(name) or otherwise
+                if treatment != "keep" and not address(name):
+                    short += [(each, instead) for each in shortened(name)]
+                    yield name, instead
+        if self._policy.internal_ips != "keep":
+            for known in _internal_ips(alert):
+                shown = self.address(known)
+                short += [(each, shown[1] if shown else _INSIDE) for each in other_spellings(known)]
+        yield from short
+
+    def _internal(self, folded: Folded) -> Iterator[tuple[int, int, str]]:
+        """Each internal address in the text that was folded, with what leaves in its place."""
+        for start, end, spelt in internal_in(folded.text.lower()):
+            shown = self.address(spelt)
+            if self._policy.internal_ips != "keep":
+                yield (*folded.span(start, end), shown[1] if shown else _INSIDE)
 
     def told(self) -> dict[str, Any]:
         """The message's `pii`: what was done to what the alert holds. `internal_ip` states the rule for addresses."""
@@ -247,25 +243,15 @@ def _of_kind(evidence: Evidence, kind: str) -> Iterator[str]:
             yield str(value)
 
 
-def _names(alert: Alert, evidence: Evidence, kind: str) -> list[str]:
+def _names(alert: Alert, kind: str) -> list[str]:
     """Distinct names of a kind that may stand in a line of the alert, the longest first."""
-    names = [*alert.entities.get(kind, []), *_of_kind(evidence, kind)]
+    names = [*alert.entities.get(kind, []), *(name for each in alert.evidence for name in _of_kind(each, kind))]
     if kind == "host":
-        names += (alert.host, evidence.host)
-    return sorted({name for name in names if name.strip()}, key=len, reverse=True)
+        names += (alert.host, *(each.host for each in alert.evidence))
+    return sorted({name for name in names if name.strip()}, key=lambda name: (-len(name), name))
 
 
-def _with_names(line: str, instead: Sequence[tuple[str, str]]) -> str:
-    """`line` with each name, where it stands as a word, in another form; however it is spelt and escaped there."""
-    shown = {_one_backslash(fold(name).text.lower().strip()): form for name, form in instead}
-    # JSON doubles the backslash of a domain's user, and doubles it again where it is wrapped once more.
-    words = "|".join(re.escape(word).replace(r"\\", r"\\+") for word in shown if word)
-    if not words:
-        return line
-    folded = fold(line)
-    found = re.finditer(rf"(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9])", folded.text.lower())
-    return replaced(line, [(*folded.span(*match.span()), shown[_one_backslash(match[0])]) for match in found])
-
-
-def _one_backslash(text: str) -> str:
-    return re.sub(r"\\+", r"\\", text)
+def _internal_ips(alert: Alert) -> list[str]:
+    """Distinct internal addresses that the alert knows, each in its shortest form."""
+    found = map(address, dict.fromkeys(_names(alert, "ip") + _names(alert, "host")))
+    return [*dict.fromkeys(each[0] for each in found if each and each[1])]

@@ -4,7 +4,8 @@ import asyncio
 import re
 import ssl
 import time
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 import msgspec
@@ -33,7 +34,8 @@ from socmon.feed.batch import (
     check_digest,
     unpack,
 )
-from socmon.feed.checking import SUPPORTED, Item, Limits, check, split, verified
+from socmon.feed.checking import SUPPORTED, Item, Limits, bounded, check, split, verified
+from socmon.feed.connections import Patience, body_of
 from socmon.feed.keyring import Signer
 from socmon.feed.message import ORG_ID
 from socmon.feed.signing import Key
@@ -41,9 +43,10 @@ from socmon.log import get
 
 _ORGANISATION = "urn:vn:soc:"
 _BATCH_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
-_BODY_TIMEOUT_S = 60
 _STORE_RETRY_S = 5
 _MAX_AT_WORK = 8
+_MAX_ARRIVING = 64  # bodies; a slow one takes no place of those at work
+_PLACE_S = 30.0
 
 log = get("feed")
 
@@ -95,16 +98,24 @@ class FeedServer:
     """
 
     def __init__(
-        self, store: Store, organisations: Container[str], trust: Trust | None = None, limits: Limits | None = None
+        self,
+        store: Store,
+        organisations: Container[str],
+        trust: Trust | None = None,
+        limits: Limits | None = None,
+        *,
+        patience: Patience | None = None,
     ) -> None:
         self.organisations = organisations
         self._store = store
         self._trust = trust or Trust()
         self._limits = limits or Limits()
+        self._patience = patience or Patience()
+        self._arriving = asyncio.Semaphore(_MAX_ARRIVING)
         self._room = asyncio.Semaphore(_MAX_AT_WORK)
 
     def runner(self, *middlewares: Middleware) -> web.AppRunner:
-        """The application, ready for a `TCPSite` with `socmon.tls.server_context`; `middlewares` see requests first."""
+        """The application, ready for a `FeedSite` with `socmon.tls.server_context`; `middlewares` see it first."""
         app = web.Application(client_max_size=self._limits.max_bytes, middlewares=[*middlewares, refusals])
         app.router.add_post(BATCHES_PATH, self._receive)
         app.router.add_get(CURSORS_PATH, self._cursors)
@@ -114,17 +125,35 @@ class FeedServer:
     async def _receive(self, request: web.Request) -> web.Response:
         organisation = admitted(request, self.organisations)
         batch_id = _batch_id(request)
-        if self._room.locked():
-            raise RefusedError(503, "busy", "too many batches at once; send again", retry_after_s=1)
-        async with self._room:
-            content = await _content(request)
+        content = await self._arrived(request)
+        async with self._place():
             encoding = request.headers.get("Content-Encoding", "identity").lower()
             digest = request.headers.get(CONTENT_DIGEST)
             items = await asyncio.to_thread(self._check, content, encoding, digest, organisation)
+            failpoints.die("centre.checked")
             stored = await self._commit(organisation, items)
             failpoints.die("centre.committed")
             reply = await asyncio.to_thread(self._reply, batch_id, items, stored)
         return _json(200, reply)
+
+    async def _arrived(self, request: web.Request) -> bytes:
+        if self._arriving.locked():
+            raise RefusedError(503, "busy", "too many batches at once; send again", retry_after_s=1)
+        async with self._arriving:
+            return await body_of(request, self._limits.max_bytes, self._patience)
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """One of the places at work; each is given back when its batch is stored."""
+        try:
+            async with asyncio.timeout(_PLACE_S):
+                await self._room.acquire()
+        except TimeoutError as error:
+            raise RefusedError(503, "busy", "too many batches at once; send again", retry_after_s=1) from error
+        try:
+            yield
+        finally:
+            self._room.release()
 
     async def _cursors(self, request: web.Request) -> web.Response:
         organisation = admitted(request, self.organisations)
@@ -139,7 +168,9 @@ class FeedServer:
     def _check(self, content: bytes, encoding: str, digest: str | None, organisation: str) -> list[Item]:
         check_digest(digest, content)
         body = unpack(content, encoding, self._limits.max_bytes)
-        items = [check(raw, self._limits.max_depth) for raw in split(body, self._limits)]
+        events = split(body, self._limits)
+        bounded(events, self._limits)
+        items = [check(raw, self._limits.max_depth) for raw in events]
         sources = {item.source for item in items if item.source}
         for source in sources:
             if source.removeprefix(_ORGANISATION).partition("/")[0] != organisation:
@@ -233,17 +264,6 @@ def _batch_id(request: web.Request) -> str:
     if not _BATCH_ID.fullmatch(batch_id):
         raise RefusedError(400, "batch_id", f"{BATCH_ID} is missing or is not 1 to 64 letters, digits and dashes")
     return batch_id
-
-
-async def _content(request: web.Request) -> bytes:
-    """The body as it is on the wire."""
-    try:
-        async with asyncio.timeout(_BODY_TIMEOUT_S):
-            return await request.read()
-    except web.HTTPRequestEntityTooLarge as error:
-        raise RefusedError(413, "too_large", "the batch is too large; send fewer events at a time") from error
-    except TimeoutError as error:
-        raise RefusedError(408, "too_slow", f"the body did not arrive within {_BODY_TIMEOUT_S} s") from error
 
 
 @web.middleware

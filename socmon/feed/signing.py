@@ -120,6 +120,11 @@ def canonical(value: object) -> bytes:
         raise ValueError(f"no canonical JSON: {str(error)[:100]}") from error
 
 
+def costly(text: bytes) -> bool:
+    """Whether the canonical form of JSON without blanks may have to be made the long way, a hundred times as slow."""
+    return _OTHERWISE.search(text) is not None
+
+
 def forms(event: Mapping[str, Any]) -> tuple[bytes, bytes]:
     """The canonical form of `event`, whole and without its signature.
 
@@ -195,6 +200,18 @@ def opened(token: str, keys: Mapping[str, Key]) -> bytes:
     content = _decoded(parts[1])
     _verify(parts[0], content, parts[2], keys)
     return content
+
+
+def payload(token: str) -> bytes:
+    """The content of a JWS that carries it, which nobody may have signed.
+
+    Raises:
+        SignatureError: it is no such JWS.
+    """
+    parts = token.split(".")
+    if len(parts) != 3:
+        raise SignatureError("bad_sig", "no JWS in compact form: HEADER.PAYLOAD.SIGNATURE")
+    return _decoded(parts[1])
 
 
 def _verify(protected: str, content: bytes, signature: str, keys: Mapping[str, Key]) -> Key:

@@ -3,10 +3,10 @@
 import asyncio
 import fcntl
 import os
-import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +15,8 @@ from aiohttp import web
 from msgspec import Struct
 
 from socmon.errors import BlockedError, ConfigError, SocmonError
+from socmon.feed.checking import Limits
+from socmon.feed.connections import Connections, FeedSite, Patience
 from socmon.feed.heartbeat import EVERY_S
 from socmon.feed.keyring import Rings, Signer
 from socmon.feed.server import FeedServer, Trust, refusals
@@ -49,6 +51,8 @@ class CentreSettings(Struct, frozen=True):
         unsigned: events without a signature are taken too, and receipts are signed only if there is a key.
         quota_per_minute: events of each organisation; 0 is no quota.
         heartbeat_s: how often each is heard; after three that are missed it is silent.
+        patience: how long a request may take to arrive, and how many connections there may be.
+        limits: how much is taken at a time.
     """
 
     state: Path
@@ -63,6 +67,8 @@ class CentreSettings(Struct, frozen=True):
     unsigned: bool = False
     quota_per_minute: int = QUOTA_PER_MINUTE
     heartbeat_s: float = EVERY_S
+    patience: Patience = Patience()
+    limits: Limits = Limits()
 
     def trust(self) -> Trust:
         """What signatures stand on; reads every file of it, so that one that cannot be used shows at the start.
@@ -130,7 +136,8 @@ class Centre:
             await self._open_feed()
             admin = Admin(self._inbox, Standings(self._inbox, self._gate, self.liveness), self.inject).runner()
             opened.push_async_callback(admin.cleanup)
-            _, port = await _listen(admin, (LOOPBACK, self._settings.admin_port))
+            address = (LOOPBACK, self._settings.admin_port)
+            _, port = await _listen(admin, address, lambda: web.TCPSite(admin, *address, reuse_address=True))
             opened.push_async_callback(self._end_pause)
             following = asyncio.create_task(self._keys.follow(self._part), name="centre keys")
             opened.push_async_callback(_ended, following)
@@ -182,10 +189,15 @@ class Centre:
         return register
 
     async def _open_feed(self) -> None:
-        server = FeedServer(Charging(self._inbox, self._quota), self._gate, self._trust)
-        self._feed = server.runner(self._faults.middleware, refusals, self._gate.middleware)
+        patience = self._settings.patience
+        store = Charging(self._inbox, self._quota)
+        server = FeedServer(store, self._gate, self._trust, self._settings.limits, patience=patience)
+        connections = Connections(patience)
+        middlewares = (connections.middleware, self._faults.middleware, refusals, self._gate.middleware)
+        self._feed = server.runner(*middlewares)
         Hearing(self.liveness, self._gate).add_to(self._feed.app)
-        self._address = await _listen(self._feed, self._address, self._keys.context)
+        site = partial(FeedSite, self._feed, connections, self._address, self._keys.context)
+        self._address = await _listen(self._feed, self._address, site)
 
     async def _part(self) -> None:
         """Let go of each connection after the answer it waits for: who comes again is looked at with the new keys."""
@@ -207,14 +219,12 @@ async def _ended(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
 
 
-async def _listen(
-    runner: web.AppRunner, address: tuple[str, int], tls: ssl.SSLContext | None = None
-) -> tuple[str, int]:
-    """Serve `runner` on `address`; return the address with the port that was taken."""
+async def _listen(runner: web.AppRunner, address: tuple[str, int], site: Callable[[], web.BaseSite]) -> tuple[str, int]:
+    """Serve `runner` on `address` by what `site` makes; return the address with the port that was taken."""
     await runner.setup()
     host, port = address
     try:
-        await web.TCPSite(runner, host, port, ssl_context=tls, reuse_address=True).start()
+        await site().start()
     except OSError as error:
         reason = (error.strerror or "error").lower()
         raise ConfigError([f"cannot listen on {host}:{port}: {reason}; choose another address or port"]) from error

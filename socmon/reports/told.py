@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from socmon.store.triage import Entry
 
-Part = Literal["cause", "scope", "remedy", "first", "detailed"]
+Kind = Literal["first", "detailed", "final"]
+Part = Literal["cause", "scope", "remedy", "first", "detailed", "final"]
 
 WORDS: Mapping[str, Part] = {
     "cause": "cause",
@@ -27,6 +28,8 @@ WORDS: Mapping[str, Part] = {
     "thông báo ban đầu": "first",
     "detailed report": "detailed",
     "báo cáo sự cố": "detailed",
+    "final report": "final",
+    "báo cáo kết thúc": "final",
 }
 _MAX_WORD_CHARS = 60  # decomposed, a word of these is three times as long
 

@@ -7,10 +7,13 @@ from socmon.i18n import mark
 TITLES: Mapping[str, str] = {
     "first": mark("Initial notice of a cybersecurity incident"),
     "detailed": mark("Report of a cybersecurity incident"),
+    "final": mark("Final report of a cybersecurity incident"),
 }
 DEADLINES: Mapping[str, str] = {
     "first": mark("Initial notice ({hours} h)"),
+    "at_once": mark("Initial notice, at once"),
     "detailed": mark("Incident report: cause, scope, remedy ({hours} h)"),
+    "final": mark("Final report ({hours} h)"),
 }
 STATES: Mapping[str, str] = {
     "met": mark("told in time"),
@@ -18,15 +21,18 @@ STATES: Mapping[str, str] = {
     "open": mark("not told yet, still in time"),
     "missed": mark("NOT TOLD, OVERDUE"),
     "none": mark("nothing is due"),
+    "unknown": mark("COULD NOT BE LOOKED UP: the configuration cannot be read"),
 }
 BECAUSE: Mapping[str, str] = {
     "level": mark("by the configuration, nothing is due for an alert of this level"),
     "test": mark("nothing is due: this is a test of the way of alerts, and no incident"),
+    "own": mark("nothing is due: this is an alarm of socmon's own, of a report that is due"),
     "not_an_incident": mark("nothing is due: it was looked at, and is no incident"),
+    "unknown": mark("whether anything is due for an alert of this level could not be looked up"),
 }
 KNOWN: Mapping[str, str] = {
-    "detected": mark("when socmon detected it"),
-    "received": mark("when its log record was received; nobody wrote down when it was detected"),
+    "received": mark("when the log record that opened it was received"),
+    "detected": mark("when socmon detected it; nobody wrote down when its log record was received"),
     "first_event": mark("when its first event happened; nobody wrote down when it was detected"),
 }
 PARTS: Mapping[str, str] = {

@@ -40,7 +40,7 @@ delete from evidence where alert_id = ?1
 ALERT_FIELDS = """
 alert.id, rule_id, title, level, tags, grouped, first_us, last_us, count, revision, opened_seq, approximate,
 host, agency, system, system_level, entities, status, analyst_revision, reason, status_by,
-status = 'closed' and revision > closed_revision
+status = 'closed' and revision > closed_revision, coalesce(received_us, opened_us, first_us)
 """
 SELECT_ALERT = f"select {ALERT_FIELDS} from alert "  # noqa: S608  constants
 

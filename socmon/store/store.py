@@ -261,6 +261,10 @@ class Store:
         """See `sources.open_alerts`."""
         return await self._in_thread(lambda: sources.open_alerts(self._db, rule_id))
 
+    async def look(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """What `work` reads, in the store's thread; it changes nothing."""
+        return await self._in_thread(lambda: work(self._db))
+
     async def prune(self, before_us: int) -> int:
         """See `outbox.prune`."""
 

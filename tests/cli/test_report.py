@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from control_kit import listening, socmon
 from field import ORG, Field, field_in, wait_for
-from report_kit import SENDER, Page, critical, data, hostile, page, write_down
+from report_kit import SENDER, Page, accept, critical, data, hostile, page, write_down
 from store_kit import Place, S, alert, valid
 
-from socmon.event import LEVELS
+from socmon.event import LEVELS, Evidence
 
 HOUR_US = 3600 * S
 SECTIONS = [
@@ -131,6 +131,42 @@ def test_a_mistake_in_the_configuration_keeps_nobody_from_reporting(place: Place
     assert done.returncode == 0
     assert "the configuration has mistakes" in done.stderr
     assert "The configuration could not be read" in Page(done.stdout).text
+
+
+@pytest.mark.parametrize("words", [(), ("--with-evidence",), ("--kind", "detailed")])
+def test_secrets_in_what_events_say_do_not_stand_in_it(place: Place, words: tuple[str, ...]) -> None:
+    secret = "Tinh2026xyz"
+    line = f"mysql -u root -p{secret} -h db"
+    one = Evidence(1, 1 * S, "web-01", "auth", "/var/log/auth.log", line, "ab" * 32, {"CommandLine": line})
+    place.put(critical(group={"CommandLine": line, "password": secret}, entities={"user": [line]}, evidence=[one]))
+
+    shown, told = page(place, *words), json.dumps(data(place, *words))
+
+    assert secret not in shown + told
+    assert "mysql -u root -p[secret] -h db" in shown
+    assert "ab" * 32 in shown
+
+
+@pytest.mark.parametrize(
+    ("destinations", "level", "state"),
+    [(("ncsc",), "critical", "unknown"), ((), "critical", "missed"), (("ncsc",), "high", "unknown")],
+    ids=["accepted by somebody", "accepted by nobody", "of another level"],
+)
+def test_with_a_broken_configuration_it_says_what_it_could_not_look_up(
+    place: Place, destinations: tuple[str, ...], level: str, state: str
+) -> None:
+    place.put(critical(level=level), now_us=ago_us(25), destinations=destinations)
+    accept(place, *destinations)
+    place.config.write_text("state_dir: state\nlog: {level: loud}\n")
+
+    report = data(place)
+    done = place.socmon("report", "incident", "00000001")
+
+    assert report["duty"]["deadlines"][0]["state"] == state
+    assert report["duty"]["because"] == ("unknown" if level == "high" else "")
+    text = Page(done.stdout).text
+    assert ("COULD NOT BE LOOKED UP" in text, "NOT TOLD" in text) == (state == "unknown", state == "missed")
+    assert ("whether anything is due for an alert of this level could not be looked up" in text) == (level == "high")
 
 
 # ── the file ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -151,7 +151,6 @@ def test_fault_09_bit_of_a_message_flipped(place: Province) -> None:
     ]
 
 
-@pytest.mark.skip(reason="the sender does not void what it has no row for yet")
 def test_fault_09_lost_sequences_become_voids(place: Province) -> None:
     backlog_behind(place, 40)
     zero(store(place), page_of(store(place), "released", 13))

@@ -6,21 +6,18 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
-import msgspec
 import pytest
 from feed_kit import KEY, alert, altered, message, release
 from field import ORG, failure_line, wait_for
 from port_kit import keep
-from province_kit import Province, post, post_raw, province_in
+from province_kit import Province, post, province_in
 
-from socmon.feed.batch import BATCH_ID, BATCH_TYPE, CONTENT_DIGEST, content_digest
 from socmon.feed.message import Sender, render
 
 PROXY = Path(__file__).parents[1] / "cutting_proxy.py"
@@ -239,23 +236,6 @@ def test_fault_28_captured_batch_sent_again(place: Province) -> None:
 
     assert place.findings() == held
     assert (place.of_all("rows_stored_twice"), place.of_all("duplicates_answered")) == (0, 60)
-
-
-def test_fault_34_hostile_bodies_are_refused_and_others_are_served(place: Province) -> None:
-    place.start_centre()
-    bomb = zlib.compressobj(level=9, wbits=31)
-    body = b"".join([*(bomb.compress(bytes(1 << 20)) for _ in range(64)), bomb.flush()])
-    headers = {"Content-Type": BATCH_TYPE, BATCH_ID: "bomb", "Content-Encoding": "gzip"}
-    assert post_raw(place, headers | {CONTENT_DIGEST: content_digest(body)}, body)[0] == 413
-    deep = altered(rows(1)[0], data=msgspec.Raw(b'{"a":' * 100 + b"1" + b"}" * 100))
-
-    status, reply = post(place, [deep, *rows(2)])
-
-    assert status == 200
-    assert [(each["status"], each["code"]) for each in reply["results"]] == [
-        ("quarantined", "too_deep"),
-        ("stored", ""),
-    ]
 
 
 _ONE_ALERT_A_LINE = """

@@ -141,6 +141,14 @@ def test_an_unknown_member_is_kept() -> None:
     assert b'"extension":"kept"' in item.body
 
 
+@pytest.mark.parametrize("revision", [-1, (1 << 30) + 1, 1 << 53, 1 << 70])
+def test_a_revision_that_leaves_none_to_go_on_from_is_not_believed(revision: int) -> None:
+    said = msgspec.json.encode(REPLY | {"results": [RESULT | {"status": "stale", "socrev": revision}]})
+
+    with pytest.raises(ParseError, match="revision"):
+        read_reply(said, "b", {"i": 1})
+
+
 RESULT = {"id": "i", "seq": 1, "status": "stored", "code": ""}
 REPLY = {
     "batch_id": "b",

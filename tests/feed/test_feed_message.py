@@ -9,7 +9,7 @@ from feed_kit import ORG, SENDER, START_US, alert, evidence, message, release
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socmon.event import LEVELS, Level
+from socmon.event import LEVELS, Level, ReportDuty, rfc3339
 from socmon.feed.checking import Limits, check, split, validator
 from socmon.feed.message import Sender, event_id, render
 from socmon.feed.privacy import external_ip
@@ -195,3 +195,17 @@ def test_a_test_alert_says_that_it_is_none() -> None:
 
 def test_no_other_alert_is_marked_as_a_test() -> None:
     assert "test" not in msgspec.json.decode(render(alert(), release(), SENDER))["data"]["unmapped"]["vn_soc"]
+
+
+def test_it_says_when_the_clocks_started_and_what_is_due_where_that_is_known() -> None:
+    due = ReportDuty("first", "level critical", START_US + 1_500_000)
+    known = (alert(t0_us=START_US, duty=due), alert(t0_us=START_US, duty=ReportDuty("none", "level")), alert())
+    datas = [msgspec.json.decode(render(each, release(), SENDER))["data"] for each in known]
+    blocks = [data["unmapped"]["vn_soc"] for data in datas]
+
+    assert [block.get("t0") for block in blocks] == [rfc3339(START_US), rfc3339(START_US), None]
+    assert [block.get("report_duty") for block in blocks] == [
+        {"kind": "first", "reason": "level critical", "due": rfc3339(START_US + 1_500_000)},
+        {"kind": "none", "reason": "level"},
+        None,
+    ]

@@ -18,8 +18,10 @@ from socmon.component import Heart, Vitals
 from socmon.errors import BlockedError, ComponentError
 from socmon.feed.heartbeat import read_heartbeat
 from socmon.feed.keys import KeyFiles, generate
+from socmon.feed.privacy import Policy, PseudonymKey
 from socmon.ncsc.register import FILE_NAME, Register
 
+KEPT = Policy(hosts="keep")
 VITALS = Vitals({"urgent": 2}, 1, 1_000_000, ("portal",), "0123456789abcdef")
 
 
@@ -101,7 +103,32 @@ def test_whatever_is_told_the_centre_can_read(
 ) -> None:
     expiries = {Path(str(n)): end and end.replace(tzinfo=UTC) for n, end in enumerate(ends)}
 
-    told = read_heartbeat(body(Vitals(backlog, pending, oldest_us, tuple(silent), ""), expiries, now_us))
+    told = read_heartbeat(body(Vitals(backlog, pending, oldest_us, tuple(silent), ""), expiries, KEPT, now_us))
 
     assert (told.backlog, told.pending, told.silent_sources) == (backlog, pending, len(silent))
     assert told == msgspec.json.decode(msgspec.json.encode(told), type=type(told))
+
+
+@pytest.mark.parametrize(
+    ("policy", "shown"),
+    [
+        (Policy(hosts="drop"), ()),
+        (Policy(), ()),
+        (KEPT, ("cchc-db-07",)),
+        (Policy(key=PseudonymKey(b"k" * 32, ORG)), (PseudonymKey(b"k" * 32, ORG).pseudonym("h", "cchc-db-07"),)),
+    ],
+    ids=["drop", "no key", "keep", "key"],
+)
+def test_a_silent_source_is_named_as_its_host_is_in_alerts(policy: Policy, shown: tuple[str, ...]) -> None:
+    told = read_heartbeat(body(Vitals({}, 0, None, ("cchc-db-07",), ""), {}, policy, 10**15))
+
+    assert (told.silent, told.silent_sources) == (shown, 1)
+
+
+async def test_without_the_key_of_pseudonyms_it_is_told_and_names_nobody(tmp_path: Path) -> None:
+    async with centre_and_client(tmp_path) as (centre, client):
+        privacy = {"pseudonym_key": f"file:{tmp_path}/none"}
+        await heart_of(centre.feed_url, keys_of(tmp_path), privacy=privacy).beat(VITALS)
+
+        beat = (await client.stats())["heartbeat"]
+        assert (beat["silent"], beat["silent_sources"]) == ([], 1)

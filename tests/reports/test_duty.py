@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from store_kit import START_US, S, alert
 
-from socmon.reports.duty import Duty, Facts, duty
-from socmon.sections import ReportSettings
+from socmon.event import ReportDuty
+from socmon.reports.duty import Duty, Facts, duty, next_report
+from socmon.sections import ReportSettings, SeriousSettings
 from socmon.store.triage import Entry
 
 HOUR_US = 3600 * S
@@ -83,3 +84,78 @@ def test_nothing_is_due_of_what_is_no_serious_incident(changes: dict[str, Any], 
 
 def test_an_incident_that_was_dealt_with_must_be_told_all_the_same() -> None:
     assert of(after_h=1, status="closed", reason="tp").applies
+
+
+# ── what is serious ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+BLOCKS = ReportSettings(
+    also=[
+        SeriousSettings(levels=["high"], system_levels=[4, 5]),
+        SeriousSettings(rsit=["intrusion-attempts/brute-force"], tags=["house.portal"]),
+        SeriousSettings(rsit=["availability"]),
+        SeriousSettings(tags=["socmon.national-security"], at_once=True),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"level": "critical"}, "level critical"),
+        ({"level": "high", "system_level": 4}, "level high, system level 4"),
+        ({"level": "high", "system_level": 3}, ""),
+        ({"level": "medium", "system_level": 5}, ""),
+        (
+            {"level": "low", "tags": ["attack.t1110", "house.portal"]},
+            "tag house.portal, rsit intrusion-attempts/brute-force",
+        ),
+        ({"level": "low", "tags": ["attack.t1110"]}, ""),
+        ({"level": "low", "tags": ["attack.t1498.001"]}, "rsit availability"),
+        ({"level": "low", "tags": ["socmon.national-security"]}, "tag socmon.national-security, at once"),
+    ],
+)
+def test_what_is_serious_is_a_level_or_all_that_a_block_names(changes: dict[str, Any], reason: str) -> None:
+    found = next_report(alert(1, **changes), BLOCKS)
+
+    assert (found.kind, found.reason) == (("first", reason) if reason else ("none", "level"))
+
+
+def test_a_block_that_names_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="names nothing"):
+        SeriousSettings(at_once=True)
+
+
+def test_what_must_be_told_at_once_is_due_within_minutes_of_t0() -> None:
+    found = of(after_h=0.51, tags=["socmon.national-security"], level="low")
+
+    assert [(each.kind, each.hours, each.state) for each in found.deadlines] == [
+        ("first", 0, "missed"), ("detailed", 72, "open"),
+    ]  # fmt: skip
+    assert found.deadlines[0].due_us == START_US + HOUR_US // 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "hours"),
+    [
+        ({}, "first", 24),
+        ({"status": "acknowledged"}, "detailed", 72),
+        ({"status": "closed", "reason": "tp"}, "final", 1000),
+    ],
+)
+def test_a_message_says_what_is_due_next_and_moves_with_no_revision(
+    changes: dict[str, Any], kind: str, hours: int
+) -> None:
+    settings = ReportSettings(final_h=1000)
+    for late in ({}, {"revision": 9, "first_us": 1, "last_us": START_US * 2, "count": 99}):
+        found = next_report(alert(1, level="critical", t0_us=START_US, **changes, **late), settings)
+        assert (found.kind, found.due_us) == (kind, START_US + hours * HOUR_US)
+
+
+def test_nothing_is_due_of_an_alarm_of_a_deadline_however_critical() -> None:
+    found = next_report(alert(1, level="critical", tags=["socmon.report"]), ReportSettings())
+
+    assert found == ReportDuty("none", "own")
+
+
+def test_the_final_report_tells_what_the_ones_before_it_do() -> None:
+    assert states(of(comment(3, "báo cáo kết thúc: cổng báo cáo"), after_h=30)) == ["met", "met"]

@@ -24,15 +24,17 @@ def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
         yield db
 
 
-def test_the_clocks_start_when_it_was_stored_first_or_at_what_is_known_of_old_alerts(db: sqlite3.Connection) -> None:
-    detected = facts(db, alert(1).id)
-    db.execute("update alert set opened_us = null")
+def test_the_clocks_start_when_its_record_was_received_or_at_what_is_known_of_old_alerts(
+    db: sqlite3.Connection,
+) -> None:
     received = facts(db, alert(1).id)
     db.execute("update alert set received_us = null")
+    detected = facts(db, alert(1).id)
+    db.execute("update alert set opened_us = null")
     first_event = facts(db, alert(1).id)
 
-    assert detected == Facts(START_US, "detected", {})
     assert received == Facts(START_US - S, "received", {})
+    assert detected == Facts(START_US, "detected", {})
     assert first_event == Facts(alert(1).first_us, "first_event", {})
 
 

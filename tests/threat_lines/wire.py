@@ -112,10 +112,6 @@ REPLAY = (
         "R3",
         [f"{_SIGNATURES}::test_a_captured_batch_that_is_replayed_has_no_effect"],
         [
-            Changed(
-                "socmon.ncsc.inbox:_SCHEMA",
-                lambda text: text.replace(", UNIQUE (source, id), UNIQUE (source, epoch, seq)", ""),
-            ),
             Instead(
                 "socmon.ncsc.inbox:Inbox._take",
                 lambda self, organisation, item: self._insert(organisation, item, item.finding),

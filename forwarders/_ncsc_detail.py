@@ -1,12 +1,14 @@
 """What the settings of a destination say of the detail that leaves, and of the alerts that leave at all."""
 
 from collections.abc import Iterator
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from socmon.component import Settings
 from socmon.errors import ComponentError, ConfigError
 from socmon.event import Level
+from socmon.feed.approving import ApprovalRule, Mode
 from socmon.feed.privacy import Policy, PseudonymKey, RawTreatment, Treatment
 from socmon.feed.sharing import Share
 from socmon.secrets import SecretRef, unreadable
@@ -83,3 +85,32 @@ class ShareSettings(Settings):
         """As the feed takes it."""
         agencies = None if self.agencies is None else frozenset(self.agencies)
         return Share(self.min_level, agencies, frozenset(self.exclude_rules))
+
+
+class ApprovalSettings(Settings):
+    """One rule of the list that says whose word lets an alert leave; what is not named fits any."""
+
+    mode: Mode = Field(description="auto: it leaves by itself; person: it is held until somebody approves it.")
+    name: str = Field(
+        default="", max_length=64, pattern=r"^[0-9A-Za-z][0-9A-Za-z ._-]*$|^$", description="Name that messages state."
+    )
+    levels: tuple[Level, ...] | None = Field(default=None, description="Levels of alerts.")
+    agencies: tuple[str, ...] | None = Field(default=None, description="Ids of agencies.")
+    rules: tuple[str, ...] | None = Field(default=None, description="Ids of rules.")
+
+    @model_validator(mode="after")
+    def _lists_something(self) -> Self:
+        for name in ("levels", "agencies", "rules"):
+            if getattr(self, name) == ():
+                raise ValueError(f"{name} is empty, so that the rule fits nothing; name some, or leave it out")
+        return self
+
+    def rule(self, number: int) -> ApprovalRule:
+        """As the feed takes it; `number` in the list, from 1, names one without a name."""
+        return ApprovalRule(
+            self.mode,
+            self.name or f"rule {number}",
+            levels=None if self.levels is None else frozenset(self.levels),
+            agencies=None if self.agencies is None else frozenset(self.agencies),
+            rules=None if self.rules is None else frozenset(self.rules),
+        )

@@ -5,16 +5,20 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from ssl import SSLContext
 from typing import Annotated
 
+import msgspec
 from pydantic import Field, StringConstraints, field_validator
 
-from forwarders._ncsc_detail import PrivacySettings, ShareSettings
+from forwarders._ncsc_detail import ApprovalSettings, PrivacySettings, ShareSettings
 from forwarders._ncsc_keys import open_to_all, used_twice
+from socmon import __version__
 from socmon.component import ForwarderSettings
 from socmon.errors import BlockedError, ComponentError, ConfigError
+from socmon.feed.approving import ApprovalRule
 from socmon.feed.keyring import Signer, read_keys
 from socmon.feed.message import ORG_ID
 from socmon.feed.privacy import Policy
@@ -59,6 +63,12 @@ class NcscSettings(ForwarderSettings):
     )
     privacy: PrivacySettings = Field(default=PrivacySettings(), description="What leaves of an alert's detail.")
     share: ShareSettings = Field(default=ShareSettings(), description="Which alerts leave at all.")
+    approval: tuple[ApprovalSettings, ...] = Field(
+        default=(),
+        description="Whose word lets an alert leave: a list of blocks of `mode` (auto, or person: it is held until "
+        "somebody runs `socmon feed approve`), `levels`, `agencies`, `rules` and `name`; the first that fits decides, "
+        "and without one it leaves by itself.",
+    )
     max_bytes: int = Field(
         default=1_000_000, ge=10_000, le=8_000_000, description="Bytes of one batch before compression, at most."
     )
@@ -81,6 +91,15 @@ class NcscSettings(ForwarderSettings):
             # Not repeated: what is too much in it may be a password.
             raise ValueError("not the centre's address; write https://HOST:PORT and nothing after it")
         return url.rstrip("/")
+
+    def approvals(self) -> tuple[ApprovalRule, ...]:
+        """Whose word lets alerts leave, as the feed takes it."""
+        return tuple(each.rule(number) for number, each in enumerate(self.approval, 1))
+
+    def policy(self) -> str:
+        """What decides which alerts leave, as a text that differs when it does."""
+        decides = (__version__, self.tlp, self.share.share(), self.approvals())
+        return sha256(msgspec.json.encode(decides, order="deterministic")).hexdigest()
 
     def tls(self) -> SSLContext:
         """For the connection; reads the three files.

@@ -27,14 +27,17 @@ from socmon.errors import BlockedError, ComponentError, ConfigError, ParseError
 from socmon.event import SECOND_US, Alert
 from socmon.feed import receipt
 from socmon.feed.aggregate import most_members, render_aggregate
+from socmon.feed.approving import approval_of
 from socmon.feed.batch import BATCHES_PATH, CURSORS_PATH, Reply, pack, packed_size, read_cursors, read_reply
+from socmon.feed.closing import render_closing
 from socmon.feed.keyring import KeyFile, KeyFileError
 from socmon.feed.message import Sender, render
 from socmon.feed.privacy import Policy
+from socmon.feed.sharing import must_be_shared, tlp_of
 from socmon.feed.signing import Key, normal
 from socmon.feed.vocabulary import URGENT_STREAM, stream_of
 from socmon.feed.void import render_void
-from socmon.outgoing import Aggregate, Outcome, Place, Quota, Release, Released, Step, Void
+from socmon.outgoing import Aggregate, Approval, Outcome, Place, Quota, Release, Released, Step, Void
 from socmon.tls import Renewed
 
 _MAX_REPLY_BYTES = 4 * 1024 * 1024
@@ -62,6 +65,8 @@ class NcscForwarder(Forwarder[NcscSettings]):
             tlp=settings.tlp,
             share=settings.share.share(),
         )
+        self._approvals = settings.approvals()
+        self._policy_text = settings.policy()
         self._advisor = Advisor(url=settings.url, ca=settings.ca, cert=settings.cert)
         self._keys = Renewed(settings.tls, settings.own_files(), [settings.ca])
         self._signing = SigningKeys(context.name, settings.signer(), settings.timeout_s, context.log)
@@ -203,6 +208,30 @@ class NcscForwarder(Forwarder[NcscSettings]):
         if packed_size([body]) > self.settings.max_bytes:
             raise ValueError(f"the aggregate of {len(aggregate.members)} alerts has {len(body)} bytes")
         return body
+
+    @property
+    def policy(self) -> str:
+        """Differs when tlp, share or approval does."""
+        return self._policy_text
+
+    def admit(self, alert: Alert) -> Approval:
+        """By the rules of `approval`.
+
+        Raises:
+            HeldError: it is TLP:RED, or not shared.
+        """
+        tlp_of(alert.tags, self.settings.tlp)
+        must_be_shared(alert, self._sender.share)
+        return approval_of(alert, self._approvals)
+
+    def closing(self, alert: Alert, release: Release) -> bytes:
+        """The closing revision of an alert that was withdrawn.
+
+        Raises:
+            BlockedError: there is no key to sign with at the time of the release.
+        """
+        with rendering(alert):
+            return render_closing(alert, release, self._sender, self._key(release.released_us))
 
     async def send(self, released: Sequence[Released]) -> Sequence[Outcome]:
         """Send one batch, as several requests where it is larger than `max_bytes` or than the centre takes.

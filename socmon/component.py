@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from structlog.typing import FilteringBoundLogger
 
 from socmon.event import OWN, Alert, Record, Source
-from socmon.outgoing import Aggregate, Outcome, Place, Quota, Release, Released, Step, Vitals, Void
+from socmon.outgoing import AUTOMATIC, Aggregate, Approval, Outcome, Place, Quota, Release, Released, Step, Vitals, Void
 
 BEAT_S = 1.0  # a collector whose last beat is much older than this hangs
 
@@ -196,6 +196,26 @@ class Forwarder(Component[SettingsT]):
     @abstractmethod
     def render(self, alert: Alert, release: Release) -> bytes:
         """The message for `alert`; pure, and stored with the released row."""
+
+    @property
+    def policy(self) -> str | None:
+        """What decides which alerts may leave, as a text that differs when it does.
+
+        None where that is not known: then what is held is looked at again at each start.
+        """
+        return None
+
+    def admit(self, alert: Alert) -> Approval:  # noqa: ARG002  for those that ask
+        """On whose word `alert` may leave, `by` left open; pure.
+
+        Raises:
+            HeldError: it is not to leave, whoever says so.
+        """
+        return AUTOMATIC
+
+    def closing(self, alert: Alert, release: Release) -> bytes | None:  # noqa: ARG002  for those that can
+        """The message that an alert which the destination has is withdrawn; None where there is none. Pure."""
+        return None
 
     def void(self, void: Void) -> bytes | None:  # noqa: ARG002  for those whose destination looks at sequences
         """The message for sequences that stay empty; None where the destination looks at none. Pure, as `render`."""

@@ -161,12 +161,11 @@ class Delivering:
 
     async def _deliver(self) -> None:
         forwarder = cast("Forwarder[Any]", self._wiring.cls(self._context))
-        routing = Routing.of(self.name, forwarder)
-        routing = msgspec.structs.replace(routing, render=self._with_duty(routing.render))
+        routing = msgspec.structs.replace(Routing.of(self.name, forwarder), render=self._with_duty(forwarder.render))
         try:
             await self.measure()
             await forwarder.open()
-            await self._store.reconsider(self.name)
+            await self._store.reconsider(routing, time.time_ns() // 1000)
             await self._compare(forwarder)
             while True:
                 self._wake.clear()
@@ -276,6 +275,7 @@ class Delivering:
         """Show the backlog in the metrics; for when nothing is tried any more too."""
         backlog = await self._store.backlog(self.name)
         metrics.backlog(self.name, backlog.pending, backlog.waiting, backlog.oldest_us, held=backlog.held)
+        metrics.held_back(self.name, unapproved=backlog.unapproved, paused=backlog.paused)
 
     async def _rest(self) -> None:
         if time.monotonic() >= self._next_prune_s:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from prometheus_client import Counter, generate_latest
 
-from socmon import __version__, damages
+from socmon import __version__, damages, withheld
 from socmon.buckets import COMMIT_BUCKETS, DELAY_BUCKETS, LAG_BUCKETS, TRIAGE_BUCKETS
 from socmon.instruments import DECLARED, REGISTRY, Declared, Kept, Rising, counter, gauge, histogram
 
@@ -263,7 +263,7 @@ CERTIFICATE_EXPIRY = Kept(
         "component",
     )
 )
-outbox_damaged = damages.count
+outbox_damaged, held_back = damages.count, withheld.show
 
 
 def dropped(component: str, records: int, reason: str) -> None:

@@ -9,6 +9,25 @@ from socmon.errors import BlockedError
 from socmon.event import Alert
 
 
+class Approval(Struct, frozen=True):
+    """By what an alert may leave for a destination.
+
+    Attributes:
+        mode: auto, or person: somebody has to say so.
+        rule: the name of the rule that asks for this mode; "" where there are no rules.
+        by: who said so; "" for nobody, or nobody yet.
+        at_us: when.
+    """
+
+    mode: Literal["auto", "person"]
+    rule: str = ""
+    by: str = ""
+    at_us: int = 0
+
+
+AUTOMATIC = Approval("auto")
+
+
 class Release(Struct, frozen=True):
     """The place in its destination's stream that an alert was given; decided once, never changed.
 
@@ -19,6 +38,7 @@ class Release(Struct, frozen=True):
         seq: from 1, without holes within (destination, stream, epoch).
         revision: `Alert.revision + Alert.analyst_revision` at release.
         released_us: when it was released.
+        approval: by what it was let go; known at its release only.
     """
 
     destination: str
@@ -27,6 +47,7 @@ class Release(Struct, frozen=True):
     seq: int
     revision: int
     released_us: int
+    approval: Approval = AUTOMATIC
 
 
 VoidReason = Literal["withdrawn", "dropped", "refused", "oversize", "replaced", "superseded", "expired", "lost_local"]

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from socmon import metrics
 from socmon.control.protocol import RefusedError
 from socmon.control.server import Actor, Verb
+from socmon.decision_verbs import DecisionVerbs, known
 from socmon.delivering import Delivering
 from socmon.event import SECOND_US
 from socmon.own import Own
@@ -120,6 +121,7 @@ class Verbs:
             "config.reloaded": Verb(ReloadedArguments, self._reloaded, changes=lambda _: False),
             "feed.retry": Verb(RetryArguments, self._retry, changes=lambda asked: not asked.dry_run),
             "store.prune": Verb(PruneArguments, self._prune, changes=lambda _: True),
+            **DecisionVerbs(self._store, self._deliverings).table,
         }
 
     async def _status(self, _actor: Actor, _asked: StatusArguments) -> object:
@@ -204,11 +206,7 @@ class Verbs:
         return await self._retiring.step(asked.age_us, asked.max_bytes, by=actor.name)
 
     def _known(self, names: Sequence[str]) -> None:
-        """Refuse names that are no destination of this daemon."""
-        for name in names:
-            if name not in self._deliverings:
-                known = ", ".join(self._deliverings) or "none is configured"
-                raise RefusedError("not_found", f"no destination is called {name[:40]!r}; known: {known}")
+        known(self._deliverings, names)
 
 
 def _measure(change: Change, triaged: Sequence[Triaged]) -> None:

@@ -32,6 +32,7 @@ UNITS = (
     "_by_status",  # of alerts
     "_failing",
     "_silent",
+    "_paused",
     "_success",
     "_records",
     "_reports",

@@ -54,7 +54,7 @@ COMMANDS: Mapping[str, str] = {
     "check": "Check configuration, rules and secrets; change nothing.",
     "parse": "Show what the parsers make of log lines.",
     "show-packet": "Show one packet of a capture file, taken apart.",
-    "feed": "Show the outbox, and release dead letters again.",
+    "feed": "Show the outbox; approve, withdraw, retry, drop, pause.",
     "db": "Back up, restore and verify the store; prune it.",
     "report": "Report an incident on paper, when the feed is down.",
     "replay": "Run old logs through the rules and show the alerts.",

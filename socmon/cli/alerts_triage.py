@@ -2,23 +2,21 @@
 
 import codecs
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, BinaryIO
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 from msgspec import Struct
 
 from socmon.cli import NOT_FOUND, PARTLY, PROBLEMS, Options, place
-from socmon.cli.alert_ids import candidates, tell_candidates
+from socmon.cli.alert_ids import choose
 from socmon.cli.output import Row, as_json, write_csv, write_ndjson
 from socmon.cli.shown import REASON_WORDS, SHORT_ID, reason_word
 from socmon.event import Alert, rfc3339
 from socmon.i18n import Translator
-from socmon.store.reading import Reader, consult
 from socmon.text import printable
 
 _COLUMNS = ("id", "outcome", "status_before", "status", "reason", "revision")
-_MAX_LINE_BYTES = 1 << 20  # of an alert as `alerts list -o ndjson` writes it
 
 
 class _Triaged(Struct, frozen=True):
@@ -136,60 +134,17 @@ def checked(options: Options, text: str, name: str) -> str:
 # ── which ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _typed(options: Options, ids: Sequence[str]) -> list[str]:
-    """The ids as they were typed, and those of standard input, each once.
-
-    Raises:
-        UsageError: there are none, or too many.
-    """
-    from socmon.store.triage import MAX_ALERTS
-
-    typed: dict[str, None] = {}
-    for text in ids:
-        for each in _lines(options, sys.stdin.buffer) if text == "-" else (text,):
-            typed[each] = None
-            if len(typed) > MAX_ALERTS:
-                raise click.UsageError(options.tr("at most {count} alerts at once", count=MAX_ALERTS))
-    if not typed:
-        raise click.UsageError(options.tr("no ids were given"))
-    return list(typed)
-
-
-def _lines(options: Options, lines: BinaryIO) -> Iterator[str]:
-    """The id of each line that holds one: by itself, or as the member `id` of a JSON object."""
-    import json
-
-    while line := lines.readline(_MAX_LINE_BYTES):
-        text = line.decode(errors="replace").strip()
-        if text.startswith("{"):
-            try:
-                text = json.loads(text)["id"]
-            except (ValueError, LookupError, RecursionError) as error:
-                said = options.tr("a line of standard input is no alert: {line!r}", line=text[:40])
-                raise click.UsageError(said) from error
-        if text := str(text).strip():
-            yield text
-
-
 def change_alerts(
     options: Options, ids: Sequence[str], change: Mapping[str, str], *, dry_run: bool, ask: bool = False
 ) -> int:
     """Find the alerts, ask the daemon to change them, and show what became of each; the exit code."""
     from socmon.cli.control_client import asking
 
-    typed = _typed(options, ids)
     found = place.find(options.config)
-
-    def look(reader: Reader) -> dict[str, list[Alert]]:
-        return {each: candidates(reader, each) for each in typed}
-
-    alerts: dict[str, Alert] = {}
-    missing: list[str] = []
-    for text, beginning_so in consult(found.store, look).items():
-        if len(beginning_so) > 1:
-            return tell_candidates(options, text, beginning_so)
-        alerts |= {alert.id: alert for alert in beginning_so}
-        missing += [] if beginning_so else [text]
+    chosen = choose(options, found.store, ids)
+    if isinstance(chosen, int):
+        return chosen
+    alerts, missing = chosen.alerts, chosen.missing
     done: list[_Triaged] = []
     answer = _Answer("", 0, [])
     if alerts:

@@ -1,7 +1,8 @@
-"""`socmon feed`: the outbox, row by row, and dead letters released again."""
+"""`socmon feed`: the outbox, row by row, and dead letters released again; what else people do with it is beside it."""
 
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from datetime import tzinfo
 from functools import partial
 from typing import Any
@@ -13,11 +14,17 @@ from msgspec import Struct
 from socmon.cli import NOT_FOUND, CommandError, Options
 from socmon.cli.completing import offer_destinations
 from socmon.cli.confirming import confirm
+from socmon.cli.feed_decisions import approve, withdraw
+from socmon.cli.feed_dropping import drop
+from socmon.cli.feed_pausing import lines as pause_lines
+from socmon.cli.feed_pausing import pause, resume
+from socmon.cli.feed_pausing import told as pause_told
 from socmon.cli.feed_verify import verify
 from socmon.cli.output import as_json, csv_row
 from socmon.cli.shown import clock
 from socmon.event import rfc3339
 from socmon.i18n import Message, Translator, mark
+from socmon.store.pausing import Pause, is_over, pauses
 from socmon.store.queue import STATES, UNDELIVERED, Letter, Row, State, destinations, opened, rows
 from socmon.store.reading import readable
 from socmon.text import printable
@@ -37,7 +44,11 @@ class _Retried(Struct, frozen=True):
 
 @click.group("feed")
 def command() -> None:
-    """Show what is on its way to a destination, and release dead letters again."""
+    """Show what is on its way to a destination, and decide what goes there."""
+
+
+for _each in (approve, withdraw, drop, pause, resume):
+    command.add_command(_each)
 
 
 @command.command("queue")
@@ -49,9 +60,10 @@ def command() -> None:
 def queue(options: Options, destination: str | None, states: tuple[State, ...]) -> None:
     """Show the outbox, of DESTINATION or of all; needs no daemon.
 
-    `pending` waits for its release, `waiting` for an answer; `held` is not for the destination, such as TLP:RED;
-    `dead` was refused and is sent no more, `retried` was refused and then released again under another id. What is
-    `acknowledged` or `retried` is shown when asked for.
+    `pending` waits for its release, `waiting` for an answer; `held` is not for the destination, such as TLP:RED, or
+    waits for a person's approval; `dead` was refused and is sent no more, `retried` was refused and then released again
+    under another id, `withdrawn` was taken back on its way, and `dropped` given up. What is `acknowledged`, `retried`,
+    `withdrawn` or `dropped` is shown when asked for. Destinations that are paused are told first.
     """
     from socmon.config import load
 
@@ -63,7 +75,9 @@ def queue(options: Options, destination: str | None, states: tuple[State, ...]) 
         if destination is not None and destination not in known:
             text = mark("no destination is called {name!r}; known: {known}")
             raise CommandError(Message(text, name=destination[:40], known=", ".join(sorted(known)) or "-"), NOT_FOUND)
-        _write(rows(db, destination=destination, states=states or UNDELIVERED), options)
+        now_us = time.time_ns() // 1000
+        paused = [each for each in pauses(db) if destination in (None, each.destination) and not is_over(each, now_us)]
+        _write(rows(db, destination=destination, states=states or UNDELIVERED), paused, options)
 
 
 @command.command("retry")
@@ -183,18 +197,23 @@ def _heading(tr: Translator) -> bytes:
 
 # Form for programs → what comes first, each row, what stands between two, what comes last.
 _FORMS: dict[str, tuple[bytes, Callable[[Row], bytes], bytes, bytes]] = {
-    "json": (b'{"schema":"socmon.feed.queue/v1","rows":[\n', _ndjson, b",", b"]}\n"),
+    "json": (b'"rows":[\n', _ndjson, b",", b"]}\n"),
     "ndjson": (b"", _ndjson, b"", b""),
     "csv": (",".join(_COLUMNS).encode() + b"\r\n", _csv, b"", b""),
 }
 
 
-def _write(found: Iterator[Row], options: Options) -> None:
+def _write(found: Iterator[Row], paused: Sequence[Pause], options: Options) -> None:
     """Every row as it is read: a backlog may be long."""
     tr = options.tr
     human = (_heading(tr), partial(_human, tr=tr, zone=options.zone), b"", b"")
     first, shown, between, last = _FORMS.get(options.output) or human
     out = sys.stdout.buffer
+    if options.output == "json":
+        opening = as_json({"schema": "socmon.feed.queue/v1", "paused": [pause_told(each) for each in paused]})
+        out.write(opening.removesuffix("}").encode() + b",")
+    elif options.output == "human":
+        out.write("".join(f"{line}\n" for line in pause_lines(paused, tr, options.zone)).encode())
     out.write(first)
     for number, row in enumerate(found):
         out.write((between if number else b"") + shown(row))

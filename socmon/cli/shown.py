@@ -25,7 +25,7 @@ SHORT_ID = 8
 WORDS = (
     mark("critical"), mark("high"), mark("medium"), mark("low"), mark("informational"),
     mark("open"), mark("closed"), mark("waiting"), mark("acknowledged"), mark("dead"),
-    mark("retried"), mark("recurring"), mark("held"),
+    mark("retried"), mark("recurring"), mark("held"), mark("withdrawn"), mark("dropped"), mark("pending"),
     mark("collector"), mark("forwarder"), mark("user"), mark("domain"), mark("hash"),
 )  # fmt: skip
 

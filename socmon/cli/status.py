@@ -9,6 +9,7 @@ import click
 from msgspec import Struct
 
 from socmon.cli import PROBLEMS, UNREACHABLE, CommandError, Options, locks, place
+from socmon.cli.feed_pausing import PAUSED, PAUSED_FOR_GOOD, told
 from socmon.cli.output import as_json, write_csv
 from socmon.cli.shown import SHORT_ID
 from socmon.cli.status_page import Look, flat, page
@@ -18,6 +19,7 @@ from socmon.i18n import Message, mark
 from socmon.reports.alarms import Raised, alarms
 from socmon.seen import Expected
 from socmon.store.figures import Backlog, Figures, count
+from socmon.store.pausing import Pause
 from socmon.store.reading import Reader, consult
 
 _OLD_US = 900 * SECOND_US  # a backlog; as the alarm of docs/operations.md
@@ -194,15 +196,27 @@ def _clock_warnings(figures: Figures, now_us: int) -> Iterator[Warned]:
 
 def _delivery_warnings(backlog: Backlog, now_us: int) -> Iterator[Warned]:
     name = backlog.destination
+    if backlog.paused is not None:
+        yield _paused_warning(backlog.paused)
+    if backlog.unapproved:
+        text = mark("{name}: {count} alerts wait for approval; see `socmon feed queue --state held`")
+        yield _warned("unapproved", text, name=name, count=backlog.unapproved)
     if backlog.dead:
         text = mark("{name}: {count} alerts were refused for good, the last one as {reason}")
         yield _warned("dead_letters", text, name=name, count=backlog.dead, reason=backlog.code or "-")
     if backlog.unrendered:
         text = mark("{name}: {count} alerts cannot be rendered; see the log")
         yield _warned("unrendered", text, name=name, count=backlog.unrendered)
-    if backlog.oldest_us is not None and now_us - backlog.oldest_us > _OLD_US:
+    if backlog.paused is None and backlog.oldest_us is not None and now_us - backlog.oldest_us > _OLD_US:
         text = mark("{name}: the oldest alert waits for {age} min; is the destination there?")
         yield _warned("backlog_old", text, name=name, age=(now_us - backlog.oldest_us) // SECOND_US // 60)
+
+
+def _paused_warning(pause: Pause) -> Warned:
+    values = {"name": pause.destination, "actor": pause.actor}
+    if pause.until_us is None:
+        return _warned("paused", PAUSED_FOR_GOOD, **values)
+    return _warned("paused", PAUSED, **values, time=rfc3339(pause.until_us))
 
 
 def _object(running: locks.Holder | None, figures: Figures | None, warnings: Sequence[Warned]) -> dict[str, Any]:
@@ -244,6 +258,10 @@ def _store_object(figures: Figures) -> dict[str, Any]:
                 "pending": backlog.pending,
                 "unrendered": backlog.unrendered,
                 "held": backlog.held,
+                "unapproved": backlog.unapproved,
+                "withdrawn": backlog.withdrawn,
+                "dropped": backlog.dropped,
+                "paused": None if backlog.paused is None else told(backlog.paused),
                 "waiting": backlog.waiting,
                 "acknowledged": backlog.acknowledged,
                 "dead": backlog.dead,

@@ -81,4 +81,6 @@ def _joined(uid: str, alerts: Sequence[Alert], sender: Sender) -> Alert:
         system_level=None,
         entities={},
         evidence=[],
+        t0_us=min((alert.t0_us for alert in alerts if alert.t0_us is not None), default=None),
+        duty=None,
     )

@@ -14,7 +14,7 @@ from socmon.feed.privacy import Account, Policy, user_of
 from socmon.feed.sharing import Share, Tlp, must_be_shared, tlp_of
 from socmon.feed.signing import Key, canonical, sign_event
 from socmon.feed.vocabulary import TEST_TAG, rsit, severity, tactics, techniques
-from socmon.outgoing import Release
+from socmon.outgoing import AUTOMATIC, Approval, Release
 
 FINDING_TYPE = "vn.soc.finding.v1"
 FINDING_SCHEMA = "urn:vn:soc:schema:finding:1"
@@ -22,6 +22,11 @@ VOID_TYPE = "vn.soc.void.v1"
 VOID_SCHEMA = "urn:vn:soc:schema:void:1"
 ORG_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,63}")
 
+METADATA = {
+    "version": "1.8.0",
+    "product": {"name": "socmon", "vendor_name": "socmon", "version": __version__},
+    "profiles": [],
+}
 _DETECTION_FINDING = 2004
 _CREATE, _CLOSE = 1, 3
 _STATUS_ID: Mapping[str, int] = {"open": 1, "closed": 4}
@@ -82,7 +87,7 @@ def render(alert: Alert, release: Release, sender: Sender, key: Key | None = Non
     Raises:
         HeldError: the alert is not to leave.
     """
-    return enveloped(alert.id, finding_of(alert, sender), release, sender.org_id, key)
+    return enveloped(alert.id, finding_of(alert, sender, release.approval), release, sender.org_id, key)
 
 
 def enveloped(alert_id: str, finding: Mapping[str, Any], release: Release, org_id: str, key: Key | None) -> bytes:
@@ -104,8 +109,8 @@ def enveloped(alert_id: str, finding: Mapping[str, Any], release: Release, org_i
     return canonical(event) if key is None else sign_event(event, key, release.released_us // SECOND_US)
 
 
-def finding_of(alert: Alert, sender: Sender) -> dict[str, Any]:
-    """The OCSF part: a function of the alert and not of its release, so that equal revisions have equal bytes.
+def finding_of(alert: Alert, sender: Sender, approval: Approval = AUTOMATIC) -> dict[str, Any]:
+    """The OCSF part: a function of the alert and of who let it go, and else not of its release.
 
     Raises:
         HeldError: the alert is not to leave.
@@ -131,15 +136,11 @@ def finding_of(alert: Alert, sender: Sender) -> dict[str, Any]:
         "count": alert.count,
         "is_alert": True,
         "message": message,
-        "metadata": {
-            "version": "1.8.0",
-            "product": {"name": "socmon", "vendor_name": "socmon", "version": __version__},
-            "profiles": [],
-        },
+        "metadata": METADATA,
         "finding_info": _finding_info(alert, first_ms, last_ms),
         "evidences": _evidences(alert, account),
         "observables": _observables(alert, account),
-        "unmapped": {"vn_soc": _vn_soc(alert, sender, tlp)},
+        "unmapped": {"vn_soc": _vn_soc(alert, sender, tlp) | {"approval": _approval(approval, account)}},
     }
     held = {name: value for name, value in finding.items() if value != []}
     cleaned: dict[str, Any] = _cleaned(held, account, _ours(alert, sender) | {message})
@@ -273,6 +274,18 @@ def _vn_soc(alert: Alert, sender: Sender, tlp: Tlp) -> dict[str, Any]:
     if system_level is not None:
         block["system_level"] = system_level
     return block
+
+
+def _approval(approval: Approval, account: Account) -> dict[str, str]:
+    """By what the alert leaves; who said so is a user as any other."""
+    told: dict[str, str] = {"mode": approval.mode}
+    if approval.by:
+        told["at"] = rfc3339(approval.at_us)
+        if shown := account.user(approval.by):
+            told["by"] = shown
+    if approval.rule:
+        told["rule"] = approval.rule
+    return told
 
 
 def system_of(alert: Alert, sender: Sender) -> tuple[str, int | None]:

@@ -14,7 +14,8 @@ from msgspec import Struct, structs
 from socmon.errors import ComponentError
 from socmon.event import LEVELS, SECOND_US, Alert
 from socmon.outgoing import Aggregate, Member, Outcome, Quota, Release
-from socmon.store import placing, voids
+from socmon.store import pausing, placing, voids
+from socmon.store.revisions import revision_of
 from socmon.store.routing import Routing
 from socmon.store.rows import ALERT_FIELDS, alert_of, read_alert
 
@@ -107,7 +108,7 @@ def parcels(
         streams.setdefault(routing.stream(each.alert), []).append(each)
     found: list[list[str]] = []
     for stream, those in streams.items():
-        if room.get(stream) == 0:
+        if room.get(stream) == 0 or pausing.stops(db, routing.destination, stream):
             continue  # something waits there for its answer
         left = limit if stream in quota.exempt else _left(db, quota, (routing.destination, stream), now_us)
         room[stream] = min(limit, left)
@@ -161,7 +162,7 @@ def release(
     one. A ComponentError goes through, as it does of `outbox.release`.
     """
     members = [
-        Member(each.alert, placing.revision_of(db, routing.destination, each.alert))
+        Member(each.alert, revision_of(db, routing.destination, each.alert))
         for each in _read(db, routing.destination, alert_ids)
     ]
     return _release(db, routing, members, room, now_us)

@@ -1,6 +1,7 @@
 """What `socmon status` counts: the checkpoint and its ledger, alerts, and each destination's backlog."""
 
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterable
 
@@ -9,14 +10,18 @@ from msgspec import Struct
 from socmon.ledger import Account
 from socmon.seen import Seen, Silence
 from socmon.store.ledgers import readable_ledger
+from socmon.store.pausing import Pause, is_over, pauses
 from socmon.store.sources import read_seen, read_silences
 
-# What is held (`outbox.HELD`) is not for its destination, and waits for nothing.
+# What is held (`decisions.HELD`) is not for its destination, and waits for nothing.
 _PENDING = """
 select destination, count(*), count(error), min(since_us) from pending
 where error is null or error not glob 'held: *' group by destination
 """
-_HELD = "select destination, count(*) from pending where error glob 'held: *' group by destination"
+_HELD = """
+select destination, count(*), count(*) filter (where error = 'held: waits for approval') from pending
+where error glob 'held: *' group by destination
+"""
 # A dead letter that was released again is counted as what became of that.
 # Of an aggregate its members are counted.
 _RELEASED = """
@@ -42,8 +47,11 @@ class Backlog(Struct):
 
     Attributes:
         pending: alerts that wait for their release; `unrendered` of them cannot be rendered.
-        held: alerts that are not for this destination, such as TLP:RED.
+        held: alerts that are not for this destination, such as TLP:RED, or not yet; `unapproved` of them wait for a
+            person.
         waiting: released, without an answer.
+        withdrawn: taken back on their way; dropped: given up by a person.
+        paused: nothing goes out now; None if it does.
         dead: refused for good; `code` is the reason of the last one, `refused_us` when it came.
         oldest_us: when the oldest of pending and waiting came in; None if there is none.
     """
@@ -58,6 +66,10 @@ class Backlog(Struct):
     oldest_us: int | None = None
     code: str | None = None
     refused_us: int | None = None
+    unapproved: int = 0
+    withdrawn: int = 0
+    dropped: int = 0
+    paused: Pause | None = None
 
 
 class Figures(Struct):
@@ -132,10 +144,13 @@ def _backlogs(db: sqlite3.Connection, destinations: Iterable[str]) -> list[Backl
 
     for name, pending, unrendered, since_us in db.execute(_PENDING):
         of(name).pending, of(name).unrendered, of(name).oldest_us = pending, unrendered, since_us
-    for name, held in db.execute(_HELD):
-        of(name).held = held
+    for name, held, unapproved in db.execute(_HELD):
+        of(name).held, of(name).unapproved = held, unapproved
     for name, state, number in db.execute(_RELEASED):
-        setattr(of(name), state, number)
+        setattr(of(name), state, getattr(of(name), state) + number)  # some alerts are held before their release
+    now_us = time.time_ns() // 1000
+    for pause in (each for each in pauses(db) if not is_over(each, now_us)):
+        of(pause.destination).paused = pause
     for name, released_us in db.execute(_WAITING):
         since_us = of(name).oldest_us
         of(name).oldest_us = released_us if since_us is None else min(since_us, released_us)

@@ -237,6 +237,32 @@ def _add_aggregates(db: sqlite_utils.Database) -> None:
     db.execute("create index idx_released_within on released (within) where within is not null")
 
 
+def _add_decisions(db: sqlite_utils.Database) -> None:
+    """What people decide on alerts for a destination, and on the destination; by what its alerts were looked at."""
+    _table(db, "decision").create(
+        {
+            "id": int,
+            "destination": str,
+            "alert_id": str,
+            "verb": str,  # approve, withdraw, or drop: of the revisions up to `revision`
+            "actor": str,
+            "time_us": int,
+            "reason": str,
+            "revision": int,
+        },
+        pk="id",
+        not_null={"destination", "alert_id", "verb", "actor", "time_us", "reason", "revision"},
+    )
+    _table(db, "decision").create_index(["destination", "alert_id", "id"])
+    _table(db, "pause").create(
+        {"destination": str, "since_us": int, "until_us": int, "urgent": int, "actor": str},
+        pk="destination",
+        not_null={"since_us", "urgent", "actor"},
+    )
+    _table(db, "policy").create({"destination": str, "policy": str}, pk="destination")
+    _table(db, "released").add_column("closing", int, not_null_default=0)  # 1: it tells that the alert is withdrawn
+
+
 MIGRATIONS: tuple[Callable[[sqlite_utils.Database], None], ...] = (
     _first,
     _retried,
@@ -248,4 +274,5 @@ MIGRATIONS: tuple[Callable[[sqlite_utils.Database], None], ...] = (
     _add_receipt,
     _add_voids,
     _add_aggregates,
+    _add_decisions,
 )

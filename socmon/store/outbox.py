@@ -11,36 +11,41 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from socmon.errors import ComponentError, HeldError
-from socmon.event import SECOND_US
-from socmon.outgoing import Outcome, OutcomeStatus, Release, Released
-from socmon.store import aggregating, placing, voids
+from socmon.event import SECOND_US, Alert
+from socmon.outgoing import AUTOMATIC, Outcome, OutcomeStatus, Release, Released
+from socmon.store import aggregating, decisions, pausing, placing, voids
+from socmon.store.decisions import HELD, UNAPPROVED
 from socmon.store.pruning import forget
+from socmon.store.revisions import next_revision
 from socmon.store.routing import Routing
-from socmon.store.rows import read_alert
+from socmon.store.rows import read_bare, read_evidence
 
 SETTLED = ("accepted", "duplicate", "stale")
-# Begins `pending.error` of an alert that is not for its destination; the reason follows.
-HELD = "held: "
 _HELD_US = 3600 * SECOND_US  # until what the destination does not understand is sent again
 _MOST_S = 0.5  # of one release: the store's thread does nothing else meanwhile, and some messages take long to make
 
-# The most urgent first. Again only after the interval, unless level or status changed; a release in the future is of a
-# clock that was set back since, and holds up nothing (docs/semantics.md, "Release and delivery"). Neither does a dead
-# letter that a person released again.
+# The most urgent first. Again only after the interval, unless level or status changed, or a person decided; a release
+# in the future is of a clock that was set back since, and holds up nothing (docs/semantics.md, "Release and delivery").
+# Neither does what was taken back, or a dead letter that a person released again.
 _DUE = """
 select pending.alert_id from pending
 join alert on alert.id = pending.alert_id
 left join released as last on last.id = (
     select max(id) from released
-    where destination = pending.destination and alert_id = pending.alert_id and state <> 'retried')
+    where destination = pending.destination and alert_id = pending.alert_id
+      and state not in ('retried', 'withdrawn', 'dropped'))
 where pending.destination = :destination and pending.error is null
   and (last.id is null or last.released_us <= :before_us or last.released_us > :now_us
-       or last.level <> alert.level or last.status <> alert.status)
+       or last.level <> alert.level or last.status <> alert.status
+       or exists (select 1 from decision where destination = pending.destination and alert_id = pending.alert_id
+                  and time_us > last.released_us))
 order by pending.urgency desc, pending.since_us, alert.opened_seq limit :limit
 """
 _PENDING = """
-select count(*) filter (where not is_held), min(since_us) filter (where not is_held), count(*) filter (where is_held)
-from (select since_us, coalesce(error glob ?, 0) as is_held from pending where destination = ?)
+select count(*) filter (where not is_held), min(since_us) filter (where not is_held), count(*) filter (where is_held),
+       count(*) filter (where is_unapproved)
+from (select since_us, coalesce(error glob ?, 0) as is_held, coalesce(error = ?, 0) as is_unapproved
+      from pending where destination = ?)
 """
 _STREAMS_WAITING = """
 select stream from (
@@ -107,6 +112,7 @@ class Undelivered(Struct, frozen=True):
     """A destination's backlog. `oldest_us` is when its oldest row came in; None if there is none.
 
     What is `held` is not for the destination, or not understood there yet; it is in neither `pending` nor `waiting`.
+    `unapproved` of it wait for a person. While it is `paused`, what is pending and waiting waits for that.
     """
 
     pending: int
@@ -115,6 +121,8 @@ class Undelivered(Struct, frozen=True):
     acknowledged: int
     oldest_us: int | None
     held: int = 0
+    unapproved: int = 0
+    paused: bool = False
 
 
 def release(db: sqlite3.Connection, routing: Routing, *, limit: int, now_us: int, before_us: int) -> list[str]:
@@ -129,6 +137,7 @@ def release(db: sqlite3.Connection, routing: Routing, *, limit: int, now_us: int
     Args:
         before_us: an alert last released after this stays pending.
     """
+    pausing.end(db, routing.destination, now_us)
     voids.release(db, routing.destination, routing.void, limit, now_us)
     room = dict.fromkeys(streams_waiting(db, routing.destination), 0)
     most = aggregating.fetched(routing.quota, limit)
@@ -136,7 +145,13 @@ def release(db: sqlite3.Connection, routing: Routing, *, limit: int, now_us: int
     problems = []
     due = [alert_id for (alert_id,) in db.execute(_DUE, parameters)]
     end_s = time.monotonic() + _MOST_S
-    for alert_ids in aggregating.parcels(db, routing, due, room, limit, now_us):
+
+    def joins(alert: Alert) -> bool:
+        """Whom a person has let go, goes alone: the message says so."""
+        found = decisions.verdict(db, routing, alert)
+        return found.approval is not None and found.approval.mode == "auto"
+
+    for alert_ids in aggregating.parcels(db, routing, due, room, limit, now_us, joins=joins):
         if time.monotonic() > end_s:
             break
         for alert_id, error in _release(db, routing, alert_ids, room, limit, now_us):
@@ -169,13 +184,6 @@ def _note(db: sqlite3.Connection, destination: str, alert_id: str, error: str) -
     db.execute(statement, (error, destination, alert_id))
 
 
-def reconsider(db: sqlite3.Connection, destination: str) -> None:
-    """Let what is held be looked at again: what is shared may have changed. So may what damage has left alone."""
-    db.execute("update pending set error = null where destination = ? and error glob ?", (destination, f"{HELD}*"))
-    for number in aggregating.orphans(db, destination):
-        release_anew(db, number, "lost", time.time_ns() // 1000)
-
-
 def try_held(db: sqlite3.Connection, destination: str, now_us: int) -> None:
     """Let messages that the destination did not understand an hour ago be sent again, at once if the clock was set."""
     for table in ("released", "void"):
@@ -189,15 +197,29 @@ def try_held(db: sqlite3.Connection, destination: str, now_us: int) -> None:
 def _release_one(
     db: sqlite3.Connection, routing: Routing, alert_id: str, room: dict[str, int], limit: int, now_us: int
 ) -> None:
-    """Release one alert if there is still room in its stream; `room` is per stream, `limit` where it is not in it."""
-    alert = read_alert(db, alert_id, lambda each: room.setdefault(routing.stream(each), limit) > 0)
+    """Release one alert if there is still room in its stream; `room` is per stream, `limit` where it is not in it.
+
+    Raises:
+        HeldError: it is not to leave.
+    """
+    alert = read_bare(db, alert_id)
     if alert is None:
         return
+    found = decisions.verdict(db, routing, alert)
+    closing = bool(found.held) and decisions.is_recalled(db, routing, alert, found, now_us)
+    if found.held and not closing:
+        raise HeldError(found.held)
     stream = routing.stream(alert)
+    if room.setdefault(stream, limit) <= 0 or pausing.stops(db, routing.destination, stream):
+        return
+    alert.evidence = read_evidence(db, alert.id)
     epoch, seq = placing.next_place(db, routing.destination, stream, now_us)
-    revision = placing.revision_of(db, routing.destination, alert)
-    place = Release(routing.destination, stream, epoch, seq, revision, now_us)
-    placing.put(db, place, alert, routing.render(alert, place))
+    revision = next_revision(db, routing.destination, alert, closing=closing)
+    place = Release(routing.destination, stream, epoch, seq, revision, now_us, found.approval or AUTOMATIC)
+    body = routing.closing(alert, place) if closing else routing.render(alert, place)
+    if body is None:
+        raise HeldError(found.held)  # the destination cannot be told
+    placing.put(db, place, alert, body, closing=closing)
     room[stream] -= 1  # not for one that was held or not rendered: it keeps nobody else waiting
 
 
@@ -232,9 +254,10 @@ def streams_waiting(db: sqlite3.Connection, destination: str) -> list[str]:
 def waiting(db: sqlite3.Connection, destination: str, limit: int) -> list[list[Released]]:
     """Messages without an answer: one list a stream, the most urgent stream first, each at most `limit` long.
 
-    Within a stream they stand in the order of their sequences.
+    None of a stream that is paused. Within a stream they stand in the order of their sequences.
     """
-    return [_waiting(db, destination, stream, limit) for stream in streams_waiting(db, destination)]
+    streams = [each for each in streams_waiting(db, destination) if not pausing.stops(db, destination, each)]
+    return [_waiting(db, destination, stream, limit) for stream in streams]
 
 
 def _waiting(db: sqlite3.Connection, destination: str, stream: str, limit: int) -> list[Released]:
@@ -304,7 +327,8 @@ def _keep_receipt(db: sqlite3.Connection, content: str) -> int | None:
 
 def backlog(db: sqlite3.Connection, destination: str) -> Undelivered:
     """How much of the destination's outbox is not delivered yet."""
-    pending, since_us, held = db.execute(_PENDING, (f"{HELD}*", destination)).fetchone()
+    asked = (f"{HELD}*", HELD + UNAPPROVED, destination)
+    pending, since_us, held, unapproved = db.execute(_PENDING, asked).fetchone()
     # Of an aggregate its members count.
     query = "select state, count(*) from released where destination = ? and within is not id group by state"
     states = dict(db.execute(query, (destination,)).fetchall())
@@ -319,6 +343,8 @@ def backlog(db: sqlite3.Connection, destination: str) -> Undelivered:
         acknowledged=states.get("acknowledged", 0),
         oldest_us=min(known, default=None),
         held=held + states.get("held", 0),
+        unapproved=unapproved,
+        paused=pausing.stops(db, destination, ""),
     )
 
 
@@ -341,7 +367,7 @@ def prune(db: sqlite3.Connection, before_us: int) -> int:
     """
     deleted = db.execute(
         """
-        delete from released where state in ('acknowledged', 'retried') and settled_us < ?
+        delete from released where state in ('acknowledged', 'retried', 'withdrawn', 'dropped') and settled_us < ?
         and id < (select max(id) from released as newer
                   where newer.destination = released.destination and newer.alert_id = released.alert_id)
         and id is not (select min(id) from released as first where first.state = 'acknowledged'

@@ -15,8 +15,8 @@ on conflict (destination, stream) do update set epoch = excluded.epoch, next_seq
 _RELEASE = """
 insert into released
     (destination, stream, epoch, seq, alert_id, revision, level, urgency, status, released_us, body, sha256, state,
-     within)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?)
+     within, closing)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?, ?)
 """
 _NOT_PENDING = "delete from pending where destination = ? and alert_id = ?"
 
@@ -32,17 +32,14 @@ def epoch_after(after: str, now_us: int) -> str:
     return f"{max(now_us // 1000, int(after or '0', 16) + 1):012x}"
 
 
-def revision_of(db: sqlite3.Connection, destination: str, alert: Alert) -> int:
-    """The one that the alert is released as: greater than its own where the destination had a greater one."""
-    query = "select revisions from lifted where destination = ? and alert_id = ?"
-    (lifted,) = db.execute(query, (destination, alert.id)).fetchone() or (0,)
-    return alert.revision + alert.analyst_revision + int(lifted)
+def put(db: sqlite3.Connection, place: Release, alert: Alert, body: bytes, *, closing: bool = False) -> int:
+    """Take the place for the message `body` of an alert, which waits for nothing more; return the row's number.
 
-
-def put(db: sqlite3.Connection, place: Release, alert: Alert, body: bytes) -> int:
-    """Take the place for the message `body` of an alert, which waits for nothing more; return the row's number."""
+    Args:
+        closing: it tells that the alert is withdrawn.
+    """
     db.execute(_TAKE, (place.destination, place.stream, place.epoch, place.seq + 1))
-    return _insert(db, place, place.seq, alert, body, None)
+    return _insert(db, place, place.seq, alert, body, None, closing=closing)
 
 
 def put_member(db: sqlite3.Connection, place: Release, alert: Alert, within: int) -> None:
@@ -51,10 +48,17 @@ def put_member(db: sqlite3.Connection, place: Release, alert: Alert, within: int
 
 
 def _insert(
-    db: sqlite3.Connection, place: Release, seq: int | None, alert: Alert, body: bytes, within: int | None
+    db: sqlite3.Connection,
+    place: Release,
+    seq: int | None,
+    alert: Alert,
+    body: bytes,
+    within: int | None,
+    *,
+    closing: bool = False,
 ) -> int:
     where = (place.destination, place.stream, place.epoch, seq, alert.id, place.revision)
     content = (alert.level, LEVELS.index(alert.level), alert.status, place.released_us, body)
-    row = db.execute(_RELEASE, (*where, *content, hashlib.sha256(body).hexdigest(), within))
+    row = db.execute(_RELEASE, (*where, *content, hashlib.sha256(body).hexdigest(), within, closing))
     db.execute(_NOT_PENDING, (place.destination, alert.id))
     return int(row.lastrowid or 0)

@@ -100,6 +100,7 @@ def prune(db: sqlite3.Connection, bounds: Bounds, limit: int) -> Pruned:
             ("history", "alert_id"),
             ("change", "alert_id"),
             ("lifted", "alert_id"),
+            ("decision", "alert_id"),
             ("alert", "id"),
         ):
             db.execute(f"delete from {table} where {column} = ?", (alert_id,))  # noqa: S608  constants

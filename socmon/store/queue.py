@@ -4,20 +4,20 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import Struct, json
 
 from socmon.errors import StoreError
 from socmon.event import LEVELS
 
-State = Literal["pending", "held", "waiting", "dead", "acknowledged", "retried"]
-STATES: tuple[State, ...] = ("pending", "held", "waiting", "dead", "acknowledged", "retried")
+State = Literal["pending", "held", "waiting", "dead", "acknowledged", "retried", "withdrawn", "dropped"]
+STATES: tuple[State, ...] = get_args(State)
 UNDELIVERED: tuple[State, ...] = ("pending", "held", "waiting", "dead")
 
 # Deliveries in the order in which they happened or will happen: what is pending comes last. A member of an aggregate is
 # shown with the sequence and size of that, which is not shown itself. What is held begins so in `pending.error`, see
-# `outbox.HELD`.
+# `decisions.HELD`.
 _ROWS = """
 select id, destination, alert_id, title, level, stream, epoch, seq, revision, state, released_us, settled_us, code,
        size_bytes

@@ -18,7 +18,7 @@ from socmon.store.rows import ALERT_FIELDS, SELECT_ALERT, alert_of, read_evidenc
 T = TypeVar("T")
 STATUSES = ("open", "acknowledged", "closed", "recurring")
 _NEVER_US = (1 << 62, -(1 << 62))  # after and before every time
-SCHEMA = 10  # the newest that is known here: len(migrations.MIGRATIONS), which would import the writer's libraries
+SCHEMA = 11  # the newest that is known here: len(migrations.MIGRATIONS), which would import the writer's libraries
 _TRIES = 5
 _MAX_RELEASES = 10
 

@@ -28,8 +28,10 @@ update released set state = 'waiting' where seq is null and state = 'acknowledge
 """  # noqa: S608  constants
 # Releases that will not come, and stand in no void yet.
 _SILENT = f"""
-select epoch, seq, iif(state = 'acknowledged', 'superseded', iif(state = 'dead', 'refused', 'replaced'))
-from released where {_BEHIND} and (state in ('dead', 'retried') or (state = 'acknowledged' and body = x''))
+select epoch, seq, case state when 'acknowledged' then 'superseded' when 'dead' then 'refused'
+                              when 'retried' then 'replaced' else state end
+from released where {_BEHIND}
+  and (state in ('dead', 'retried', 'withdrawn', 'dropped') or (state = 'acknowledged' and body = x''))
   and not exists (select 1 from void where (void.destination, void.stream, void.epoch)
                   = (released.destination, released.stream, released.epoch)
                   and released.seq between void.seq and void.to_seq)

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from socmon.component import Forwarder
 from socmon.event import Alert
-from socmon.outgoing import Aggregate, Quota, Release, Void
+from socmon.outgoing import AUTOMATIC, Aggregate, Approval, Quota, Release, Void
 
 
 def _no_aggregate(_aggregate: Aggregate, _release: Release) -> bytes:
@@ -17,7 +17,7 @@ def _no_aggregate(_aggregate: Aggregate, _release: Release) -> bytes:
 class Routing(Struct, frozen=True):
     """A destination's name, and what its forwarder makes of alerts; the functions are pure.
 
-    `quota`, `aggregate` and the rest are what `Forwarder` says of them.
+    `quota`, `admit` and the rest are what `Forwarder` says of them.
     """
 
     destination: str
@@ -26,6 +26,9 @@ class Routing(Struct, frozen=True):
     void: Callable[[Void], bytes | None] = lambda _void: None
     quota: Quota | None = None
     aggregate: Callable[[Aggregate, Release], bytes] = _no_aggregate
+    admit: Callable[[Alert], Approval] = lambda _alert: AUTOMATIC
+    closing: Callable[[Alert, Release], bytes | None] = lambda _alert, _release: None
+    policy: str | None = None
 
     @classmethod
     def of(cls, destination: str, forwarder: Forwarder[Any]) -> Self:
@@ -37,4 +40,7 @@ class Routing(Struct, frozen=True):
             forwarder.void,
             quota=forwarder.quota,
             aggregate=forwarder.aggregate,
+            admit=forwarder.admit,
+            closing=forwarder.closing,
+            policy=forwarder.policy,
         )

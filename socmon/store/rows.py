@@ -107,6 +107,12 @@ def read_alert(
     return alert
 
 
+def read_bare(db: sqlite3.Connection, alert_id: str) -> Alert | None:
+    """As `read_alert`, without its evidence."""
+    row = db.execute(SELECT_ALERT + "where id = ?", (alert_id,)).fetchone()
+    return None if row is None else alert_of(row)
+
+
 def read_alerts(db: sqlite3.Connection) -> Iterator[Alert]:
     """Every alert with its evidence, oldest event first."""
     for row in db.execute(SELECT_ALERT + "order by first_us, id").fetchall():

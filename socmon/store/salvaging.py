@@ -26,6 +26,7 @@ from socmon.store.verifying import Span, scan, verify
 OUTBOX = frozenset({"pending", "released", "receipt", "stream", "void", "lifted"})
 _BY = "socmon"  # who released again what was damaged
 # Whatever of an alert's last revision is neither queued nor released any more is queued; who has it recognises it.
+# So is what a person withdrew: the destination may have to be told.
 _QUEUE = """
 insert or ignore into pending (destination, alert_id, urgency, since_us, error)
 select named.destination, alert.id,
@@ -39,6 +40,8 @@ where not exists (select 1 from released
                     and released.revision >= alert.revision + alert.analyst_revision + coalesce((
                         select revisions from lifted where lifted.destination = named.destination
                         and lifted.alert_id = alert.id), 0))
+   or exists (select 1 from decision where decision.destination = named.destination
+              and decision.alert_id = alert.id and verb = 'withdraw')
 """
 _EPOCHS = """
 select destination, stream, max(epoch)

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from socmon.event import Alert
 from socmon.ledger import Ledger
 from socmon.outgoing import Outcome, Place, Released
 from socmon.seen import Clock, Seen, Silence
-from socmon.store import outbox, pruning, queue, restoring, resuming, sources, triage
+from socmon.store import outbox, pruning, queue, reconsidering, restoring, resuming, sources, triage
 from socmon.store.checking import check, damage, is_damage, is_nonsense
 from socmon.store.ledgers import is_place, readable_ledger
 from socmon.store.outbox import Undelivered
@@ -179,14 +180,20 @@ class Store:
 
         return await self._in_thread(work)
 
-    async def reconsider(self, destination: str) -> None:
-        """See `outbox.reconsider`."""
+    async def change(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do `work` in one transaction, which is on the disk when this returns."""
 
-        def work() -> None:
+        def changed() -> T:
             with self._transaction() as db:
-                outbox.reconsider(db, destination)
+                return work(db)
 
-        await self._in_thread(work)
+        return await self._in_thread(changed)
+
+    async def reconsider(self, routing: Routing, now_us: int) -> None:
+        """See `reconsidering.reconsider`; step by step, for others write too."""
+        step: reconsidering.Step | None = reconsidering.Step()
+        while step is not None:
+            step = await self.change(partial(reconsidering.reconsider, routing=routing, step=step, now_us=now_us))
 
     async def try_held(self, destination: str, now_us: int) -> None:
         """See `outbox.try_held`."""

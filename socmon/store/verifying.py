@@ -36,7 +36,11 @@ _RULES: tuple[tuple[str, str, str], ...] = (
     ("history", "alert_id in (select id from alert)", mark("its alert is gone")),
     ("change", "alert_id in (select id from alert)", mark("its alert is gone")),
     ("pending", "alert_id in (select id from alert)", mark("its alert is gone")),
-    ("released", "state in ('waiting', 'held', 'acknowledged', 'dead', 'retried')", mark("its state is none")),
+    (
+        "released",
+        "state in ('waiting', 'held', 'acknowledged', 'dead', 'retried', 'withdrawn', 'dropped')",
+        mark("its state is none"),
+    ),
     ("receipt", "json_valid(content)", mark("it cannot be read")),
     (
         "released",
@@ -44,6 +48,7 @@ _RULES: tuple[tuple[str, str, str], ...] = (
         mark("its sequence or revision is none"),
     ),
     ("void", "state in ('pending', 'waiting', 'held', 'acknowledged', 'dead')", mark("its state is none")),
+    ("decision", "verb in ('approve', 'withdraw', 'drop')", mark("its verb is none")),
     ("void", "seq > 0 and to_seq >= seq", mark("its sequences are none")),
     ("stream", _AHEAD, mark("its next sequence is given already")),
 )

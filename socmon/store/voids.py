@@ -25,6 +25,24 @@ select id, epoch, seq, to_seq, reason, alert_id, made_us, body, sha256 from void
 where destination = ? and stream = ? and state = 'waiting' order by epoch, seq limit ?
 """
 _SETTLE = "update void set state = ?, code = ?, settled_us = ? where id = ? and state = 'waiting'"
+# A void of one release that came too late: the destination has what it was to stand for. `reason` is the state, too.
+_TOO_LATE = """
+update released set state = 'acknowledged', code = void.reason, settled_us = ?2 from void
+where void.id = ?1 and void.state = 'waiting' and void.seq = void.to_seq and void.reason in ('withdrawn', 'dropped')
+  and released.destination = void.destination and released.stream = void.stream and released.epoch = void.epoch
+  and released.seq = void.seq and released.state = void.reason
+returning released.id
+"""
+# For the closing revision; not where the alert has gone out again since.
+_TELL = """
+insert into pending (destination, alert_id, urgency, since_us, error)
+select destination, alert_id, urgency, ?2, null from released as late
+where id = ?1 and code = 'withdrawn' and alert_id in (select id from alert)
+  and not exists (select 1 from released as newer where newer.destination = late.destination
+                  and newer.alert_id = late.alert_id and newer.id > late.id
+                  and newer.state in ('waiting', 'held', 'acknowledged'))
+on conflict (destination, alert_id) do update set error = null
+"""
 # By what its destination says of one. A message that is signed by another key now is made anew.
 _STATES = {"held": "held", "rejected": "dead", "replaced": "pending"}
 
@@ -69,9 +87,19 @@ def waiting(db: sqlite3.Connection, destination: str, stream: str, limit: int) -
 
 def settle(db: sqlite3.Connection, outcomes: Sequence[Outcome], now_us: int) -> None:
     """Write down what the destination said of some; `retry` leaves one waiting."""
+    for outcome in outcomes:
+        if outcome.status == "stale":
+            _come_too_late(db, -outcome.id, now_us)
     rows = [
         (_STATES.get(outcome.status, "acknowledged"), outcome.code or outcome.status, now_us, -outcome.id)
         for outcome in outcomes
         if outcome.status != "retry"
     ]
     db.executemany(_SETTLE, rows)
+
+
+def _come_too_late(db: sqlite3.Connection, number: int, now_us: int) -> None:
+    """Forget a void whose release the destination has: that was on its way when it was taken back."""
+    for (late,) in db.execute(_TOO_LATE, (number, now_us)).fetchall():
+        db.execute("delete from void where id = ?", (number,))
+        db.execute(_TELL, (late, now_us))

@@ -9,6 +9,7 @@ from feed_kit import ORG, alert, evidence, release
 from jsonschema_rs import Validator, validator_for
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
+from socmon.feed.closing import render_closing
 from socmon.feed.message import Sender, render
 from socmon.feed.privacy import Policy, PseudonymKey
 
@@ -39,6 +40,14 @@ def data_of(policy: Policy, **changes: Any) -> Any:
 @pytest.mark.parametrize("status", ["open", "acknowledged", "closed"])
 def test_a_message_is_a_detection_finding_by_ocsfs_own_schema(policy: Policy, status: str) -> None:
     errors = ocsf().iter_errors(data_of(policy, status=status))
+
+    assert [f"{error.instance_path}: {error.message}" for error in errors] == []
+
+
+def test_a_closing_revision_is_one_too() -> None:
+    closing = msgspec.json.decode(render_closing(alert(), release(), Sender(ORG)))
+
+    errors = ocsf().iter_errors(closing["data"])
 
     assert [f"{error.instance_path}: {error.message}" for error in errors] == []
 

@@ -16,7 +16,7 @@ from socmon.cli.config_schema import configuration_schema
 from socmon.errors import BlockedError, ComponentError, HeldError
 from socmon.feed.keys import generate
 from socmon.feed.privacy import PseudonymKey
-from socmon.store.outbox import HELD
+from socmon.store.decisions import HELD
 from socmon.yamlfile import read
 
 KEY = b"0123456789abcdef0123456789abcdef"

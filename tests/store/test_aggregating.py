@@ -280,7 +280,7 @@ async def test_members_whose_aggregate_was_damaged_are_released_anew(store: Stor
     with sqlite3.connect(store.path) as db:
         db.execute("delete from released where id = ?", (item.id,))
 
-    await store.reconsider("up")
+    await store.reconsider(routing(), NOW_US)
     (again,) = await released(store)
 
     assert (members(again), again.release.seq) == (members(item), 2)

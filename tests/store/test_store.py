@@ -389,13 +389,3 @@ async def test_open_alerts_are_those_of_the_rule_that_nobody_closed(store: Store
 
     assert await store.open_alerts("rule") == [("a1", {"src_ip": "10.0.0.1"})]
     assert await store.open_alerts("another") == []
-
-
-async def test_one_release_gives_out_so_many_in_all_streams_the_most_urgent_first(store: Store) -> None:
-    await commit(store, *(alert(name=f"a{number}", level="medium") for number in range(3)))
-    await commit(store, *(alert(name=f"u{number}", level="critical") for number in range(2)), now_us=1)
-
-    await store.release(routing(), limit=3, now_us=60 * S, interval_us=0)
-
-    given = {(item.release.stream, item.release.seq): item.alert_id for item in await waiting(store)}
-    assert given == {("urgent", 1): "u0", ("urgent", 2): "u1", ("normal", 1): "a0"}

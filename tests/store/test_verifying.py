@@ -17,6 +17,9 @@ from socmon.store.verifying import Damage, unreadable, verify
 
 TABLES = {
     "lifted",
+    "decision",
+    "pause",
+    "policy",
     "void",
     "alert",
     "change",

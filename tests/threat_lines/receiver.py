@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from msgspec.structs import replace
+import msgspec
 from threat_switches import ALL_IS_PRINTABLE, Changed, Instead, Line, returning, to
 
 _SIGNATURES = "tests/feed/test_feed_signatures.py"
@@ -13,7 +13,18 @@ _GATE = "tests/ncsc/test_gate.py"
 _CENTRE = "tests/ncsc/test_centre.py"
 _BEATS = "tests/ncsc/test_heartbeats.py"
 _GAPS = "tests/ncsc/test_gaps_and_metrics.py"
+_CONNECTIONS = "tests/feed/test_feed_connections.py"
 _PAGE = "tests/ncsc/test_page.py"
+
+
+_MUCH = 1 << 40
+
+
+def _waits_for_ever(body_of: Any) -> Any:
+    """`body_of` with more patience than any test has."""
+    return lambda request, max_bytes, patience: body_of(
+        request, max_bytes, msgspec.structs.replace(patience, grace_s=3600)
+    )
 
 
 async def _served(_settings: Any) -> None:
@@ -29,15 +40,6 @@ def _unescaped(found: Any) -> Any:
         return environment.overlay(autoescape=False).from_string(text)
 
     return template
-
-
-def _with_room(begin: Any) -> Any:
-    """Begins a server whose bodies have no bound."""
-
-    def made(server: Any, store: Any, gate: Any, trust: Any, limits: Any, **named: Any) -> None:
-        begin(server, store, gate, trust, replace(limits, max_bytes=1 << 40), **named)
-
-    return made
 
 
 NATIONAL = (
@@ -105,7 +107,12 @@ FLOOD = (
     Line(
         "F3",
         [f"{_SERVER}::test_a_body_larger_than_the_limit_is_refused"],
-        [Changed("socmon.feed.server:FeedServer.__init__", _with_room)],
+        [
+            Changed(
+                "socmon.feed.server:body_of", lambda found: lambda request, _, patience: found(request, _MUCH, patience)
+            ),
+            Changed("socmon.feed.server:unpack", lambda found: lambda content, coded, _: found(content, coded, _MUCH)),
+        ],
     ),
     Line(
         "F4",
@@ -117,6 +124,23 @@ FLOOD = (
         "F5",
         [f"{_BEATS}::test_what_is_no_heartbeat_is_refused"],
         [Changed("socmon.ncsc.hearing:MAX_BYTES", to(1 << 40))],
+    ),
+    Line(
+        "F6",
+        [f"{_CONNECTIONS}::test_what_is_costly_is_bounded_in_all_however_it_is_written"],
+        [Instead("socmon.feed.checking:bounded", lambda _events, _limits: None)],
+    ),
+    Line(
+        "F7",
+        [f"{_CONNECTIONS}::test_a_second_request_s_headers_must_come_too"],
+        [Instead("socmon.feed.connections:_Connection._cut", lambda _self: None)],
+        raised=["TimeoutError"],
+    ),
+    Line(
+        "F8",
+        [f"{_CONNECTIONS}::test_a_body_that_comes_too_slowly_is_refused_and_takes_no_place_of_others"],
+        [Changed("socmon.feed.server:body_of", _waits_for_ever)],
+        raised=["TimeoutError"],
     ),
 )
 

@@ -13,9 +13,12 @@ from unittest.mock import MagicMock
 import msgspec
 from threat_switches import ALL_IS_PRINTABLE, ANY_SIGNATURE, NO_RECEIPT_CHECK, Changed, Instead, Line, context_with, to
 
+from socmon.store.decisions import Verdict
+
 _BATCH = "tests/feed/test_feed_batch.py"
 _MESSAGE = "tests/feed/test_feed_message.py"
 _PRIVACY = "tests/feed/test_privacy.py"
+_DECISIONS = "tests/store/test_decisions.py"
 _SHARING = "tests/feed/test_sharing.py"
 _BEATS = "tests/ncsc/test_heartbeats.py"
 _GAPS = "tests/ncsc/test_gaps_and_metrics.py"
@@ -186,6 +189,14 @@ PRIVACY = (
         "P10",
         [f"{_PRIVACY}::test_a_short_key_is_refused_and_no_key_is_shown"],
         [Changed("socmon.feed.privacy:LEAST_KEY_BYTES", to(0))],
+    ),
+    Line(
+        "P11",
+        [
+            f"{_DECISIONS}::test_what_a_person_must_approve_is_held_and_counted_until_then",
+            f"{_DECISIONS}::test_withdrawn_before_its_release_it_is_not_sent_and_shown_so",
+        ],
+        [Instead("socmon.store.decisions:verdict", lambda _db, routing, alert: Verdict("", routing.admit(alert)))],
     ),
 )
 

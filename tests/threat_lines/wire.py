@@ -94,7 +94,7 @@ SPOOFING = (
         "S5",
         [f"{_CENTRE}::test_a_certificate_that_ends_during_its_connection_lets_nothing_more_in"],
         [Instead("socmon.feed.server:expired", lambda _connection, _now_s: False)],
-        raised=["DecodeError"],
+        raised=["DecodeError", "KeyError"],
     ),
 )
 

@@ -54,6 +54,15 @@ from released join alert on alert.id = released.alert_id where released.id = ? a
 """
 
 
+# The bytes of a member are its aggregate's.
+_REFUSED_MEMBERS = """
+select member.id, alert.id, alert.level, member.destination, whole.body, whole.sha256
+from released as whole join released as member on member.within = whole.id and member.seq is null
+join alert on alert.id = member.alert_id
+where whole.id = ? and whole.within = whole.id and member.state = 'dead'
+"""
+
+
 class Salvaged(Struct, frozen=True):
     """What became of a damaged outbox.
 
@@ -224,7 +233,8 @@ def requeue(db: sqlite3.Connection, outcomes: Sequence[Outcome], now_us: int) ->
     Only the bytes are lost: the alert is there, and goes out under another sequence. What is whole and was refused
     waits for a person.
     """
-    refused = [row for each in outcomes if each.status == "rejected" for row in db.execute(_REFUSED, (each.id,))]
+    numbers = [(each.id,) for each in outcomes if each.status == "rejected"]
+    refused = [row for query in (_REFUSED, _REFUSED_MEMBERS) for each in numbers for row in db.execute(query, each)]
     letters = [Letter(*row) for *row, body, stated in refused if not _is_whole({"body": body, "sha256": stated})]
     release_again(db, letters, by=_BY, now_us=now_us)
     return len(letters)

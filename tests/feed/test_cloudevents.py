@@ -7,12 +7,15 @@ import cloudevents_kit
 import msgspec
 import pytest
 from cloudevents_kit import problems
-from feed_kit import EPOCH, KEY, ORG, START_US, alert, evidence, release
+from feed_kit import EPOCH, KEY, ORG, START_US, alert, evidence, release, void
 
 from forwarders._heartbeat import body
+from socmon.feed.aggregate import render_aggregate
+from socmon.feed.closing import render_closing
 from socmon.feed.message import Sender, render
 from socmon.feed.privacy import Policy, PseudonymKey
-from socmon.outgoing import Vitals
+from socmon.outgoing import Aggregate, Member, Vitals
+from socmon.store.aggregating import name_of
 
 pytestmark = pytest.mark.skipif(not cloudevents_kit.is_here(), reason=cloudevents_kit.MISSING)
 
@@ -38,6 +41,18 @@ def test_findings_are_cloud_events() -> None:
     ]
 
     assert problems(whole) == [""] * 12
+
+
+def test_voids_closing_revisions_and_aggregates_are_cloud_events() -> None:
+    members = tuple(Member(alert(number), 5) for number in range(1, 4))
+    messages = [
+        void(1, 4, "expired"),
+        void(5, 5, "withdrawn", subject=alert(1).id),
+        render_closing(alert(1), release(6, revision=9), Sender(ORG), KEY),
+        render_aggregate(Aggregate(name_of(members), members), release(7), Sender(ORG), KEY),
+    ]
+
+    assert problems([msgspec.json.decode(each) for each in messages]) == [""] * 4
 
 
 def test_it_refuses_what_is_none() -> None:

@@ -286,6 +286,22 @@ async def test_members_whose_aggregate_was_damaged_are_released_anew(store: Stor
     assert (members(again), again.release.seq) == (members(item), 2)
 
 
+async def test_members_of_an_aggregate_whose_bytes_were_damaged_are_released_anew(store: Store) -> None:
+    await commit(store, *(alert(number) for number in range(1, 6)))
+    (item,) = await released(store)
+    with sqlite3.connect(store.path) as db:
+        db.execute("update released set body = x'00' where id = ?", (item.id,))
+
+    await store.settle([Outcome(item.id, "rejected", "damaged")], NOW_US)
+    (empty,) = await released(store)
+    assert empty.void
+    await store.settle([Outcome(empty.id, "accepted")], NOW_US)
+    (again,) = await released(store)
+
+    assert (members(again), again.release.seq) == (members(item), 2)
+    assert store.damaged == 5
+
+
 async def test_an_aggregate_goes_with_the_last_of_its_members(store: Store) -> None:
     closed = [alert(number, status="open") for number in range(1, 6)]
     await commit(store, *closed)

@@ -28,7 +28,7 @@ from socmon.feed.void import render_void
 from socmon.ncsc.counts import cursors_of
 from socmon.ncsc.inbox import Inbox
 from socmon.outgoing import Outcome, Place, Release, Released, Void
-from socmon.store import Routing, Store, outbox, queue, resuming, triage
+from socmon.store import Routing, Store, outbox, pruning, queue, resuming, triage
 
 DESTINATION = "ncsc"
 _CENTRE_KEY = signing_key()
@@ -110,7 +110,7 @@ class SenderEnd:
 
     def prune(self) -> None:
         with self.store._transaction() as db:
-            outbox.prune(db, self.now_us)
+            pruning.prune_settled(db, self.now_us)
 
     def revisions(self) -> dict[str, int]:
         """As they are sent: over those of the centre's that the sender did not know of."""

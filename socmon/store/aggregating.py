@@ -6,6 +6,7 @@ its members is a row too, of its own alert and revision, without sequence and by
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from uuid import UUID, uuid5
 
 import msgspec
@@ -19,6 +20,7 @@ from socmon.store.revisions import revision_of
 from socmon.store.routing import Routing
 from socmon.store.rows import ALERT_FIELDS, alert_of, read_alert
 
+_MOST_FETCHED = 2_000  # each costs some 50 us of the store's thread
 _SPAN_US = 600 * SECOND_US
 _MINUTE_US = 60 * SECOND_US
 _NAMES = UUID("6f0a8a0e-5f0b-5a51-9c1f-3c1d6f0e7b42")  # of aggregates: any, as long as it stays the same
@@ -51,19 +53,6 @@ where within = ?1 and seq is null and state = 'retried' and code = 'parted'
     and alert_id in (select id from alert)
 on conflict (destination, alert_id) do nothing
 """
-_BARE = """
-delete from released where within is not null and within = id and state not in ('waiting', 'held')
-    and not exists (select 1 from released as member where member.within = released.id and member.seq is null)
-returning seq, destination, stream, epoch
-"""
-# As `outbox` does it with each alert's older revisions.
-_DROP_BODIES = """
-update released set body = x'' where within is not null and within = id and state = 'acknowledged' and body <> x''
-    and not exists (
-        select 1 from released as member where member.within = released.id and member.seq is null
-        and member.id = (select max(id) from released as newer where newer.state = 'acknowledged'
-                         and newer.destination = member.destination and newer.alert_id = member.alert_id))
-"""
 
 
 class _Due(Struct, frozen=True):
@@ -80,7 +69,7 @@ class _Due(Struct, frozen=True):
 
 def fetched(quota: Quota | None, limit: int) -> int:
     """How many alerts that are due are looked at, to see whether there are more than the quota lets go."""
-    return 2 * limit if quota is None else max(2 * limit, quota.per_minute + 1)
+    return 2 * limit if quota is None else min(max(2 * limit, quota.per_minute + 1), _MOST_FETCHED)
 
 
 def parcels(
@@ -106,7 +95,9 @@ def parcels(
     streams: dict[str, list[_Due]] = {}
     for each in _read(db, routing.destination, due):
         streams.setdefault(routing.stream(each.alert), []).append(each)
-    found: list[list[str]] = []
+    read = {each.alert.id for those in streams.values() for each in those}
+    # One that cannot be read goes by itself, which fails there and keeps nobody.
+    found = [[alert_id] for alert_id in due if alert_id not in read]
     for stream, those in streams.items():
         if room.get(stream) == 0 or pausing.stops(db, routing.destination, stream):
             continue  # something waits there for its answer
@@ -118,8 +109,10 @@ def parcels(
 
 
 def _read(db: sqlite3.Connection, destination: str, due: Sequence[str]) -> Iterator[_Due]:
+    """Those that can be read."""
     for *row, known in db.execute(_DUE, (destination, msgspec.json.encode(due).decode())):
-        yield _Due(alert_of(row), bool(known))
+        with suppress(msgspec.MsgspecError):
+            yield _Due(alert_of(row), bool(known))
 
 
 def _left(db: sqlite3.Connection, quota: Quota, stream: tuple[str, str], now_us: int) -> int:
@@ -129,11 +122,20 @@ def _left(db: sqlite3.Connection, quota: Quota, stream: tuple[str, str], now_us:
 
 def _joined(due: Sequence[_Due], most: int, joins: Callable[[Alert], bool]) -> list[list[str]]:
     """What says most first: alerts that go together, then each other one by itself, in their order."""
-    alerts = [each.alert for each in due if each.may_join and joins(each.alert)]
+    alerts = [each.alert for each in due if each.may_join and _may(joins, each.alert)]
     groups = [group for group in together(alerts, most) if len(group) > 1]
     joined = {alert.id for group in groups for alert in group}
     alone = [[each.alert.id] for each in due if each.alert.id not in joined]
     return [[alert.id for alert in group] for group in groups] + alone
+
+
+def _may(joins: Callable[[Alert], bool], alert: Alert) -> bool:
+    try:
+        return joins(alert)
+    except (ComponentError, sqlite3.Error):
+        raise
+    except Exception:  # noqa: BLE001  a forwarder's own code: it is asked again when the alert goes alone, and told
+        return False
 
 
 def together(alerts: Sequence[Alert], most: int) -> list[list[Alert]]:
@@ -281,12 +283,3 @@ def part(db: sqlite3.Connection, number: int, now_us: int) -> None:
 def orphans(db: sqlite3.Connection, destination: str) -> list[int]:
     """Members without an answer whose aggregate is gone, since the outbox was damaged."""
     return [number for (number,) in db.execute(_ORPHANS, (destination,))]
-
-
-def prune(db: sqlite3.Connection) -> list[tuple[int, str, str, str]]:
-    """Delete aggregates that have no members any more, as (seq, destination, stream, epoch).
-
-    Those whose members were all told anew since lose their bytes: nothing is sent again by them.
-    """
-    db.execute(_DROP_BODIES)
-    return db.execute(_BARE).fetchall()

@@ -25,7 +25,10 @@ where error glob 'held: *' group by destination
 # A dead letter that was released again is counted as what became of that.
 # Of an aggregate its members are counted.
 _RELEASED = """
-select destination, state, count(*) from released where state <> 'retried' and within is not id
+select destination, state, sum(count) from (
+    select destination, state, count(*) as count from released where state <> 'retried' group by destination, state
+    union all select +destination, +state, -count(*) from released
+    where within is not null and within = id and +state <> 'retried' group by 1, 2)
 group by destination, state
 """
 _WAITING = "select destination, min(released_us) from released where state = 'waiting' group by destination"

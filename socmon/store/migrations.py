@@ -235,6 +235,10 @@ def _add_aggregates(db: sqlite_utils.Database) -> None:
     """A release within another one, whose message tells of it too; that one is within itself."""
     _table(db, "released").add_column("within", int)
     db.execute("create index idx_released_within on released (within) where within is not null")
+    # What waits is little, and is asked for with each batch.
+    db.execute(
+        "create index idx_released_waiting on released (destination, stream, epoch, seq) where state = 'waiting'"
+    )
 
 
 def _add_decisions(db: sqlite_utils.Database) -> None:

@@ -6,7 +6,7 @@ until its destination has answered for it.
 
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -15,7 +15,6 @@ from socmon.event import SECOND_US, Alert
 from socmon.outgoing import AUTOMATIC, Outcome, OutcomeStatus, Release, Released
 from socmon.store import aggregating, decisions, pausing, placing, voids
 from socmon.store.decisions import HELD, UNAPPROVED
-from socmon.store.pruning import forget
 from socmon.store.revisions import next_revision
 from socmon.store.routing import Routing
 from socmon.store.rows import read_bare, read_evidence
@@ -34,7 +33,7 @@ left join released as last on last.id = (
     select max(id) from released
     where destination = pending.destination and alert_id = pending.alert_id
       and state not in ('retried', 'withdrawn', 'dropped'))
-where pending.destination = :destination and pending.error is null
+where pending.destination = :destination and pending.error is null and pending.urgency between :least and :most
   and (last.id is null or last.released_us <= :before_us or last.released_us > :now_us
        or last.level <> alert.level or last.status <> alert.status
        or exists (select 1 from decision where destination = pending.destination and alert_id = pending.alert_id
@@ -46,6 +45,11 @@ select count(*) filter (where not is_held), min(since_us) filter (where not is_h
        count(*) filter (where is_unapproved)
 from (select since_us, coalesce(error glob ?, 0) as is_held, coalesce(error = ?, 0) as is_unapproved
       from pending where destination = ?)
+"""
+# Two that go along their indexes; one with a condition on both columns would read each row.
+_BY_STATE = "select state, count(*) from released where destination = ? group by state"
+_AGGREGATES_BY_STATE = """
+select state, count(*) from released where within is not null and within = id and +destination = ? group by +state
 """
 _STREAMS_WAITING = """
 select stream from (
@@ -88,9 +92,8 @@ select destination, alert_id, ?1 + 1 - revision from released where id = ?2 and 
             where newer.destination = released.destination and newer.alert_id = released.alert_id)
 on conflict (destination, alert_id) do update set revisions = revisions + excluded.revisions
 """
-_PRUNE_VOIDS = """
-delete from void where state = 'acknowledged' and settled_us < ? returning to_seq, destination, stream, epoch
-"""
+# Levels as `pending.urgency` has them: what must not wait, the rest, and what is only counted.
+_CLASSES = ((3, 4), (1, 2), (0, 0))
 _STATES: dict[OutcomeStatus, str] = {
     "accepted": "acknowledged",
     "duplicate": "acknowledged",
@@ -140,19 +143,18 @@ def release(db: sqlite3.Connection, routing: Routing, *, limit: int, now_us: int
     pausing.end(db, routing.destination, now_us)
     voids.release(db, routing.destination, routing.void, limit, now_us)
     room = dict.fromkeys(streams_waiting(db, routing.destination), 0)
-    most = aggregating.fetched(routing.quota, limit)
-    parameters = {"destination": routing.destination, "before_us": before_us, "now_us": now_us, "limit": most}
     problems = []
-    due = [alert_id for (alert_id,) in db.execute(_DUE, parameters)]
-    end_s = time.monotonic() + _MOST_S
 
     def joins(alert: Alert) -> bool:
         """Whom a person has let go, goes alone: the message says so."""
         found = decisions.verdict(db, routing, alert)
         return found.approval is not None and found.approval.mode == "auto"
 
-    for alert_ids in aggregating.parcels(db, routing, due, room, limit, now_us, joins=joins):
-        if time.monotonic() > end_s:
+    end_s: float | None = None
+    for alert_ids in _parcels(db, routing, room, limit, (now_us, before_us), joins):
+        if end_s is None:
+            end_s = time.monotonic() + _MOST_S  # the first goes in any case, though looking for it took long
+        elif time.monotonic() > end_s:
             break
         for alert_id, error in _release(db, routing, alert_ids, room, limit, now_us):
             if isinstance(error, HeldError):
@@ -161,6 +163,27 @@ def release(db: sqlite3.Connection, routing: Routing, *, limit: int, now_us: int
                 problems.append(f"alert {alert_id}: {error!r}")
                 _note(db, routing.destination, alert_id, repr(error))
     return problems
+
+
+def _parcels(
+    db: sqlite3.Connection,
+    routing: Routing,
+    room: dict[str, int],
+    limit: int,
+    moments_us: tuple[int, int],
+    joins: Callable[[Alert], bool],
+) -> Iterator[list[str]]:
+    """What is due, the most urgent class first; each has its own look, so that none hides another one."""
+    now_us, before_us = moments_us
+    looked = {
+        "destination": routing.destination,
+        "before_us": before_us,
+        "now_us": now_us,
+        "limit": aggregating.fetched(routing.quota, limit),
+    }
+    for least, most in _CLASSES:
+        due = [alert_id for (alert_id,) in db.execute(_DUE, looked | {"least": least, "most": most})]
+        yield from aggregating.parcels(db, routing, due, room, limit, now_us, joins=joins)
 
 
 def _release(
@@ -330,8 +353,9 @@ def backlog(db: sqlite3.Connection, destination: str) -> Undelivered:
     asked = (f"{HELD}*", HELD + UNAPPROVED, destination)
     pending, since_us, held, unapproved = db.execute(_PENDING, asked).fetchone()
     # Of an aggregate its members count.
-    query = "select state, count(*) from released where destination = ? and within is not id group by state"
-    states = dict(db.execute(query, (destination,)).fetchall())
+    states = dict(db.execute(_BY_STATE, (destination,)).fetchall())
+    for state, count in db.execute(_AGGREGATES_BY_STATE, (destination,)):
+        states[state] -= count
     (released_us,) = db.execute(
         "select min(released_us) from released where destination = ? and state = 'waiting'", (destination,)
     ).fetchone()
@@ -357,28 +381,3 @@ def acknowledged(db: sqlite3.Connection, destination: str) -> dict[str, int]:
             (destination,),
         ).fetchall()
     )
-
-
-def prune(db: sqlite3.Connection, before_us: int) -> int:
-    """Delete rows acknowledged, or refused and retried, before `before_us`, but for each alert's last; say how many.
-
-    The first acknowledged one of each alert stays too: it says when it was told. Receipts go with the last row that
-    they are for.
-    """
-    deleted = db.execute(
-        """
-        delete from released where state in ('acknowledged', 'retried', 'withdrawn', 'dropped') and settled_us < ?
-        and id < (select max(id) from released as newer
-                  where newer.destination = released.destination and newer.alert_id = released.alert_id)
-        and id is not (select min(id) from released as first where first.state = 'acknowledged'
-                       and first.destination = released.destination and first.alert_id = released.alert_id)
-        returning seq, destination, stream, epoch
-        """,
-        (before_us,),
-    ).fetchall()
-    old = (
-        "delete from void where state = 'acknowledged' and settled_us < ? returning to_seq, destination, stream, epoch"
-    )
-    forget(db, deleted + db.execute(old, (before_us,)).fetchall() + aggregating.prune(db))
-    db.execute("delete from receipt where not exists (select 1 from released where receipt_id = receipt.id)")
-    return len(deleted)

@@ -13,7 +13,6 @@ from msgspec import Struct
 
 from socmon.errors import StoreError
 from socmon.i18n import Message
-from socmon.store import aggregating
 
 STEP = 100  # alerts in one transaction: tens of milliseconds with 20 lines of evidence each
 _HOUR_US = 3_600_000_000
@@ -44,6 +43,20 @@ _FORGET = "update stream set pruned_seq = max(pruned_seq, ?) where destination =
 _RECEIPTS = "select receipt_id from released where destination = ? and alert_id = ? and receipt_id is not null"
 _DROP_RECEIPT = """
 delete from receipt where id = ? and not exists (select 1 from released where receipt_id = receipt.id)
+"""
+
+_BARE = """
+delete from released where within is not null and within = id and state not in ('waiting', 'held')
+    and not exists (select 1 from released as member where member.within = released.id and member.seq is null)
+returning seq, destination, stream, epoch
+"""
+# As `outbox` does it with each alert's older revisions.
+_DROP_BODIES = """
+update released set body = x'' where within is not null and within = id and state = 'acknowledged' and body <> x''
+    and not exists (
+        select 1 from released as member where member.within = released.id and member.seq is null
+        and member.id = (select max(id) from released as newer where newer.state = 'acknowledged'
+                         and newer.destination = member.destination and newer.alert_id = member.alert_id))
 """
 
 
@@ -94,17 +107,16 @@ def prune(db: sqlite3.Connection, bounds: Bounds, limit: int) -> Pruned:
         for place in ((name, alert_id) for name in destinations):
             receipts.update(db.execute(_RECEIPTS, place))
             forget(db, db.execute(_DELETE_SENT, place).fetchall())
-            db.execute("delete from pending where destination = ? and alert_id = ?", place)  # held, and so not sent
+            for table in ("pending", "lifted", "decision"):  # what is pending is held, and so not sent
+                db.execute(f"delete from {table} where destination = ? and alert_id = ?", place)  # noqa: S608  constants
         for table, column in (
             ("evidence", "alert_id"),
             ("history", "alert_id"),
             ("change", "alert_id"),
-            ("lifted", "alert_id"),
-            ("decision", "alert_id"),
             ("alert", "id"),
         ):
             db.execute(f"delete from {table} where {column} = ?", (alert_id,))  # noqa: S608  constants
-    forget(db, aggregating.prune(db))
+    forget(db, prune_aggregates(db))
     db.executemany(_DROP_RECEIPT, receipts)
     return Pruned(len(gone), used_bytes(db), more=len(gone) == limit)
 
@@ -112,6 +124,40 @@ def prune(db: sqlite3.Connection, bounds: Bounds, limit: int) -> Pruned:
 def forget(db: sqlite3.Connection, deleted: Sequence[tuple[int | None, str, str, str]]) -> None:
     """Remember up to where a stream's releases are deleted; `deleted` are (seq, destination, stream, epoch)."""
     db.executemany(_FORGET, [each for each in deleted if each[0] is not None])  # None: a member of an aggregate
+
+
+def prune_aggregates(db: sqlite3.Connection) -> list[tuple[int, str, str, str]]:
+    """Delete aggregates that have no members any more, as (seq, destination, stream, epoch).
+
+    Those whose members were all told anew since lose their bytes: nothing is sent again by them.
+    """
+    db.execute(_DROP_BODIES)
+    return db.execute(_BARE).fetchall()
+
+
+def prune_settled(db: sqlite3.Connection, before_us: int) -> int:
+    """Delete rows acknowledged, or refused and retried, before `before_us`, but for each alert's last; say how many.
+
+    The first acknowledged one of each alert stays too: it says when it was told. Receipts go with the last row that
+    they are for.
+    """
+    deleted = db.execute(
+        """
+        delete from released where state in ('acknowledged', 'retried', 'withdrawn', 'dropped') and settled_us < ?
+        and id < (select max(id) from released as newer
+                  where newer.destination = released.destination and newer.alert_id = released.alert_id)
+        and id is not (select min(id) from released as first where first.state = 'acknowledged'
+                       and first.destination = released.destination and first.alert_id = released.alert_id)
+        returning seq, destination, stream, epoch
+        """,
+        (before_us,),
+    ).fetchall()
+    old = (
+        "delete from void where state = 'acknowledged' and settled_us < ? returning to_seq, destination, stream, epoch"
+    )
+    forget(db, deleted + db.execute(old, (before_us,)).fetchall() + prune_aggregates(db))
+    db.execute("delete from receipt where not exists (select 1 from released where receipt_id = receipt.id)")
+    return len(deleted)
 
 
 def would_prune(db: sqlite3.Connection, bounds: Bounds) -> Pruned:
@@ -149,7 +195,7 @@ def _size(db: sqlite3.Connection, alert_id: str, destinations: list[str]) -> int
 
 def _destinations(db: sqlite3.Connection) -> list[str]:
     """Names that the outbox knows, found along its indexes: a backlog may be long."""
-    return sorted({name for table in ("pending", "released") for name in _names(db, table)})
+    return sorted({name for table in ("pending", "released", "lifted", "decision") for name in _names(db, table)})
 
 
 def _names(db: sqlite3.Connection, table: str) -> Iterator[str]:

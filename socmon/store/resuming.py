@@ -10,11 +10,16 @@ from socmon.store import outbox, voids
 
 # A member of an aggregate has no sequence.
 _BEHIND = "destination = ?1 and stream = ?2 and (epoch, seq) > (?3, ?4) and seq is not null"
+# The last void up to the release covers it, or none does.
+_NOT_VOID = """
+coalesce((select to_seq from void where (void.destination, void.stream, void.epoch)
+          = (released.destination, released.stream, released.epoch) and void.seq <= released.seq
+          order by void.seq desc limit 1), 0) < released.seq
+"""
 # A dead letter without a void is one whose sequence the destination has taken all the same.
 _COUNT = f"""
-select (select count(*) from released where {_BEHIND} and epoch = ?5 and (state = 'acknowledged' or (state = 'dead'
-        and not exists (select 1 from void where (void.destination, void.stream, void.epoch, void.seq)
-                        = (released.destination, released.stream, released.epoch, released.seq)))))
+select (select count(*) from released where {_BEHIND} and epoch = ?5 and state in ('acknowledged', 'dead')
+        and {_NOT_VOID})
      + (select coalesce(sum(to_seq - seq + 1), 0) from void
         where {_BEHIND} and epoch = ?5 and state = 'acknowledged')
 """  # noqa: S608  constants
@@ -32,9 +37,7 @@ select epoch, seq, case state when 'acknowledged' then 'superseded' when 'dead' 
                               when 'retried' then 'replaced' else state end
 from released where {_BEHIND}
   and (state in ('dead', 'retried', 'withdrawn', 'dropped') or (state = 'acknowledged' and body = x''))
-  and not exists (select 1 from void where (void.destination, void.stream, void.epoch)
-                  = (released.destination, released.stream, released.epoch)
-                  and released.seq between void.seq and void.to_seq)
+  and {_NOT_VOID}
 order by epoch, seq
 """  # noqa: S608  constants
 _TAKEN = f"""

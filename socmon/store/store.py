@@ -266,11 +266,11 @@ class Store:
         return await self._in_thread(lambda: work(self._db))
 
     async def prune(self, before_us: int) -> int:
-        """See `outbox.prune`."""
+        """See `pruning.prune_settled`."""
 
         def work() -> int:
             with self._transaction() as db:
-                return outbox.prune(db, before_us)
+                return pruning.prune_settled(db, before_us)
 
         return await self._in_thread(work)
 

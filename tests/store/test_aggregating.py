@@ -302,6 +302,37 @@ async def test_members_of_an_aggregate_whose_bytes_were_damaged_are_released_ane
     assert store.damaged == 5
 
 
+async def test_what_takes_long_to_look_through_lets_something_go_all_the_same(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socmon.store.outbox._MOST_S", -1.0)
+    await commit(store, *(alert(number) for number in range(1, 6)))
+
+    (item,) = await released(store)
+
+    assert len(members(item)) == 5
+
+
+async def test_an_alert_that_cannot_be_read_keeps_nobody(store: Store) -> None:
+    await commit(store, *(alert(number) for number in range(1, 6)))
+    with sqlite3.connect(store.path) as db:
+        db.execute("update alert set tags = '[' where id = ?", (alert(3).id,))
+
+    (problem,) = await store.release(routing(), limit=100, now_us=NOW_US, interval_us=0)
+    ((item,),) = await store.waiting("up", 9)
+
+    assert alert(3).id in problem
+    assert len(members(item)) == 4
+
+
+async def test_what_is_only_counted_is_not_hidden_by_what_comes_before_it(store: Store) -> None:
+    await commit(store, *(alert(number) for number in range(1, 60)), alert(99, level="informational"))
+
+    items = await released(store, limit=5)
+
+    assert alert(99).id in {item.alert_id for item in items}
+
+
 async def test_an_aggregate_goes_with_the_last_of_its_members(store: Store) -> None:
     closed = [alert(number, status="open") for number in range(1, 6)]
     await commit(store, *closed)

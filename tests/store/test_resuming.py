@@ -220,6 +220,28 @@ async def test_each_sequence_that_is_silent_is_void_once(outbox: Outbox) -> None
     assert bodies(await outbox.released()) == ["void 1-1 refused", "void 2-3 refused"]
 
 
+async def test_what_was_overtaken_and_is_void_is_counted_once(outbox: Outbox) -> None:
+    await with_answered(outbox, 2)
+    await outbox.commit(alert(1, revision=2))
+    await outbox.settle(await outbox.released())
+    await outbox.resume(normal=Place("", 0))
+    items = await outbox.released()
+    await outbox.settle([items[0]], "accepted")
+    await outbox.settle([items[1]], "held")
+    await outbox.settle([items[2]], "duplicate")
+
+    assert await outbox.resume(normal=Place(outbox.epoch, 0, 3, 2)) == Resumed()
+
+
+async def test_what_waits_is_found_along_an_index(outbox: Outbox) -> None:
+    plan = outbox.rows(
+        "explain query plan select id from released where destination = 'up' and stream = 'normal'"
+        " and state = 'waiting' and seq is not null order by epoch, seq limit 9"
+    )
+
+    assert [row[3] for row in plan if "idx_released_waiting" in row[3]]
+
+
 async def test_a_dead_letter_that_the_destination_has_counts_as_what_it_has(outbox: Outbox) -> None:
     await outbox.commit(*(alert(number) for number in range(1, 5)))
     items = await outbox.released()

@@ -14,7 +14,7 @@ from forwarders._http import Resolver, bounded
 from forwarders._ncsc_settings import NcscSettings
 from forwarders._reaching import Goal, Road, reach
 from socmon.errors import ComponentError, ParseError
-from socmon.feed.batch import CURSORS_PATH, Cursors, read_cursors
+from socmon.feed.batch import CURSORS_PATH, ORGANISATION, Cursors, read_cursors
 from socmon.i18n import Message, mark
 from socmon.outgoing import Step
 
@@ -41,7 +41,7 @@ async def trial(name: str, settings: NcscSettings, timeout_s: float) -> list[Ste
         advisor = Advisor(url=settings.url, ca=settings.ca, cert=settings.cert)
         try:
             async with asyncio.timeout(timeout_s):
-                await _ask(name, settings.url, road, advisor)
+                await _ask(name, settings, road, advisor)
         except TimeoutError:
             text = mark("{place} did not answer within {timeout_s} s; look at the network, and at firewalls on the way")
             road.failed(Message(text, place=goal.place, timeout_s=f"{timeout_s:g}"))
@@ -52,12 +52,13 @@ async def trial(name: str, settings: NcscSettings, timeout_s: float) -> list[Ste
     return road.steps
 
 
-async def _ask(name: str, url: str, road: Road, advisor: Advisor) -> None:
+async def _ask(name: str, settings: NcscSettings, road: Road, advisor: Advisor) -> None:
+    url, whose = settings.url, {ORGANISATION: settings.org_id}
     connector = aiohttp.TCPConnector(ssl=road.context or True, limit=1, resolver=Resolver(name))
     headers = {"Accept-Encoding": "identity"}
     async with aiohttp.ClientSession(connector=connector, auto_decompress=False, headers=headers) as session:
         asked_s = time.time()
-        async with session.get(url + CURSORS_PATH, allow_redirects=False) as response:
+        async with session.get(url + CURSORS_PATH, params=whose, allow_redirects=False) as response:
             body = await bounded(response.content, _MAX_REPLY_BYTES)
         ours_s = (asked_s + time.time()) / 2
         status, date = response.status, response.headers.get("Date", "")
@@ -68,7 +69,7 @@ async def _ask(name: str, url: str, road: Road, advisor: Advisor) -> None:
         road.made()
     elif status == 200:
         try:
-            road.made(streams=len(read_cursors(body)))
+            road.made(streams=len(read_cursors(body, settings.org_id)))
         except ParseError as error:
             road.failed(f"{url} answered what cannot be trusted: {shown(error)}")
     else:

@@ -28,7 +28,16 @@ from socmon.event import SECOND_US, Alert
 from socmon.feed import receipt
 from socmon.feed.aggregate import most_members, render_aggregate
 from socmon.feed.approving import approval_of
-from socmon.feed.batch import BATCHES_PATH, CURSORS_PATH, Reply, pack, packed_size, read_cursors, read_reply
+from socmon.feed.batch import (
+    BATCHES_PATH,
+    CURSORS_PATH,
+    ORGANISATION,
+    Reply,
+    pack,
+    packed_size,
+    read_cursors,
+    read_reply,
+)
 from socmon.feed.closing import render_closing
 from socmon.feed.keyring import KeyFile, KeyFileError
 from socmon.feed.message import Sender, render
@@ -180,14 +189,16 @@ class NcscForwarder(Forwarder[NcscSettings]):
         if status != 200:
             raise self._advisor.on_refusal(status, body, retry_after_s)
         try:
-            cursors = read_cursors(body)
+            cursors = read_cursors(body, self.settings.org_id)
         except ParseError as error:
             raise ComponentError(f"{self.settings.url} answered what cannot be trusted: {shown(error)}") from error
         return {each.stream: Place(each.epoch, each.seq, each.last, each.beyond) for each in cursors}
 
     async def _get_cursors(self) -> tuple[int, bytes, float]:
         session = await self._connected()
-        async with session.get(self.settings.url + CURSORS_PATH, allow_redirects=False) as response:
+        whose = {ORGANISATION: self.settings.org_id}
+        url = self.settings.url + CURSORS_PATH
+        async with session.get(url, params=whose, allow_redirects=False) as response:
             return await _answer(response)
 
     @property

@@ -15,6 +15,7 @@ from socmon.errors import ParseError
 
 BATCHES_PATH = "/feed/v1/batches"
 CURSORS_PATH = "/feed/v1/cursors"
+ORGANISATION = "organisation"  # of the query: whose cursors are asked for
 BATCH_TYPE = "application/cloudevents-batch+json"
 BATCH_ID = "Batch-Id"
 CONTENT_DIGEST = "Content-Digest"
@@ -57,9 +58,11 @@ class Cursors(Struct, frozen=True):
     """The answer to `GET CURSORS_PATH`: a cursor for each stream that the centre has had anything of, by name.
 
     Attributes:
+        organisation: who asked, by the certificate; another one's cursors would make us send everything again.
         server_time: the centre's clock, RFC 3339.
     """
 
+    organisation: str
     cursors: list[Cursor]
     server_time: str
 
@@ -211,16 +214,19 @@ def read_reply(body: bytes, batch_id: str, sent: Mapping[str, int]) -> Reply:
     return reply
 
 
-def read_cursors(body: bytes) -> list[Cursor]:
-    """The cursors of the answer to `GET CURSORS_PATH`.
+def read_cursors(body: bytes, organisation: str) -> list[Cursor]:
+    """The cursors of `organisation`, from the answer to `GET CURSORS_PATH`.
 
     Raises:
         ParseError: it is none, or says what cannot be.
     """
     try:
-        cursors = msgspec.json.decode(body, type=Cursors).cursors
+        answer = msgspec.json.decode(body, type=Cursors)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ParseError(f"the answer is not one of the feed: {error}") from error
+    if answer.organisation != organisation:
+        raise ParseError(f"the answer is for {answer.organisation[:64]!r}, and we are {organisation}")
+    cursors = answer.cursors
     if len(cursors) > _MAX_STREAMS:
         raise ParseError(f"the answer has {len(cursors)} cursors, and no sender has more than {_MAX_STREAMS} streams")
     for each in cursors:

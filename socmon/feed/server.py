@@ -24,6 +24,7 @@ from socmon.feed.batch import (
     BATCHES_PATH,
     CONTENT_DIGEST,
     CURSORS_PATH,
+    ORGANISATION,
     Committed,
     Cursor,
     Cursors,
@@ -162,13 +163,17 @@ class FeedServer:
 
     async def _cursors(self, request: web.Request) -> web.Response:
         organisation = admitted(request, self.organisations)
+        stated = request.query.get(ORGANISATION, organisation)
+        if stated != organisation:
+            text = f"cursors of {stated[:64]!r} are asked for with the certificate of {organisation}"
+            raise RefusedError(403, "foreign_source", text)
         try:
             cursors = await self._store.cursors(organisation)
         except StoreError as error:
             log.error("cursors cannot be read", organisation=organisation, error=str(error))  # noqa: TRY400  the cause is in the text
             text = "the centre cannot read its state at the moment"
             raise RefusedError(503, "store", text, retry_after_s=_STORE_RETRY_S) from error
-        return _json(200, Cursors(cursors, rfc3339(self._now_us())))
+        return _json(200, Cursors(organisation, cursors, rfc3339(self._now_us())))
 
     def _check(self, content: bytes, encoding: str, digest: str | None, organisation: str) -> list[Item]:
         check_digest(digest, content)

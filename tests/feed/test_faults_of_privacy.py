@@ -67,6 +67,9 @@ privacy.without = privacy._remembered = lambda text: (text, [])
 privacy.masked = lambda text: (text, 0)
 privacy.secret_places = lambda text, folded: []
 message.tlp_of = lambda tags, default: default
+from forwarders.ncsc import NcscForwarder
+from socmon.outgoing import AUTOMATIC
+NcscForwarder.admit = lambda self, alert: AUTOMATIC
 """
 RULES = """\
 title: {title}

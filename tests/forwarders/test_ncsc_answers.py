@@ -13,7 +13,7 @@ from aiohttp import web
 from feed_kit import ORG, alert, centre_and_client, release, released
 from ncsc_kit import forwarding, keys_of, said
 
-from socmon.errors import ComponentError
+from socmon.errors import BlockedError, ComponentError
 from socmon.feed.batch import BATCHES_PATH, CURSORS_PATH, unpack
 from socmon.feed.checking import validator
 from socmon.feed.keys import KeyFiles, generate, public_file
@@ -208,7 +208,7 @@ CURSOR = {"stream": "normal", "epoch": "019aa0000000", "seq": 3, "last": 5, "bey
 
 async def test_places_are_what_the_centre_says(tmp_path: Path) -> None:
     keys = generate(tmp_path, ORG)
-    cursors = {"cursors": [CURSOR], "server_time": "2026-11-22T17:05:10Z"}
+    cursors = {"organisation": ORG, "cursors": [CURSOR], "server_time": "2026-11-22T17:05:10Z"}
     async with centre_of(keys, takes, (200, cursors)) as (url, _), forwarding(url, keys) as made:
         assert await made.places() == {"normal": Place("019aa0000000", 3, 5, 1)}
 
@@ -225,11 +225,16 @@ async def test_a_centre_that_keeps_no_cursors_is_asked_in_vain(tmp_path: Path) -
         (503, {}, "answers nothing at the moment"),
         (500, {}, "HTTP 500"),
         (200, [], "cannot be trusted"),
-        (200, {"cursors": [CURSOR | {"epoch": "zzzz"}], "server_time": ""}, "cannot be trusted"),
-        (200, {"cursors": [CURSOR | {"epoch": "ffffffffffff"}], "server_time": ""}, "cannot be trusted"),
-        (200, {"cursors": [CURSOR | {"last": 2}], "server_time": ""}, "cannot be trusted"),
-        (200, {"cursors": [CURSOR | {"seq": -1}], "server_time": ""}, "cannot be trusted"),
-        (200, {"cursors": [CURSOR | {"last": 10**19}], "server_time": ""}, "cannot be trusted"),
+        (200, {"organisation": ORG, "cursors": [CURSOR | {"epoch": "zzzz"}], "server_time": ""}, "cannot be trusted"),
+        (
+            200,
+            {"organisation": ORG, "cursors": [CURSOR | {"epoch": "ffffffffffff"}], "server_time": ""},
+            "cannot be trusted",
+        ),
+        (200, {"organisation": "000.00.00.H61", "cursors": [], "server_time": ""}, "we are 000.00.00.H07"),
+        (200, {"organisation": ORG, "cursors": [CURSOR | {"last": 2}], "server_time": ""}, "cannot be trusted"),
+        (200, {"organisation": ORG, "cursors": [CURSOR | {"seq": -1}], "server_time": ""}, "cannot be trusted"),
+        (200, {"organisation": ORG, "cursors": [CURSOR | {"last": 10**19}], "server_time": ""}, "cannot be trusted"),
     ],
 )
 async def test_places_that_cannot_be_are_not_believed(
@@ -239,3 +244,14 @@ async def test_places_that_cannot_be_are_not_believed(
     async with centre_of(keys, takes, (status, answered)) as (url, _), forwarding(url, keys) as made:
         with pytest.raises(ComponentError, match=match):
             await made.places()
+
+
+async def test_cursors_of_another_organisation_are_refused_as_its_events_are(tmp_path: Path) -> None:
+    async with (
+        centre_and_client(tmp_path) as (centre, _),
+        forwarding(centre.feed_url, keys_of(tmp_path), org_id="000.00.00.H61") as made,
+    ):
+        with pytest.raises(BlockedError) as refused:
+            await made.places()
+
+    assert refused.value.reason == "foreign_source"

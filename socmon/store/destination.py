@@ -23,18 +23,23 @@ from (select since_us, error, coalesce(error glob 'held: *', 0) as is_held from 
 # Of an aggregate its members are counted. Nothing but the index is read for the first, and few rows for the second.
 _RELEASED = "select state, count(*) from released where destination = ? group by state"
 _WHOLES = """
-select state, count(*) from released where within is not null and within = id and destination = ? group by state
+select state, count(*) from released where within is not null and within = id and +destination = ? group by +state
 """
 _OLDEST = "select released_us from released where destination = ? and state = 'waiting' order by id limit 1"
 _STREAMS = "select stream, epoch, next_seq - 1 from stream where destination = ? order by stream"
-_WAITING = """
-select stream, count(*) from released where destination = ? and state = 'waiting' and seq is not null group by stream
+# What state a release has is looked up in the index of states, not in its row: bodies lie before it there.
+_IS = """
+exists (select 1 from released as it where it.destination = released.destination and it.state = '{state}'
+        and it.id = released.id)
 """
-# The plus keeps SQLite to the index of sequences: along that, the first rows decide.
-_ANSWERED = """
-select seq, settled_us from released where destination = ? and stream = ? and epoch = ? and +state = 'acknowledged'
-order by seq desc limit 1
-"""
+_WAITING = f"""
+select count(*) from released where destination = ? and stream = ? and seq is not null
+  and {_IS.format(state="waiting")}
+"""  # noqa: S608  constants
+_ANSWERED = f"""
+select seq, settled_us from released where destination = ? and stream = ? and epoch = ?
+  and {_IS.format(state="acknowledged")} order by seq desc limit 1
+"""  # noqa: S608  constants
 _LAST = "select settled_us from released where destination = ? and state = 'acknowledged' order by id desc limit 1"
 _VOIDS = "select reason, sum(to_seq - seq + 1) from void where destination = ? group by reason order by reason"
 
@@ -132,7 +137,7 @@ def _look(db: sqlite3.Connection, name: str, paused: Pause | None) -> Destinatio
 
 
 def _streams(db: sqlite3.Connection, name: str) -> Iterator[Stream]:
-    waiting: dict[str, int] = dict(db.execute(_WAITING, (name,)).fetchall())
     for stream, epoch, last_seq in db.execute(_STREAMS, (name,)).fetchall():
         answered = db.execute(_ANSWERED, (name, stream, epoch)).fetchone() or (None, None)
-        yield Stream(stream, epoch, last_seq, waiting.get(stream, 0), *answered)
+        (waiting,) = db.execute(_WAITING, (name, stream)).fetchone()
+        yield Stream(stream, epoch, last_seq, waiting, *answered)

@@ -19,6 +19,8 @@ from socmon.cli.feed_dropping import drop
 from socmon.cli.feed_pausing import lines as pause_lines
 from socmon.cli.feed_pausing import pause, resume
 from socmon.cli.feed_pausing import told as pause_told
+from socmon.cli.feed_show import show
+from socmon.cli.feed_status import status
 from socmon.cli.feed_verify import verify
 from socmon.cli.output import as_json, csv_row
 from socmon.cli.shown import clock
@@ -47,7 +49,7 @@ def command() -> None:
     """Show what is on its way to a destination, and decide what goes there."""
 
 
-for _each in (approve, withdraw, drop, pause, resume):
+for _each in (status, show, approve, withdraw, drop, pause, resume):
     command.add_command(_each)
 
 

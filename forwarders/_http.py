@@ -67,3 +67,13 @@ def wait_s(retry_after: str) -> float:
         except (ValueError, OverflowError):
             return 0.0
     return min(max(asked_s, 0.0), _MAX_WAIT_S) if isfinite(asked_s) else 0.0
+
+
+async def answer(response: aiohttp.ClientResponse, max_bytes: int) -> tuple[int, bytes, float]:
+    """Status, body, and the wait in seconds that was asked for.
+
+    Raises:
+        ClientPayloadError: the body is longer than `max_bytes`.
+    """
+    body = await bounded(response.content, max_bytes)
+    return response.status, body, wait_s(response.headers.get("Retry-After", ""))

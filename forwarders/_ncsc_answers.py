@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from hashlib import sha256
 
 import msgspec
 from msgspec import Struct
@@ -137,3 +138,14 @@ def _of_keys(item: Released, code: str, kid: str, url: str) -> Outcome:
             "ask the centre to add our public key, which `socmon keys show` prints; or make one, `socmon keys rotate`"
         )
     return Outcome(item.id, "retry", code, blocked=BlockedError(what, reason=code, remedy=remedy))
+
+
+def is_damaged(item: Released) -> bool:
+    """Whether the bytes are not those that were written down at the release."""
+    return bool(item.sha256) and sha256(item.body).hexdigest() != item.sha256
+
+
+def leaves_gap(reply: Reply, part: Sequence[Released]) -> bool:
+    """Whether the centre misses a sequence before the last one of `part`, in the epoch of that."""
+    last, place = part[-1].release, reply.committed
+    return place is not None and (place.epoch, place.seq) < (last.epoch, last.seq)

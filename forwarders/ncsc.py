@@ -15,8 +15,8 @@ from msgspec import structs
 
 from forwarders._advice import Advisor, shown
 from forwarders._heartbeat import NcscHeart
-from forwarders._http import Resolver, bounded, wait_s
-from forwarders._ncsc_answers import Divided, divided, message_id, outcomes
+from forwarders._http import Resolver, answer
+from forwarders._ncsc_answers import Divided, divided, is_damaged, leaves_gap, message_id, outcomes
 from forwarders._ncsc_settings import NcscSettings
 from forwarders._ncsc_trial import trial as ncsc_trial
 from forwarders._own_thread import in_own_thread
@@ -199,7 +199,7 @@ class NcscForwarder(Forwarder[NcscSettings]):
         whose = {ORGANISATION: self.settings.org_id}
         url = self.settings.url + CURSORS_PATH
         async with session.get(url, params=whose, allow_redirects=False) as response:
-            return await _answer(response)
+            return await answer(response, _MAX_REPLY_BYTES)
 
     @property
     def quota(self) -> Quota | None:
@@ -257,8 +257,8 @@ class NcscForwarder(Forwarder[NcscSettings]):
         until_s = now_s() + _SEND_TIMEOUTS * self.settings.timeout_s
         self._gap = False
         # A batch that holds one that is damaged may be refused as a whole, for ever.
-        outcomes = [Outcome(item.id, "rejected", "damaged") for item in released if _damaged(item)]
-        parts = deque(self._parts([item for item in released if not _damaged(item)]))
+        outcomes = [Outcome(item.id, "rejected", "damaged") for item in released if is_damaged(item)]
+        parts = deque(self._parts([item for item in released if not is_damaged(item)]))
         resent: set[int] = set()
         while parts:
             if outcomes and now_s() >= until_s:
@@ -328,7 +328,7 @@ class NcscForwarder(Forwarder[NcscSettings]):
                 self.settings.url + BATCHES_PATH, data=BytesIO(body), headers=headers, allow_redirects=False
             )
             async with request as response:
-                return await _answer(response)
+                return await answer(response, _MAX_REPLY_BYTES)
 
         status, body, retry_after_s = await self._asked(post)
         if status in _BUSY:
@@ -340,7 +340,7 @@ class NcscForwarder(Forwarder[NcscSettings]):
                 raise self._advisor.on_refusal(status, body, retry_after_s)
             return smaller
         reply, kept = await asyncio.to_thread(self._reply, body, batch_id, part)
-        self._gap = self._gap or _leaves_gap(reply, part)
+        self._gap = self._gap or leaves_gap(reply, part)
         return Divided(outcomes(part, reply, kept, lambda: self._key(time.time_ns() // 1000), self.settings.url), [])
 
     async def _asked(self, request: Callable[[], Awaitable[tuple[int, bytes, float]]]) -> tuple[int, bytes, float]:
@@ -389,19 +389,3 @@ class NcscForwarder(Forwarder[NcscSettings]):
                 headers={"Accept-Encoding": "identity"},
             )
         return self._session
-
-
-def _damaged(item: Released) -> bool:
-    """Whether the bytes are not those that were written down at the release."""
-    return bool(item.sha256) and sha256(item.body).hexdigest() != item.sha256
-
-
-def _leaves_gap(reply: Reply, part: Sequence[Released]) -> bool:
-    """Whether the centre misses a sequence before the last one of `part`, in the epoch of that."""
-    last, place = part[-1].release, reply.committed
-    return place is not None and (place.epoch, place.seq) < (last.epoch, last.seq)
-
-
-async def _answer(response: aiohttp.ClientResponse) -> tuple[int, bytes, float]:
-    body = await bounded(response.content, _MAX_REPLY_BYTES)
-    return response.status, body, wait_s(response.headers.get("Retry-After", ""))

@@ -32,10 +32,9 @@ _IS = """
 exists (select 1 from released as it where it.destination = released.destination and it.state = '{state}'
         and it.id = released.id)
 """
-_WAITING = f"""
-select count(*) from released where destination = ? and stream = ? and seq is not null
-  and {_IS.format(state="waiting")}
-"""  # noqa: S608  constants
+_WAITING = """
+select count(*) from released where destination = ? and stream = ? and state = 'waiting' and seq is not null
+"""
 _ANSWERED = f"""
 select seq, settled_us from released where destination = ? and stream = ? and epoch = ?
   and {_IS.format(state="acknowledged")} order by seq desc limit 1

@@ -204,7 +204,7 @@ PROVINCE = (
     Line(
         "I1",
         [f"{_OUR_SIGNING}::test_a_row_that_is_damaged_here_is_not_sent_and_holds_up_no_other"],
-        [Instead("forwarders.ncsc:_damaged", lambda _item: False)],
+        [Instead("forwarders._ncsc_answers:is_damaged", lambda _item: False)],
     ),
     Line(
         "I2",

@@ -220,6 +220,8 @@ def _release_one(
     if body is None:
         raise HeldError(found.held)  # the destination cannot be told
     placing.put(db, place, alert, body, closing=closing)
+    if closing and not found.by_person:
+        decisions.queue(db, routing.destination, alert, now_us, held=found.held)  # it goes when the policy is widened
     room[stream] -= 1  # not for one that was held or not rendered: it keeps nobody else waiting
 
 

@@ -33,6 +33,15 @@ where void.id = ?1 and void.state = 'waiting' and void.seq = void.to_seq and voi
   and released.seq = void.seq and released.state = void.reason
 returning released.id
 """
+# The same of an aggregate that was taken back because of these members of it.
+_TOO_LATE_WITHIN = """
+update released set state = 'acknowledged', code = state, settled_us = ?2
+where state in ('withdrawn', 'dropped') and seq is null and within in (
+    select whole.id from void join released as whole using (destination, stream, epoch, seq)
+    where void.id = ?1 and void.reason = 'replaced' and void.seq = void.to_seq
+      and whole.within = whole.id and whole.state = 'retried' and whole.code = 'parted')
+returning id
+"""
 # For the closing revision; not where the alert has gone out again since.
 _TELL = """
 insert into pending (destination, alert_id, urgency, since_us, error)
@@ -102,4 +111,6 @@ def _come_too_late(db: sqlite3.Connection, number: int, now_us: int) -> None:
     """Forget a void whose release the destination has: that was on its way when it was taken back."""
     for (late,) in db.execute(_TOO_LATE, (number, now_us)).fetchall():
         db.execute("delete from void where id = ?", (number,))
+        db.execute(_TELL, (late, now_us))
+    for (late,) in db.execute(_TOO_LATE_WITHIN, (number, now_us)).fetchall():
         db.execute(_TELL, (late, now_us))

@@ -46,8 +46,8 @@ select closing, revision from released
 where destination = ? and alert_id = ? and state in ('waiting', 'held', 'acknowledged') order by id desc limit 1
 """
 _QUEUE = """
-insert into pending (destination, alert_id, urgency, since_us, error) values (?, ?, ?, ?, null)
-on conflict (destination, alert_id) do update set error = null
+insert into pending (destination, alert_id, urgency, since_us, error) values (?, ?, ?, ?, ?)
+on conflict (destination, alert_id) do update set error = excluded.error
 """
 _HOLD = "update pending set error = ? where destination = ? and alert_id = ?"
 
@@ -146,6 +146,12 @@ def write_down(db: sqlite3.Connection, alert_id: str, decision: Decision, saying
     db.execute(_WRITE, (saying.destination, alert_id, *said))
 
 
+def queue(db: sqlite3.Connection, destination: str, alert: Alert, now_us: int, *, held: str = "") -> None:
+    """Let an alert go out; or say why it is held, until its policy lets it go."""
+    error = HELD + held if held else None
+    db.execute(_QUEUE, (destination, alert.id, LEVELS.index(alert.level), now_us, error))
+
+
 def hold(db: sqlite3.Connection, destination: str, alert_id: str, why: str) -> bool:
     """Hold back what is pending of an alert; whether something is."""
     return db.execute(_HOLD, (HELD + why, destination, alert_id)).rowcount > 0
@@ -169,14 +175,14 @@ def _approve(db: sqlite3.Connection, alert: Alert, saying: Saying) -> Then:
     newest = db.execute(_NEWEST, place).fetchone()
     if not pending and newest and not newest[0] and newest[1] >= revision_of(db, saying.destination, alert):
         return ""
-    db.execute(_QUEUE, (*place, LEVELS.index(alert.level), saying.now_us))
+    queue(db, saying.destination, alert, saying.now_us)
     return "released"
 
 
 def _withdraw(db: sqlite3.Connection, alert: Alert, saying: Saying) -> Then:
     recalled = recalling.recall(db, saying.destination, alert.id, saying.now_us)
     if owed(db, saying.destination, alert.id, by_person=True):
-        db.execute(_QUEUE, (saying.destination, alert.id, LEVELS.index(alert.level), saying.now_us))
+        queue(db, saying.destination, alert, saying.now_us)
         return "closing"
     hold(db, saying.destination, alert.id, WITHDRAWN)
     return "void" if recalled else "held"

@@ -84,10 +84,12 @@ where destination = ? and stream = ? and state = 'acknowledged' and alert_id in 
             where newer.destination = released.destination and newer.alert_id = released.alert_id)
 """
 _MARK_RETRIED = "update released set retried_us = ?, retried_by = 'socmon' where id = ?"
-# Only of the last release: one that a later of ours has overtaken is stale and needs nothing.
+# Only of the last release: one that a later of ours has overtaken is stale and needs nothing. Not of what was dropped:
+# that holds for revisions up to one.
 _LIFT = """
 insert into lifted (destination, alert_id, revisions)
 select destination, alert_id, ?1 + 1 - revision from released where id = ?2 and ?1 >= revision
+  and state <> 'dropped'
   and id = (select max(id) from released as newer
             where newer.destination = released.destination and newer.alert_id = released.alert_id)
 on conflict (destination, alert_id) do update set revisions = revisions + excluded.revisions
@@ -243,6 +245,8 @@ def _release_one(
     if body is None:
         raise HeldError(found.held)  # the destination cannot be told
     placing.put(db, place, alert, body, closing=closing)
+    if closing and not found.by_person:
+        decisions.queue(db, routing.destination, alert, now_us, held=found.held)  # it goes when the policy is widened
     room[stream] -= 1  # not for one that was held or not rendered: it keeps nobody else waiting
 
 
@@ -307,18 +311,30 @@ def settle(db: sqlite3.Connection, outcomes: Sequence[Outcome], now_us: int) -> 
     received_us = dict(row for number in accepted for row in db.execute(_FIRST_ACCEPTED, number))
     # One for a batch, however many alerts it is for.
     receipts = {text: _keep_receipt(db, text) for text in {outcome.receipt for outcome in settled}}
-    rows = [
-        (_STATES[one.status], one.code or one.status, now_us, receipts[one.receipt], one.id)  # held: since now
-        for one in settled
-    ]
-    db.executemany(_SETTLE, rows)
+    # What was taken back on its way has its state already: nothing of it goes out again by this answer.
+    waited = {one.id for one in settled if _settle(db, one, receipts[one.receipt], now_us)}
     db.executemany(_DROP_BODIES, accepted)
     for outcome in settled:
-        _follow(db, outcome, now_us)
+        lifted = _lift(db, outcome)
+        if outcome.id in waited:
+            _follow(db, outcome, now_us, lifted=lifted)
     return list(received_us.values())
 
 
-def _follow(db: sqlite3.Connection, outcome: Outcome, now_us: int) -> None:
+def _settle(db: sqlite3.Connection, one: Outcome, receipt: int | None, now_us: int) -> bool:
+    """Give a release the state that follows from its answer, held since now; whether it was waiting for one."""
+    said = (_STATES[one.status], one.code or one.status, now_us, receipt, one.id)
+    return db.execute(_SETTLE, said).rowcount > 0
+
+
+def _lift(db: sqlite3.Connection, one: Outcome) -> bool:
+    """Go beyond a greater revision that the destination has; whether that is to be."""
+    if one.status != "stale" or one.revision is None:
+        return False
+    return db.execute(_LIFT, (one.revision, one.id)).rowcount > 0
+
+
+def _follow(db: sqlite3.Connection, outcome: Outcome, now_us: int, *, lifted: bool) -> None:
     """What follows from an answer beside the state of its row."""
     if outcome.status == "rejected" and not outcome.keeps_seq:
         oversize = outcome.code in ("oversize", "too_large")
@@ -327,11 +343,7 @@ def _follow(db: sqlite3.Connection, outcome: Outcome, now_us: int) -> None:
         voids.queue_for(db, outcome.id, "retried", "replaced", now_us)
         db.execute(_MARK_RETRIED, (now_us, outcome.id))
         db.execute(_QUEUE_AGAIN, (now_us, outcome.id))
-    elif (
-        outcome.status == "stale"
-        and outcome.revision is not None
-        and db.execute(_LIFT, (outcome.revision, outcome.id)).rowcount
-    ):
+    elif lifted:
         db.execute(_QUEUE_AGAIN, (now_us, outcome.id))
 
 

@@ -25,10 +25,13 @@ where last_us < :before and stored_us < :before and status = 'closed' and revisi
   and not exists (select 1 from history where alert_id = alert.id and time_us >= :before)
   and not exists (select 1 from json_each(:destinations) as named join pending
                   on pending.destination = named.value and pending.alert_id = alert.id
-                  where coalesce(pending.error, '') not glob 'held: *')
+                  where coalesce(pending.error, '') not glob 'held: *' or pending.error = 'held: waits for approval')
   and not exists (select 1 from json_each(:destinations) as named join released
                   on released.destination = named.value and released.alert_id = alert.id
-                  and released.state in ('waiting', 'dead'))
+                  and released.state in ('waiting', 'held', 'dead'))
+  and not exists (select 1 from json_each(:destinations) as named join void
+                  on void.destination = named.value and void.state in ('pending', 'waiting', 'held')
+                  and void.alert_id = alert.id)
 order by last_us, id limit :limit
 """
 _SIZE = """

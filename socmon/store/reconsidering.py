@@ -8,7 +8,6 @@ from typing import Literal
 
 from msgspec import Struct
 
-from socmon.event import LEVELS
 from socmon.store import aggregating, decisions, outbox
 from socmon.store.routing import Routing
 from socmon.store.rows import read_bare
@@ -19,11 +18,6 @@ select id, alert_id from released where destination = ? and state = ? and id > ?
 """
 _LOOK_AGAIN = "update pending set error = null where destination = ? and error glob ?"
 _NOW_BY = "insert or replace into policy (destination, policy) values (?, ?)"
-# One that is told of its withdrawal is queued for that.
-_QUEUE = """
-insert into pending (destination, alert_id, urgency, since_us, error) values (?, ?, ?, ?, null)
-on conflict (destination, alert_id) do update set error = null
-"""
 
 
 class Step(Struct, frozen=True):
@@ -66,5 +60,8 @@ def _look_at(db: sqlite3.Connection, routing: Routing, alert_id: str, now_us: in
     if alert is None:
         return
     found = decisions.verdict(db, routing, alert)
-    if found.held and decisions.is_recalled(db, routing, alert, found, now_us):
-        db.execute(_QUEUE, (routing.destination, alert_id, LEVELS.index(alert.level), now_us))
+    if not found.held or found.held == decisions.DROPPED:
+        return
+    # One that is told of its withdrawal is queued for that; the others for the day on which they may go again.
+    closing = decisions.is_recalled(db, routing, alert, found, now_us)
+    decisions.queue(db, routing.destination, alert, now_us, held="" if closing else found.held)

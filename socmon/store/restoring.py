@@ -13,9 +13,11 @@ from socmon import failpoints
 from socmon.errors import StoreError
 from socmon.i18n import Message, mark
 from socmon.store import outbox
+from socmon.store.carrying import Carried, carry, decided_in
 from socmon.store.copying import copy, discard, quick_check, sync
 from socmon.store.holding import give
 from socmon.store.reading import readable
+from socmon.store.schema import prepare
 from socmon.store.verifying import verify
 
 _COMPANIONS = ("-wal", "-shm")
@@ -71,7 +73,7 @@ def _copied(backup: Path, store: Path, part: Path) -> tuple[int, int, int | None
     try:
         discard(part)  # of a restore that was killed
         copy(backup, part)
-        restored = _marked(part, _streams_of(store))
+        restored = _marked(part, _streams_of(store), decided_in(store))
         part.chmod(0o640)
         give(part)
         sync(part)
@@ -138,15 +140,19 @@ def _streams_of(store: Path) -> _Streams:
         return []
 
 
-def _marked(part: Path, used: _Streams) -> tuple[int, int, int | None, int]:
+def _marked(part: Path, used: _Streams, decided: Carried | None) -> tuple[int, int, int | None, int]:
     """Open a new epoch in each stream; say how many alerts, up to which frame, of when, and how many streams."""
     with closing(sqlite3.connect(part, isolation_level=None)) as db:
         db.execute("pragma synchronous = full")
+        if decided is not None:
+            prepare(db, str(part))  # a backup of before may have no room for it
         now_us = time.time_ns() // 1000
         db.execute("begin immediate")
         for destination, stream, epoch in [*outbox.streams(db), *used]:
             outbox.open_epoch(db, destination, stream, after=epoch, now_us=now_us)
             outbox.queue_again(db, destination, stream, now_us)
+        if decided is not None:
+            carry(db, decided)
         db.execute("commit")
         if damaged := quick_check(db):
             raise sqlite3.DatabaseError(damaged)

@@ -118,7 +118,7 @@ def _begin_anew(db: sqlite3.Connection, stream: _Stream, theirs: str, now_us: in
     for (number,) in unanswered:
         outbox.release_anew(db, number, "epoch", now_us)
     outbox.queue_again(db, stream.destination, stream.name, now_us)
-    db.execute("delete from void where destination = ? and stream = ?", (stream.destination, stream.name))
+    voids.give_up(db, stream.destination, stream.name, now_us)
 
 
 def _send_again(db: sqlite3.Connection, stream: _Stream, behind: tuple[str, str, str, int], now_us: int) -> int:

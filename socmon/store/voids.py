@@ -28,10 +28,20 @@ _SETTLE = "update void set state = ?, code = ?, settled_us = ? where id = ? and 
 # A void of one release that came too late: the destination has what it was to stand for. `reason` is the state, too.
 _TOO_LATE = """
 update released set state = 'acknowledged', code = void.reason, settled_us = ?2 from void
-where void.id = ?1 and void.state = 'waiting' and void.seq = void.to_seq and void.reason in ('withdrawn', 'dropped')
+where void.id = ?1 and void.state <> 'acknowledged' and void.seq = void.to_seq
+  and void.reason in ('withdrawn', 'dropped')
   and released.destination = void.destination and released.stream = void.stream and released.epoch = void.epoch
   and released.seq = void.seq and released.state = void.reason
 returning released.id
+"""
+# The same of an aggregate that was taken back because of these members of it.
+_TOO_LATE_WITHIN = """
+update released set state = 'acknowledged', code = state, settled_us = ?2
+where state in ('withdrawn', 'dropped') and seq is null and within in (
+    select whole.id from void join released as whole using (destination, stream, epoch, seq)
+    where void.id = ?1 and void.reason = 'replaced' and void.seq = void.to_seq
+      and whole.within = whole.id and whole.state = 'retried' and whole.code = 'parted')
+returning id
 """
 # For the closing revision; not where the alert has gone out again since.
 _TELL = """
@@ -98,8 +108,18 @@ def settle(db: sqlite3.Connection, outcomes: Sequence[Outcome], now_us: int) -> 
     db.executemany(_SETTLE, rows)
 
 
+def give_up(db: sqlite3.Connection, destination: str, stream: str, now_us: int) -> None:
+    """Forget a stream's voids. Where one has no answer, the destination may have what it was to stand for."""
+    query = "select id from void where destination = ? and stream = ? and state <> 'acknowledged'"
+    for (number,) in db.execute(query, (destination, stream)).fetchall():
+        _come_too_late(db, number, now_us)
+    db.execute("delete from void where destination = ? and stream = ?", (destination, stream))
+
+
 def _come_too_late(db: sqlite3.Connection, number: int, now_us: int) -> None:
     """Forget a void whose release the destination has: that was on its way when it was taken back."""
     for (late,) in db.execute(_TOO_LATE, (number, now_us)).fetchall():
         db.execute("delete from void where id = ?", (number,))
+        db.execute(_TELL, (late, now_us))
+    for (late,) in db.execute(_TOO_LATE_WITHIN, (number, now_us)).fetchall():
         db.execute(_TELL, (late, now_us))

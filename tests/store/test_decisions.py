@@ -290,3 +290,48 @@ async def test_where_nobody_knows_what_may_leave_all_that_is_held_is_looked_at(u
     await up.store.reconsider(Routing("up", routing.stream, routing.render), up.now_us)
 
     assert await up.gets() == ["a r1 s1"]
+
+
+async def test_what_a_narrowed_policy_took_back_goes_out_when_it_is_widened(up: Destination) -> None:
+    await up.put(alert(tags=["x"]))
+    await up.reconnect()
+    await up.waits()
+
+    up.refuses, up.policy = {"x"}, "narrow"
+    await up.reconnect()
+    narrowed = await up.gets()
+    held = (await up.store.backlog("up")).held
+    up.refuses, up.policy = set(), "wide"
+    await up.reconnect()
+
+    assert (narrowed, held) == (["void s1 withdrawn"], 1)
+    assert await up.gets() == ["a r1 s2"]
+
+
+async def test_what_waits_when_approval_is_asked_for_is_shown_to_who_approves(up: Destination) -> None:
+    await up.put(alert())
+    await up.reconnect()
+    await up.waits()
+
+    up.asks_for, up.policy = Approval("person", "serious"), "asks"
+    await up.reconnect()
+
+    assert await up.gets() == ["void s1 withdrawn"]
+    assert (await up.store.backlog("up")).unapproved == 1
+
+
+async def test_what_was_told_withdrawn_by_the_policy_is_told_again_when_it_is_widened(up: Destination) -> None:
+    await up.put(alert(tags=["x"]))
+    await up.reconnect()
+    await up.gets()
+    await up.put(alert(tags=["x"], revision=2))
+    await up.waits()
+    up.refuses, up.policy = {"x"}, "narrow"
+    await up.reconnect()
+    told = [*await up.gets(), *await up.gets()]
+
+    up.refuses, up.policy = set(), "wide"
+    await up.reconnect()
+
+    assert "a withdrawn r3 s3" in told
+    assert await up.gets() == ["a r4 s4"]

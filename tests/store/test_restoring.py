@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from store_kit import START_US, S, alert, put
 
@@ -17,6 +18,8 @@ from socmon.event import Alert
 from socmon.outgoing import Outcome, Release
 from socmon.store import Routing, Store, read
 from socmon.store.copying import back_up
+from socmon.store.decisions import Saying, decide
+from socmon.store.pausing import Pause, pause, resume
 from socmon.store.restoring import restore
 
 ROUTING = Routing("ncsc", lambda item: "urgent" if item.level == "critical" else "normal", lambda *_: b"{}")
@@ -225,4 +228,62 @@ async def test_what_waited_for_an_answer_in_the_backup_is_sent_as_it_was(tmp_pat
 
     store = Store(place.store, destinations=["ncsc"])
     assert await store.waiting("ncsc", 100) == [[released]]
+    await store.close()
+
+
+# ── what people decided ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def answered(store: Store, now_us: int) -> list[bytes]:
+    """What is sent next; it is accepted."""
+    closing_of = msgspec.structs.replace(ROUTING, closing=lambda *_: b"closing", void=lambda _: b"void")
+    await store.reconsider(closing_of, now_us)
+    await store.release(closing_of, limit=100, now_us=now_us, interval_us=0)
+    rows = [row for batch in await store.waiting("ncsc", 100) for row in batch]
+    await store.settle([Outcome(row.id, "accepted") for row in rows], now_us)
+    return [row.body for row in rows]
+
+
+async def decided(path: Path) -> None:
+    """Alert 1 is withdrawn, and the destination paused for what is not urgent."""
+    store = Store(path, destinations=["ncsc"])
+    saying = Saying("ncsc", "lan", START_US + S, "because")
+    await store.change(lambda db: decide(db, [alert(1).id], "withdraw", saying))
+    await store.change(lambda db: pause(db, Pause("ncsc", START_US + S, None, urgent=False, actor="lan")))
+    await store.close()
+
+
+async def test_what_was_withdrawn_since_the_backup_is_not_told_again(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    await deliver(place.store, alert(1), now_us=START_US)
+    back_up(place.store, place.backup)
+    await decided(place.store)
+
+    restore(place.backup, place.store)
+    restore(place.backup, place.store)  # once more changes nothing
+
+    store = Store(place.store, destinations=["ncsc"])
+    assert await answered(store, START_US + 60 * S) == []  # it is paused
+    await store.change(lambda db: resume(db, "ncsc"))
+    assert await answered(store, START_US + 120 * S) == [b"closing"]
+    assert await answered(store, START_US + 180 * S) == []
+    await store.close()
+    with closing(sqlite3.connect(place.store)) as db:
+        assert db.execute("select verb, actor, reason from decision").fetchall() == [("withdraw", "lan", "because")]
+
+
+async def test_what_waited_in_the_backup_and_was_withdrawn_since_is_taken_back(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    store = Store(place.store, destinations=["ncsc"])
+    await store.commit([alert(1)], depends_on=1, now_us=START_US)
+    await store.release(ROUTING, limit=100, now_us=START_US, interval_us=0)
+    await store.close()
+    back_up(place.store, place.backup)
+    await decided(place.store)
+
+    restore(place.backup, place.store)
+
+    store = Store(place.store, destinations=["ncsc"])
+    await store.change(lambda db: resume(db, "ncsc"))
+    assert await answered(store, START_US + 120 * S) == [b"void"]
     await store.close()

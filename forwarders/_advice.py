@@ -36,7 +36,7 @@ class Advisor(Struct, frozen=True):
 
     def on_refusal(self, status: int, body: bytes, wait_s: float) -> ComponentError:
         """For an answer that settles nothing."""
-        what = f"{self.url} refused the batch with HTTP {status}: {shown(body)}"
+        what = f"{self.url} refused us with HTTP {status}: {shown(body)}"
         if status != _FORBIDDEN:
             return ComponentError(what, wait_s=wait_s, refused=status // 100 == _SENDERS_FAULT)
         if b"foreign_source" in body:

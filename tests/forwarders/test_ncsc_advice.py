@@ -232,5 +232,5 @@ async def test_an_organisation_that_the_certificate_does_not_name_is_refused_wit
     async with centre_running(tmp_path, keys) as centre:
         failed = await failure(settings_for(keys, url=centre.feed_url))
 
-    assert "refused the batch with HTTP 403" in str(failed)
+    assert "refused us with HTTP 403" in str(failed)
     assert str(failed).endswith("; set org_id to that of the certificate")

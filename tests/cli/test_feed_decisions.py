@@ -69,7 +69,11 @@ def test_a_pause_is_shown_with_its_end_outlives_a_restart_and_is_ended(place: Pr
     human = socmon(place, "--tz", "UTC", "feed", "queue").stdout
     warned = json.loads(socmon(place, "-o", "json", "status").stdout)["warnings"]
     kept = backlog(place)
+    told = socmon(place, "--tz", "Asia/Ho_Chi_Minh", "feed", "pause", "ncsc", "--for", "1h").stdout
+    status = " ".join(socmon(place, "--tz", "Asia/Ho_Chi_Minh", "status").stdout.split())
 
+    assert "+07:00" in told
+    assert f"{told.strip()}; what is urgent goes on" in status
     assert paused["until"] > paused["since"]
     assert queue["paused"] == [paused]
     assert human.startswith(f"ncsc is paused by {paused['actor']} until ")

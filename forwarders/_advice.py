@@ -21,8 +21,8 @@ class Advisor(Struct, frozen=True):
     ca: Path
     cert: Path
 
-    def on_failure(self, error: Exception) -> ComponentError:
-        """For a request that got no answer."""
+    def on_failure(self, error: Exception, *, met: bool = False) -> ComponentError:
+        """For a request that got no answer; `met` if this certificate has had answers there before."""
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
             return untrusted(error.certificate_error, self.url, self.ca, whose="the centre's")
         if refusal := tls.refused_ours(error):
@@ -32,11 +32,11 @@ class Advisor(Struct, frozen=True):
                 reason=reason,
                 remedy=f"send the centre what `socmon keys show {self.cert}` prints, or renew that file",
             )
-        return ComponentError(f"cannot deliver to {self.url}: {self._meaning(error)}")
+        return ComponentError(f"cannot deliver to {self.url}: {self._meaning(error, met=met)}")
 
     def on_refusal(self, status: int, body: bytes, wait_s: float) -> ComponentError:
         """For an answer that settles nothing."""
-        what = f"{self.url} refused the batch with HTTP {status}: {shown(body)}"
+        what = f"{self.url} refused us with HTTP {status}: {shown(body)}"
         if status != _FORBIDDEN:
             return ComponentError(what, wait_s=wait_s, refused=status // 100 == _SENDERS_FAULT)
         if b"foreign_source" in body:
@@ -47,11 +47,13 @@ class Advisor(Struct, frozen=True):
             remedy, reason = "ask the centre why", "forbidden"
         return BlockedError(what, reason=reason, remedy=remedy, wait_s=wait_s)
 
-    def _meaning(self, error: Exception) -> str:
+    def _meaning(self, error: Exception, *, met: bool) -> str:
         if isinstance(error, aiohttp.ClientConnectorError):
             if isinstance(error.os_error, ConnectionRefusedError):
                 return "nothing listens there; is the centre up, is url right?"
         elif isinstance(error, aiohttp.ServerDisconnectedError | OSError):
+            if met:
+                return f"{shown(error)}; the connection was cut: look at the link and at the centre"
             # In TLS 1.3 our side of the handshake is over before the server has looked at our certificate.
             return f"{shown(error)}; the centre may not accept our certificate: see `socmon keys show {self.cert}`"
         return shown(error)

@@ -53,6 +53,8 @@ class NcscHeart(Heart):
         self._tls = tls
         self._expiries = expiries
         self._policy = policy
+        self._met: ssl.SSLContext | None = None  # by whose keys the centre took a heartbeat
+        self._used: ssl.SSLContext | None = None
         self._timeout_s = min(timeout_s, max(every_s, 1.0))
 
     async def beat(self, vitals: Vitals) -> None:
@@ -67,13 +69,15 @@ class NcscHeart(Heart):
                 name = f"read of the keys of {self._name} for a heartbeat"
                 tls, expiries, policy = await in_own_thread(self._read, name=name, remedy=_KEYS_REMEDY)
                 content = body(vitals, expiries, policy, time.time_ns() // 1000)
+                self._used = tls
                 status, answer, asked_s = await self._post(tls, content)
         except TimeoutError as error:
             raise ComponentError(f"{url} took no heartbeat within {self._timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise self._advisor.on_failure(error) from error
+            raise self._advisor.on_failure(error, met=self._met is not None and self._met is self._used) from error
         if status != 200:
             raise self._advisor.on_refusal(status, answer, asked_s)
+        self._met = tls
 
     def _read(self) -> tuple[ssl.SSLContext, Expiries, Policy]:
         return self._tls(), self._expiries(), self._policy()

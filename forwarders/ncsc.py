@@ -83,6 +83,7 @@ class NcscForwarder(Forwarder[NcscSettings]):
         self._tls: SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
         self._gap = False
+        self._met = False  # the centre has accepted something by these keys
 
     @classmethod
     def heart(cls, context: Context[NcscSettings]) -> Heart | None:
@@ -347,12 +348,14 @@ class NcscForwarder(Forwarder[NcscSettings]):
         """HTTP status, body, and the wait that the centre asked for in seconds."""
         try:
             async with asyncio.timeout(self.settings.timeout_s):
-                return await request()
+                answer = await request()
+                self._met = self._met or answer[0] == 200
+                return answer
         except TimeoutError as error:
             text = f"{self.settings.url} did not answer within {self.settings.timeout_s:g} s"
             raise ComponentError(f"{text}; look at the link and at the centre") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise self._advisor.on_failure(error) from error
+            raise self._advisor.on_failure(error, met=self._met) from error
 
     def _reply(self, body: bytes, batch_id: str, part: Sequence[Released]) -> tuple[Reply, str]:
         """The answer, and what is kept of its receipt."""
@@ -380,7 +383,7 @@ class NcscForwarder(Forwarder[NcscSettings]):
         tls = await in_own_thread(self._keys.current, name=name, remedy=KEYS_REMEDY)
         if self._session is None or tls is not self._tls:
             await self._hang_up()
-            self._tls = tls
+            self._tls, self._met = tls, self._met and tls is self._tls
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=tls, limit=1, resolver=Resolver(self.context.name)),
                 timeout=aiohttp.ClientTimeout(total=None),  # _post has its own, over all that it waits for

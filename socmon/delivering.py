@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -252,7 +252,7 @@ class Delivering:
             raise ComponentError(f"{len(batch)} alerts sent, {len(answered)} answered for; the batch is sent again")
         first = await self._store.settle(outcomes, time.time_ns() // 1000)
         metrics.accepted(self.name, first)
-        self._count(outcomes)
+        self._count(outcomes, {item.id: item.alert_id for item in batch})
         again = sum(outcome.status == "retry" for outcome in outcomes)
         if again < len(outcomes):
             self._backoff.reset()
@@ -263,13 +263,16 @@ class Delivering:
             wait_s = max(outcome.wait_s for outcome in outcomes)
             raise ComponentError(f"{again} of {len(outcomes)} alerts are to be sent again", wait_s=wait_s)
 
-    def _count(self, outcomes: Sequence[Outcome]) -> None:
+    def _count(self, outcomes: Sequence[Outcome], alerts: Mapping[int, str]) -> None:
         for outcome in outcomes:
+            alert = alerts[outcome.id]
             metrics.answered(self.name, outcome.status)
             if outcome.status == "rejected":
-                self._log.error("alert refused, kept as a dead letter", code=outcome.code)
+                self._log.error("alert refused, kept as a dead letter", alert=alert, code=outcome.code)
             elif outcome.status == "held":
-                self._log.error("alert not understood there, it is sent again in an hour", code=outcome.code)
+                self._log.error(
+                    "alert not understood there, it is sent again in an hour", alert=alert, code=outcome.code
+                )
 
     async def measure(self) -> None:
         """Show the backlog in the metrics; for when nothing is tried any more too."""

@@ -26,14 +26,15 @@ class Message(str):
     An error carries it as its argument: `raise StoreError(Message("cannot read {path}", path=path))`.
     """
 
-    __slots__ = ("template", "values")
+    __slots__ = ("one", "template", "values")
+    one: str  # what is said of one, where `template` is of several and `values` have a `count`; or ""
     template: str
     values: Mapping[str, Any]
 
     def __new__(cls, template: str, **values: Any) -> Self:
-        """The English text; `values` are put into the braces of `template`."""
+        """The English text; `values` are put into the braces of `template`; messages among them are said too."""
         made = super().__new__(cls, template.format(**values))
-        made.template, made.values = template, values
+        made.one, made.template, made.values = "", template, values
         return made
 
 
@@ -53,9 +54,13 @@ class Translator:
     def __call__(self, text: str, **values: Any) -> str:
         """The text in the language, `values` put into its braces afterwards; no braces are looked at without any."""
         if isinstance(text, Message):
-            return self(text.template, **text.values)
+            values = {name: self._said(value) for name, value in text.values.items()}
+            return self.many(text.one, text.template, **values) if text.one else self(text.template, **values)
         told = self._catalogue.gettext(text) if text else ""
         return told.format(**values) if values else told
+
+    def _said(self, value: Any) -> Any:
+        return self(value) if isinstance(value, Message) else value
 
     def many(self, one: str, several: str, count: int, **values: Any) -> str:
         """As many as there are: `count` is put into the braces too."""

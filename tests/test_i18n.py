@@ -19,7 +19,7 @@ from socmon.resources import shipped
 
 ROOT = Path(__file__).parents[1]
 PO = ROOT / "socmon" / "locale" / "vi" / "LC_MESSAGES" / "socmon.po"
-KEYWORDS = {"tr": None, "Message": None, "mark": None, "many": (1, 2), "_warned": (2,)}
+KEYWORDS = {"tr": None, "Message": None, "mark": None, "many": (1, 2), "_warned": (2,), "_many": (2, 3)}
 
 
 def catalogue() -> Catalog:

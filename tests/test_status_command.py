@@ -100,7 +100,7 @@ def test_no_store_and_no_daemon_is_told_and_no_bug(place: Place) -> None:
             "dead_letters",
             "ncsc: 2 alerts were refused for good, the last one as bad\\x1b[2J",
         ),
-        ("update pending set error = 'x'", {}, "unrendered", "ncsc: 1 alerts cannot be rendered"),
+        ("update pending set error = 'x'", {}, "unrendered", "ncsc: 1 alert cannot be rendered"),
         ("update pending set since_us = 5", {}, "backlog_old", "ncsc: the oldest alert waits for"),
         (
             RELEASED.format(seq=1, released_us=START_US - 10**15, state="waiting", code="", settled_us="null"),
@@ -108,7 +108,7 @@ def test_no_store_and_no_daemon_is_told_and_no_bug(place: Place) -> None:
             "backlog_old",
             "ncsc: the oldest alert waits for",
         ),
-        ("select 1", {"evaluated": 7}, "ledger_unbalanced", "auth: 1 records are not accounted for"),
+        ("select 1", {"evaluated": 7}, "ledger_unbalanced", "auth: 1 record is not accounted for"),
         ("update checkpoint set taken_us = 5", {}, "checkpoint_old", "nothing was stored for"),
     ],
     ids=lambda value: value if isinstance(value, str) and "_" in value and " " not in value else "",

@@ -68,7 +68,7 @@ def command(options: Options, *, connect: bool, timeout_s: float) -> int:
             click.echo(line)
         _print(found, options)
         if bad:
-            click.echo(options.tr("not every destination can be reached"), err=True)
+            click.echo(options.tr(check_connect.verdict(tried)), err=True)
     elif options.output == "csv":
         write_csv([*_flat(found), *_flat_destinations(told)], ("section", "value"))
     else:

@@ -37,6 +37,7 @@ _TEXTS: Mapping[str, str] = {
     "centre": mark("it knows {streams} of our streams"),
 }
 _OLDER = mark("it answers us, and cannot say how far it has our streams (an older centre)")
+_UNREACHED = mark("not every destination can be reached")
 _UNTRIED = mark("a destination of kind {kind} cannot be tried")
 
 
@@ -117,6 +118,12 @@ def lines(tried: Sequence[Tried], options: Options) -> Iterator[str]:
 
 def _text(step: "Step") -> str:
     return _OLDER if step.name == "centre" and "streams" not in step.values else _TEXTS[step.name]
+
+
+def verdict(tried: Sequence[Tried]) -> str:
+    """What is bad, in one line: a clock that is off keeps nobody from being reached."""
+    bad = {step.name for each in tried for state, step in each.steps if state == "problem"}
+    return mark("the clock of a destination is not ours") if bad == {"clock"} else _UNREACHED
 
 
 def is_bad(tried: Sequence[Tried]) -> bool:

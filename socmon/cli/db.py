@@ -1,5 +1,6 @@
 """`socmon db`: the store backed up, restored, verified, and relieved of what is old."""
 
+import sqlite3
 from pathlib import Path
 
 import click
@@ -8,6 +9,7 @@ from socmon.cli import PROBLEMS, Options
 from socmon.cli.confirming import confirm
 from socmon.cli.db_forms import moment, size, write, write_damages
 from socmon.cli.place import find
+from socmon.errors import StoreError
 from socmon.i18n import mark
 from socmon.store.pruning import Pruned
 from socmon.text import printable
@@ -81,10 +83,16 @@ def verify(options: Options, file: Path | None) -> int:
     Of the file: whether SQLite can read it. Of rows: whether they can be read, each message and line of evidence by its
     SHA-256, and whether what rows say of each other is true. Beside a running daemon it sees one moment.
     """
+    from socmon.store.verifying import Damage, Verified
     from socmon.store.verifying import verify as look
 
     path = file or find(options.config).store
-    found = look(path)
+    try:
+        found = look(path)
+    except StoreError as error:
+        if options.output == "human" or type(error.__cause__) is not sqlite3.DatabaseError:
+            raise  # people are told more by the error; and what is locked, or no store at all, is not damaged
+        found = Verified({}, 1, [Damage("", "", str(error.__cause__))])
     write_damages(options, path, found)
     return PROBLEMS if found.count else 0
 

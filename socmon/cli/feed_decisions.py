@@ -109,6 +109,8 @@ def _decide(
 
     verb, reason = decision[0], checked_reason(options, decision[1])
     found = place.find(options.config)
+    with asking(found.state_dir):  # without a daemon that is what is wrong, whatever the ids are
+        pass
     chosen = choose(options, found.store, ids)
     if isinstance(chosen, int):
         return chosen

@@ -77,12 +77,15 @@ def verify(options: Options, alert_id: str, *, own: Path | None, centre: Path | 
 def _followed(
     options: Options, alert: "Alert", rows: Sequence["Sent"], own: Path | None, centre: Path | None
 ) -> _Chain:
-    from socmon.feed.chain import Proof, line_link, links
+    from socmon.feed.chain import Proof, Whole, line_link, links
 
     keys = {name: _keys(options, name, own, centre) for name in {row.release.destination for row in rows}}
     found = []
     for row in rows:
-        proof = Proof(row.release, row.body, row.sha256, row.receipt, row.state, row.superseded)
+        whole = None if row.whole is None else Whole(row.whole.id, row.whole.revision, row.whole.state)
+        proof = Proof(
+            row.release, row.body, row.sha256, row.receipt, row.state, row.superseded, row.closing, row.lifted, whole
+        )
         found.append((row, list(links(proof, alert, keys[row.release.destination]))))
     return _Chain(alert, [line_link(each) for each in alert.evidence], found)
 
@@ -152,6 +155,7 @@ def _object(chain: _Chain) -> dict[str, Any]:
                 "epoch": row.release.epoch,
                 "seq": row.release.seq,
                 "revision": row.release.revision,
+                "aggregate": row.whole.id if row.whole else "",
                 "outbox": row.state,
                 "links": [_link(each) for each in links],
             }
@@ -180,7 +184,8 @@ def _page(chain: _Chain, tr: Translator) -> Iterator[str]:
     yield from (_shown(link, tr) for link in chain.lines)
     for row, links in chain.rows:
         place = row.release
-        yield f"{place.destination}  {place.stream} {place.seq}  r{place.revision}  {tr(row.state)}"
+        told = f"{place.destination}  {place.stream} {place.seq}  r{place.revision}  {tr(row.state)}"
+        yield told + ("  " + tr("within {id}", id=row.whole.id) if row.whole else "")
         yield from (_shown(link, tr) for link in links)
     if not chain.lines:
         yield tr("no log line of it is kept")

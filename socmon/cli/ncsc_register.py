@@ -42,6 +42,12 @@ def enrol(options: Options, org_id: str, state: Path, name: str, parent: str, be
 
     One that is enrolled already gets the new name and parent; what it was called before stays in the register.
     """
+    from socmon.feed.message import ORG_ID
+
+    for value, hint in ((org_id, "ORG_ID"), (parent, "--parent")):
+        if value and not ORG_ID.fullmatch(value):
+            told = options.tr("an organisation is letters, digits, dots and dashes: 000.00.00.H07")
+            raise click.BadParameter(told, param_hint=hint)
     from_us = _moment(options, begin) if begin else None
     period = _at(state, lambda register: register.enrol(org_id, name, parent=parent, from_us=from_us, actor=_actor()))
     text = options.tr("{org_id} is enrolled from {time} on", org_id=org_id, time=rfc3339(period.from_us))
@@ -64,7 +70,7 @@ def revoke(options: Options, org_id: str | None, state: Path, number: str, *, ye
         number = serial(number) if number else ""
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--serial") from error
-    confirm(options, options.tr("Refuse {what} from now on?", what=org_id or number), yes=yes)
+    confirm(options, options.tr("Refuse {what} from now on?", what=org_id or number), yes=yes, trial=False)
     if org_id:
         _at(state, lambda register: register.revoke(org_id, actor=_actor()))
         text = options.tr("{org_id} is refused from now on", org_id=org_id)

@@ -134,6 +134,13 @@ def _warned(code: str, template: str, **values: Any) -> Warned:
     return warning
 
 
+def _many(code: str, one: str, several: str, count: int, **values: Any) -> Warned:
+    """A warning of as many as there are."""
+    warning = _warned(code, several, count=count, **values)
+    warning.one = one
+    return warning
+
+
 def _warnings(
     running: locks.Holder | None, figures: Figures | None, found: place.Place, now_us: int
 ) -> Iterator[Warned]:
@@ -152,8 +159,13 @@ def _warnings(
             yield _warned("checkpoint_old", text, age=(now_us - since_us) // SECOND_US)
     for name, account in figures.accounts.items():
         if account.in_flight:
-            text = mark("{name}: {count} records are not accounted for; this is a bug of socmon, report it")
-            yield _warned("ledger_unbalanced", text, name=name, count=account.in_flight)
+            yield _many(
+                "ledger_unbalanced",
+                "{name}: {count} record is not accounted for; this is a bug of socmon, report it",
+                "{name}: {count} records are not accounted for; this is a bug of socmon, report it",
+                account.in_flight,
+                name=name,
+            )
     for backlog in figures.backlogs:
         yield from _delivery_warnings(backlog, now_us)
     yield from _clock_warnings(figures, now_us)
@@ -187,11 +199,14 @@ def _clock_warnings(figures: Figures, now_us: int) -> Iterator[Warned]:
     off = [row for row in figures.sources if abs(row.skew_us or 0) > _SKEW_US and now_us - row.last_us < _DAY_US]
     if off:
         worst = max(off, key=lambda row: abs(row.skew_us or 0))
-        text = mark(
-            "{count} clocks are off by more than 5 min, that of {name} by {skew_s} s; see `socmon sources list`"
+        yield _many(
+            "clock_off",
+            "{count} clock is off by more than 5 min, that of {name} by {skew_s} s; see `socmon sources list`",
+            "{count} clocks are off by more than 5 min, that of {name} by {skew_s} s; see `socmon sources list`",
+            len(off),
+            name=worst.host or worst.peer,
+            skew_s=(worst.skew_us or 0) // SECOND_US,
         )
-        name = worst.host or worst.peer
-        yield _warned("clock_off", text, count=len(off), name=name, skew_s=(worst.skew_us or 0) // SECOND_US)
 
 
 def _delivery_warnings(backlog: Backlog, now_us: int) -> Iterator[Warned]:
@@ -199,14 +214,30 @@ def _delivery_warnings(backlog: Backlog, now_us: int) -> Iterator[Warned]:
     if backlog.paused is not None:
         yield _paused_warning(backlog.paused)
     if backlog.unapproved:
-        text = mark("{name}: {count} alerts wait for approval; see `socmon feed queue --state held`")
-        yield _warned("unapproved", text, name=name, count=backlog.unapproved)
+        yield _many(
+            "unapproved",
+            "{name}: {count} alert waits for approval; see `socmon feed queue --state held`",
+            "{name}: {count} alerts wait for approval; see `socmon feed queue --state held`",
+            backlog.unapproved,
+            name=name,
+        )
     if backlog.dead:
-        text = mark("{name}: {count} alerts were refused for good, the last one as {reason}")
-        yield _warned("dead_letters", text, name=name, count=backlog.dead, reason=backlog.code or "-")
+        yield _many(
+            "dead_letters",
+            "{name}: {count} alert was refused for good, the last one as {reason}",
+            "{name}: {count} alerts were refused for good, the last one as {reason}",
+            backlog.dead,
+            name=name,
+            reason=backlog.code or "-",
+        )
     if backlog.unrendered:
-        text = mark("{name}: {count} alerts cannot be rendered; see the log")
-        yield _warned("unrendered", text, name=name, count=backlog.unrendered)
+        yield _many(
+            "unrendered",
+            "{name}: {count} alert cannot be rendered; see the log",
+            "{name}: {count} alerts cannot be rendered; see the log",
+            backlog.unrendered,
+            name=name,
+        )
     if backlog.paused is None and backlog.oldest_us is not None and now_us - backlog.oldest_us > _OLD_US:
         text = mark("{name}: the oldest alert waits for {age} min; is the destination there?")
         yield _warned("backlog_old", text, name=name, age=(now_us - backlog.oldest_us) // SECOND_US // 60)

@@ -7,6 +7,7 @@ import click
 from msgspec import Struct
 
 from socmon.cli import Options
+from socmon.cli.feed_pausing import lines as pause_lines
 from socmon.cli.locks import Holder
 from socmon.cli.output import Column, Row, folded, table, terminal_width, width_of, wrapped
 from socmon.cli.shown import clock, colored_level, span
@@ -56,8 +57,13 @@ def flat(status: dict[str, Any]) -> Iterator[Row]:
 def page(options: Options, look: Look, rates: Mapping[str, float] | None = None) -> Iterator[str]:
     """The lines that people read; `rates`, records a second by collector, as far as they are known."""
     tr = options.tr
-    for warning in look.warnings:
-        yield from _warning(tr("warning"), printable(tr(warning)))
+    backlogs = () if look.figures is None else look.figures.backlogs
+    paused = {each.paused.destination: each.paused for each in backlogs if each.paused is not None}
+    for warning, told in zip(look.warnings, look.status["warnings"], strict=True):
+        # Programs are told the end in UTC; people in their own time, and what goes on.
+        pause = paused.get(told.get("name", "")) if told["code"] == "paused" else None
+        text = tr(warning) if pause is None else next(pause_lines([pause], tr, options.zone))
+        yield from _warning(tr("warning"), printable(text))
     if look.warnings:
         yield ""
     if look.running is None:

@@ -128,7 +128,7 @@ def _province(tr: Translator, org_id: str, row: Row) -> list[Cell]:
     backlog = sum(beat.get("backlog", {}).values()) + beat.get("pending", 0)
     absent = missing(row["gaps"])
     above = row["org_path"][:-1]
-    skew = "–" if row["skew_s"] is None else tr("{seconds} s", seconds=f"{row['skew_s']:+.1f}")
+    skew = "–" if row["skew_s"] is None else tr("{seconds} s", seconds=f"{row['skew_s']:+z.1f}")
     silent = beat.get("silent", [])
     return [
         _cell(row["name"]),

@@ -163,6 +163,9 @@ def test_a_centre_whose_clock_is_off_by_ten_minutes_is_told(place: Field, monkey
     found = tried(place, 1)["ncsc"]["steps"]
 
     assert found["clock"]["state"] == "problem"
+    said = check(place, "check", "--connect").stderr
+    assert "the clock of a destination is not ours" in said
+    assert "can be reached" not in said
     assert 540 < found["clock"]["values"]["skew_s"] < 660
     assert found["centre"]["error"] == ""
 

@@ -87,6 +87,19 @@ def test_damage_is_listed_by_table_and_row_in_both_languages(place: Place) -> No
     assert (english.returncode, vietnamese.returncode) == (1, 1)
 
 
+def test_a_file_that_was_cut_off_is_one_damage_for_programs(place: Place, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.db"
+    with closing(sqlite3.connect(place.store)) as db:
+        db.execute("pragma wal_checkpoint(truncate)")
+    cut.write_bytes(place.store.read_bytes()[:10_000])
+
+    found = valid(told(place, "verify", str(cut), code=1), "db.verify.v1")
+
+    assert (found["count"], found["rows"]) == (1, {})
+    assert found["damages"] == [{"table": "", "row": "", "what": "database disk image is malformed"}]
+    assert "is damaged" in place.socmon("db", "verify", str(cut)).stderr
+
+
 @pytest.mark.parametrize("words", [["backup", "x"], ["verify"], ["prune", "--older-than", "90d", "--yes"]])
 def test_where_there_is_no_store_that_is_said(tmp_path: Path, words: list[str]) -> None:
     result = Place(tmp_path / "p").socmon("db", *words)

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_kit import text_here
 from control_kit import listening, logged, socmon
 from field import wait_for
 from province_kit import Province, province_in
 from store_kit import valid
+
+from socmon.cli import UNREACHABLE
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -47,6 +50,16 @@ def alert_id(place: Province) -> str:
     return next(each.id for each in place.reading().alerts if each.level == "high")
 
 
+@pytest.mark.parametrize("verb", ["approve", "withdraw"])
+def test_without_a_daemon_that_is_what_is_wrong(tmp_path: Path, verb: str) -> None:
+    (tmp_path / "config.yaml").write_text(json.dumps({"state_dir": str(tmp_path / "state")}))
+    config = str(tmp_path / "config.yaml")
+
+    done = text_here("-c", config, "feed", verb, "ncsc", "ffff", "--reason", "a test", "--yes")
+
+    assert (done.returncode, "no daemon at" in done.stderr) == (UNREACHABLE, True)
+
+
 def test_a_pause_is_shown_with_its_end_outlives_a_restart_and_is_ended(place: Province) -> None:
     paused = answer(place, "pause", "ncsc", "--for", "1h", "--urgent", schema="feed.pause.v1")["pause"]
     place.start_centre()
@@ -56,7 +69,11 @@ def test_a_pause_is_shown_with_its_end_outlives_a_restart_and_is_ended(place: Pr
     human = socmon(place, "--tz", "UTC", "feed", "queue").stdout
     warned = json.loads(socmon(place, "-o", "json", "status").stdout)["warnings"]
     kept = backlog(place)
+    told = socmon(place, "--tz", "Asia/Ho_Chi_Minh", "feed", "pause", "ncsc", "--for", "1h").stdout
+    status = " ".join(socmon(place, "--tz", "Asia/Ho_Chi_Minh", "status").stdout.split())
 
+    assert "+07:00" in told
+    assert f"{told.strip()}; what is urgent goes on" in status
     assert paused["until"] > paused["since"]
     assert queue["paused"] == [paused]
     assert human.startswith(f"ncsc is paused by {paused['actor']} until ")

@@ -10,11 +10,14 @@ from msgspec.structs import replace
 
 from socmon.event import SECOND_US
 from socmon.feed import receipt
+from socmon.feed.aggregate import render_aggregate
 from socmon.feed.batch import Committed, Reply, Result, Window
-from socmon.feed.chain import Keys, Proof, line_link, links
+from socmon.feed.chain import Keys, Proof, Whole, line_link, links
+from socmon.feed.closing import render_closing
 from socmon.feed.keys import signing_key
 from socmon.feed.message import Sender, event_id, render
 from socmon.feed.signing import normal
+from socmon.outgoing import Aggregate, Member
 
 OURS, CENTRE = signing_key(), signing_key()
 KEYS = Keys({OURS.kid: OURS}, {CENTRE.kid: CENTRE})
@@ -151,3 +154,68 @@ def test_a_line_is_what_was_received_or_is_not_whole_here() -> None:
     assert line_link(replace(whole, raw=whole.raw + " ")).state == "failed"
     assert line_link(replace(whole, raw=whole.raw[:9], cut=True)).state == "absent"
     assert line_link(replace(whole, raw="\\xff")).state == "absent"
+
+
+PARTS = tuple(Member(alert(number), 5 + number) for number in range(1, 4))
+TOGETHER = release(revision=1)
+AGGREGATE = render_aggregate(Aggregate("an aggregate", PARTS), TOGETHER, Sender(org_id=ORG), OURS)
+WITHIN = Proof(
+    replace(TOGETHER, revision=6), AGGREGATE, digest(AGGREGATE), receipt_of(AGGREGATE), "acknowledged",
+    superseded=False, whole=Whole("an aggregate", 1, "acknowledged"),
+)  # fmt: skip
+
+
+def test_a_member_is_proved_by_the_message_that_tells_of_it_with_others() -> None:
+    assert states(WITHIN) == ALL_OK
+    (_, finding, *_) = links(WITHIN, ALERT, KEYS)
+    assert str(finding.why) == "it tells of this alert at revision 6 among 3 alerts"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"release": replace(TOGETHER, revision=7)},
+        {"whole": Whole("another", 1, "acknowledged")},
+        {"whole": Whole("an aggregate", 2, "acknowledged")},
+        {"body": BODY, "stated": digest(BODY), "receipt": receipt_of(), "whole": Whole(ALERT.id, 5, "acknowledged")},
+    ],
+)
+def test_a_member_at_another_revision_or_in_another_message_breaks_the_finding(changes: dict[str, Any]) -> None:
+    assert states(WITHIN._replace(**changes)) == ALL_OK | {"finding": "failed"}
+
+
+def test_a_member_that_went_another_way_since_is_in_the_message_still() -> None:
+    for state in ("retried", "withdrawn", "dropped"):
+        whole = Whole("an aggregate", 1, "retried")
+        found = states(WITHIN._replace(state=state, whole=whole, receipt=None))
+        assert found == ALL_OK | {"receipt": "absent"}
+
+
+def test_a_member_whose_message_was_lost_is_broken_while_it_waits() -> None:
+    lost = WITHIN._replace(body=b"", receipt=None, whole=Whole("", 0, ""))
+
+    assert states(lost._replace(state="retried"))["message"] == "absent"
+    assert states(lost._replace(state="waiting"))["message"] == "failed"
+
+
+def test_a_closing_revision_is_known_and_no_finding_passes_for_one() -> None:
+    place = release(revision=6)
+    body = render_closing(ALERT, place, Sender(org_id=ORG), OURS)
+    proof = Proof(
+        place, body, digest(body), receipt_of(body), "acknowledged", superseded=False, closing=True, lifted=1
+    )  # fmt: skip
+
+    assert states(proof) == ALL_OK
+    (_, finding, *_) = links(proof, ALERT, KEYS)
+    assert str(finding.why) == "closing revision 6: it tells that this alert was withdrawn"
+    assert states(PROOF._replace(closing=True)) == ALL_OK | {"finding": "failed"}
+
+
+def test_a_revision_that_was_lifted_is_the_alerts_of_now() -> None:
+    place = release(revision=7)
+    body = render(ALERT, place, Sender(org_id=ORG), OURS)
+    proof = Proof(place, body, digest(body), receipt_of(body), "acknowledged", superseded=False, lifted=2)
+
+    (_, finding, *_) = links(proof, ALERT, KEYS)
+    assert str(finding.why) == "it tells of this alert as it is: revision 7"
+    assert states(proof, count=9) == ALL_OK | {"finding": "failed"}

@@ -107,7 +107,7 @@ def all_but_the_large_one_are_there(place: Province, code: str) -> None:
     shown = metrics(place)['socmon_forwarder_rejected_alerts_total{forwarder="ncsc"}']
     assert shown == len(letters) == place.dead()
     said = place.events("daemon.log", "alert refused, kept as a dead letter")
-    assert {each["code"] for each in said} == {code}
+    assert {(each["alert"], each["code"]) for each in said} == {(large.id, code)}
     seen = socmon(place, "-o", "json", "status")
     assert "dead_letters" in {each["code"] for each in json.loads(seen.stdout)["warnings"]}
     assert ORG in place.stats()["organisations"]

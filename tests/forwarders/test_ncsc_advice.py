@@ -6,12 +6,14 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import aiohttp
 import pytest
 from certificate_kit import DAY, expired, revalidated
 from feed_kit import ORG, OTHER, centre_running, released
 from harness import FakeContext, until
 from port_kit import kept_port
 
+from forwarders._advice import Advisor
 from forwarders._ncsc_settings import NcscSettings
 from forwarders._own_thread import workers
 from forwarders.ncsc import NcscForwarder
@@ -188,6 +190,29 @@ async def test_a_centre_that_hangs_up_without_a_word_may_not_accept_our_certific
     assert str(failed).endswith(hint)
 
 
+async def test_a_connection_that_is_cut_where_things_were_accepted_is_the_links_fault(tmp_path: Path) -> None:
+    keys = generate(tmp_path / "keys", ORG)
+    advisor = Advisor(url="https://127.0.0.1:1", ca=keys.ca, cert=keys.client)
+    cut = aiohttp.ServerDisconnectedError()
+
+    assert "may not accept our certificate" in str(advisor.on_failure(cut))
+    assert str(advisor.on_failure(cut, met=True)) == (
+        "cannot deliver to https://127.0.0.1:1: Server disconnected; the connection was cut: look at the link and at "
+        "the centre"
+    )
+    async with centre_running(tmp_path, keys) as centre:
+        made = NcscForwarder(FakeContext(settings_for(keys, url=centre.feed_url)))
+        await made.open()
+        await made.send([released(1)])
+
+        async def cut_off() -> tuple[int, bytes, float]:
+            raise cut
+
+        with pytest.raises(ComponentError, match="the connection was cut"):
+            await made._asked(cut_off)
+        await made.close()
+
+
 async def test_a_centre_of_another_authority_is_told_with_the_option_to_mend(tmp_path: Path) -> None:
     keys, stranger = generate(tmp_path / "keys", ORG), generate(tmp_path / "stranger", ORG)
     async with centre_running(tmp_path, keys) as centre:
@@ -232,5 +257,5 @@ async def test_an_organisation_that_the_certificate_does_not_name_is_refused_wit
     async with centre_running(tmp_path, keys) as centre:
         failed = await failure(settings_for(keys, url=centre.feed_url))
 
-    assert "refused the batch with HTTP 403" in str(failed)
+    assert "refused us with HTTP 403" in str(failed)
     assert str(failed).endswith("; set org_id to that of the certificate")

@@ -223,7 +223,7 @@ async def test_a_single_alert_that_is_too_large_for_the_centre_is_rejected(tmp_p
     ("statuses", "reason"),
     [
         ([200, 503], "takes nothing at the moment (HTTP 503)"),
-        ([413, 200, 500], "refused the batch with HTTP 500"),
+        ([413, 200, 500], "refused us with HTTP 500"),
         ([200, 0], "did not answer within 3 s"),
     ],
 )

@@ -134,6 +134,15 @@ async def test_who_was_revoked_stays_on_the_page(tmp_path: Path) -> None:
         assert cells["audit"][1:4] == ["lan", "revoke", ORG]
 
 
+def test_a_skew_of_nothing_has_no_sign_of_its_own() -> None:
+    beaten = standing(skew_s=-0.02, clock_off=False, last_heartbeat=None, certificate_expires=None, heartbeat=beat())
+
+    cells = Reader(page(shown(standings={ORG: beaten}), "en", NOW_US)).cells["provinces"]
+
+    assert "+0.0 s" in cells
+    assert "-0.0 s" not in cells
+
+
 HOSTILE = "<script>alert(1)</script>\u202egnp.exe\x1b[2J\u2028"
 
 

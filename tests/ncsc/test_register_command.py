@@ -144,7 +144,8 @@ def test_a_hostile_name_steers_no_terminal(state: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (("enrol", "a b"), PROBLEMS, "mã đơn vị"),
+        (("enrol", "a b"), USAGE, "mã đơn vị"),
+        (("enrol", ORG, "--parent", "a b"), USAGE, "--parent"),
         (("enrol", ORG, "--parent", ORG), PROBLEMS, "lại trực thuộc"),
         (("enrol", ORG, "--from", "2020-01-01T00:00:00Z"), PROBLEMS, "quá khứ"),
         (("enrol", ORG, "--from", "2999-01-01"), USAGE, "múi giờ"),
@@ -162,6 +163,10 @@ def test_what_cannot_be_done_is_told_with_its_code(state: Path, words: tuple[str
 
     assert result.returncode == code
     assert told in result.stderr
+
+
+def test_revoke_names_no_option_that_it_has_not(state: Path) -> None:
+    assert "--dry-run" not in ncsc(state, "revoke", ORG).stderr
 
 
 def test_a_state_that_is_not_there_is_not_made(tmp_path: Path) -> None:

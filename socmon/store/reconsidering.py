@@ -4,8 +4,10 @@ Nothing is looked at while that is as it was: a destination may hold much, and i
 """
 
 import sqlite3
+from contextlib import suppress
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from socmon.store import aggregating, decisions, outbox
@@ -56,7 +58,9 @@ def _policy(db: sqlite3.Connection, destination: str) -> str | None:
 
 
 def _look_at(db: sqlite3.Connection, routing: Routing, alert_id: str, now_us: int) -> None:
-    alert = read_bare(db, alert_id)
+    alert = None
+    with suppress(msgspec.MsgspecError):  # one that cannot be read is told of at its release, and keeps nobody here
+        alert = read_bare(db, alert_id)
     if alert is None:
         return
     found = decisions.verdict(db, routing, alert)

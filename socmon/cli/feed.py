@@ -26,6 +26,7 @@ from socmon.cli.output import as_json, csv_row
 from socmon.cli.shown import clock
 from socmon.event import rfc3339
 from socmon.i18n import Message, Translator, mark
+from socmon.reports.words import ANSWERS
 from socmon.store.pausing import Pause, is_over, pauses
 from socmon.store.queue import STATES, UNDELIVERED, Letter, Row, State, destinations, opened, rows
 from socmon.store.reading import readable
@@ -175,7 +176,7 @@ def _human(row: Row, *, tr: Translator, zone: tzinfo | None) -> bytes:
     words = (
         f"{number:>8}  {row.destination:<12}  {tr(row.state):<12}  {place:<14}  r{row.revision:<5}",
         f"{size:>7}  {released:<30}  {row.alert_id}  {tr(row.title) if row.title else '-'}",
-        *([f"({row.code})"] if row.code else []),
+        *([f"({tr(ANSWERS.get(row.code, row.code))})"] if row.code else []),
     )
     return printable("  ".join(words)).encode() + b"\n"
 

@@ -19,6 +19,7 @@ from socmon.event import SECOND_US
 from socmon.feed.batch import BATCHES_PATH, Result
 from socmon.feed.checking import Item
 from socmon.feed.server import Stored
+from socmon.i18n import mark
 from socmon.log import get
 from socmon.ncsc.inbox import Inbox
 
@@ -126,7 +127,7 @@ class FaultyInbox(Inbox):
         if self.faults.due("disk_full"):
             raise StoreError(f"cannot use {self.path}: database or disk is full; a fault was asked for")
         if self.faults.due("quarantine"):
-            bad = replace(items[-1], finding=None, void=None, code="injected", reason="a fault was asked for")
+            bad = replace(items[-1], finding=None, void=None, code="injected", reason=mark("a fault was asked for"))
             return await super().store(organisation, [*items[:-1], bad])
         if items[-1].finding and self.faults.due("drop_row"):
             self._lost.add(items[-1].finding.uid)

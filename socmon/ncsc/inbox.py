@@ -15,6 +15,7 @@ from socmon.feed.batch import Committed, Cursor, Result, ResultStatus
 from socmon.feed.checking import Finding, Item, Void
 from socmon.feed.server import Stored
 from socmon.feed.signing import SIGNATURE_CODES
+from socmon.i18n import mark
 from socmon.ncsc import members
 from socmon.ncsc.counts import count_unknown, counts, cursors_of
 from socmon.ncsc.tables import prepare
@@ -129,7 +130,7 @@ class Inbox:
             return self._quarantine(organisation, item, item.code, item.reason)
         known = self._known(item)
         if known and known["digest"] != item.digest:
-            return self._quarantine(organisation, item, "id_reuse", "the id was used for another content")
+            return self._quarantine(organisation, item, "id_reuse", mark("the id was used for another content"))
         if known:
             return self._answer_again(organisation, item, known["status"])
         if isinstance(what, Void):
@@ -148,9 +149,11 @@ class Inbox:
     def _place(self, organisation: str, item: Item, finding: Finding) -> Result:
         place = (item.source, item.epoch, item.seq)
         if self._one("SELECT id FROM events WHERE source = ? AND epoch = ? AND seq = ?", *place):
-            return self._quarantine(organisation, item, "seq_reuse", "the sequence was used for another event")
+            return self._quarantine(organisation, item, "seq_reuse", mark("the sequence was used for another event"))
         if self._taken.is_void(item):
-            return self._quarantine(organisation, item, "seq_void", "the sender has said that the sequence is void")
+            return self._quarantine(
+                organisation, item, "seq_void", mark("the sender has said that the sequence is void")
+            )
         return self._insert(organisation, item, finding)
 
     def _answer_again(self, organisation: str, item: Item, status: str) -> Result:

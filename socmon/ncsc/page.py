@@ -17,13 +17,21 @@ from msgspec import Struct
 
 from socmon.event import LEVELS
 from socmon.feed.void import LOSSES
-from socmon.i18n import LANGS, Lang, Translator, translator
+from socmon.i18n import LANGS, Lang, Translator, mark, translator
 from socmon.ncsc.reading import Row
 from socmon.ncsc.standing import missing
 from socmon.text import printable
 
 SHOWN = 50  # rows of a table of what happened
 _MAX_CELL = 300
+# Why a sequence holds nothing, by the words of FEED protocol; a sender may have others.
+_REASONS = {
+    "withdrawn": mark("withdrawn"), "dropped": mark("dropped"), "refused": mark("refused"),
+    "oversize": mark("oversize"), "replaced": mark("replaced"),
+    "superseded": mark("superseded"), "expired": mark("expired"),
+    "lost_local": mark("lost_local"),
+}  # fmt: skip
+_TITLES = (mark("Withdrawn"),)  # of closing revisions: it is ours
 _MARKS = {"critical": "bad", "high": "bad", "medium": "warn"}
 _TEMPLATES = files("socmon.ncsc") / "templates"
 
@@ -216,7 +224,7 @@ def _voids(tr: Translator, shown: Shown) -> Table:
             _cell(_time(row["received_us"])),
             *map(_cell, (row["org"], row["stream"], str(row["first"]), str(row["last"]))),
             _cell(str(row["taken"]), "bad" if row["reason"] in LOSSES else ""),
-            _cell(row["reason"], "bad" if row["reason"] in LOSSES else ""),
+            _cell(tr(_REASONS.get(row["reason"]) or row["reason"] or ""), "bad" if row["reason"] in LOSSES else ""),
             _cell(row["subject"] or "–"),
         ]
         for row in shown.voids
@@ -231,7 +239,7 @@ def _quarantine(tr: Translator, shown: Shown) -> Table:
             _cell(_time(row["received_us"])),
             *map(_cell, (row["org"], row["stream"] or "–", str(row["seq"] or "–"))),
             _cell(row["code"], "warn"),
-            _cell(row["reason"]),
+            _cell(tr(row["reason"] or "")),
         ]
         for row in shown.quarantine
     ]

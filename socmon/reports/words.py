@@ -72,3 +72,22 @@ REASONS: Mapping[str, str] = {
     "benign": mark("benign"),
     "duplicate": mark("duplicate"),
 }
+
+# What became of a release, or holds it, where the word is one of ours: in English as the documentation has it. A
+# destination may have others.
+ANSWERS = {
+    "waits for approval": mark("waits for approval"),
+    "withdrawn": mark("withdrawn"),
+    "dropped": mark("dropped"),
+    "accepted": mark("accepted"),
+    "stored": mark("stored"),
+    "duplicate": mark("duplicate"),
+    "stale": mark("stale"),
+    "parted": mark("parted"),
+    "replaced": mark("replaced"),
+    "oversize": mark("oversize"),
+    "damaged": mark("damaged"),
+    "injected": mark("injected"),
+    "TLP:RED never leaves": mark("TLP:RED never leaves"),
+}
+STREAMS = {"urgent": mark("urgent"), "normal": mark("normal")}

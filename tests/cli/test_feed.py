@@ -85,6 +85,15 @@ def test_a_dead_letter_is_shown_and_released_again_once_at_its_last_revision(tmp
         assert [(entry["verb"], entry["arguments"]["ids"]) for entry in asked] == [("feed.retry", [letter["id"]])]
 
 
+def test_words_of_ours_are_said_in_the_readers_language(refused: tuple[Field, dict[str, Any]]) -> None:
+    place, letter = refused
+    english, vietnamese = (socmon(place, "--lang", lang, "feed", "queue").stdout for lang in ("en", "vi"))
+
+    assert "(injected)" in english
+    assert "(lỗi tạo theo yêu cầu)" in vietnamese
+    assert letter["code"] == "injected"
+
+
 @pytest.mark.timeout(120)
 def test_all_dead_letters_of_a_destination_are_released_again(tmp_path: Path) -> None:
     with field_in(tmp_path / "p") as place:

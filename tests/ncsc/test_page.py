@@ -143,6 +143,23 @@ def test_a_skew_of_nothing_has_no_sign_of_its_own() -> None:
     assert "-0.0 s" not in cells
 
 
+def test_what_is_ours_is_said_in_the_readers_language() -> None:
+    found = {
+        "org": ORG, "level": "low", "title": "Withdrawn", "count": 0, "end_ms": 1, "received_us": 1, "revision": 2,
+    }  # fmt: skip
+    refused = {
+        "org": ORG, "stream": "normal", "seq": 1, "code": "id_reuse", "received_us": 1,
+        "reason": "the id was used for another content",
+    }  # fmt: skip
+    voided = refused | {"first": 1, "last": 2, "taken": 2, "reason": "withdrawn", "subject": ""}
+
+    cells = Reader(page(shown(newest=[found], quarantine=[refused], voids=[voided]), "vi", NOW_US)).cells
+
+    assert "Đã rút" in cells["findings"]
+    assert "đã rút" in cells["voids"]
+    assert "mã đã dùng cho nội dung khác" in cells["quarantine"]
+
+
 HOSTILE = "<script>alert(1)</script>\u202egnp.exe\x1b[2J\u2028"
 
 

@@ -28,6 +28,7 @@ from socmon.feed.vocabulary import stream_of
 from socmon.feed.void import render_void
 from socmon.ncsc.counts import cursors_of
 from socmon.ncsc.inbox import Inbox
+from socmon.ncsc.taken import Taken
 from socmon.outgoing import Outcome, Place, Release, Released, Void
 from socmon.store import Routing, Store, outbox, pruning, queue, resuming, triage
 
@@ -220,6 +221,7 @@ class CentreEnd:
         """Killed amid the transaction."""
         items = self._server._check(request.body, _encoding(request), request.headers[CONTENT_DIGEST], ORG)
         self.db.execute("begin immediate")
+        self._inbox._taken = Taken(self.db)
         for item in items:
             self._inbox._take(ORG, item)
         self.die()

@@ -41,6 +41,12 @@ def waiting(pipe: Any) -> int:
     return int.from_bytes(fcntl.ioctl(pipe, 0x541B, bytes(4)), sys.byteorder)  # FIONREAD
 
 
+def asleep(process: subprocess.Popen[Any]) -> bool:
+    """Whether each of its threads waits for something: one that has still to do is runnable, however busy all is."""
+    tasks = Path(f"/proc/{process.pid}/task").iterdir()
+    return all((task / "stat").read_text().rpartition(")")[2].split()[0] == "S" for task in tasks)
+
+
 # ── the summary ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -286,7 +292,7 @@ def test_an_interrupt_while_it_waits_for_input_ends_it_with_what_it_has(form: st
     assert replay.stdin is not None
     replay.stdin.write("".join(failed(n) for n in range(1000)).encode())
     replay.stdin.flush()
-    wait_for(lambda: waiting(replay.stdin) == 0, "all of it read")
+    wait_for(lambda: waiting(replay.stdin) == 0 and asleep(replay), "all of it read and evaluated")
 
     replay.send_signal(signal.SIGINT)
     out, err = replay.communicate(timeout=60)

@@ -23,7 +23,6 @@ _AHEAD = """
 next_seq > coalesce((select max(seq) from released where released.destination = stream.destination
                      and released.stream = stream.stream and released.epoch = stream.epoch), 0)
 """
-_PLACED = "(seq > 0 or seq is null and body = x'') and revision > 0"  # a member of an aggregate has no sequence
 # What each row must be, by table: (whether it is so, what it is if not). "x is not true" holds for null too.
 _RULES: tuple[tuple[str, str, str], ...] = (
     ("alert", "level in ('informational', 'low', 'medium', 'high', 'critical')", mark("its level is none")),
@@ -44,7 +43,7 @@ _RULES: tuple[tuple[str, str, str], ...] = (
     ("receipt", "json_valid(content)", mark("it cannot be read")),
     (
         "released",
-        "(seq > 0 or seq is null and within <> id) and revision > 0",
+        "(seq > 0 or seq is null and within <> id and body = x'') and revision > 0",
         mark("its sequence or revision is none"),
     ),
     ("void", "state in ('pending', 'waiting', 'held', 'acknowledged', 'dead')", mark("its state is none")),
